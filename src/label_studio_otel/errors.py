@@ -1,0 +1,115 @@
+"""Everything that can go wrong, drawn first.
+
+::
+
+    LabelStudioOtelError
+    ├── ConfigError            a setting: which, where it came from, what it should be
+    ├── DialectError           a span that its dialect could not read; the raw record stays
+    ├── SpoolError             a spool file that cannot be written or read
+    ├── OutboxError            the outbox
+    │   └── OutboxCorrupt      set aside, a new one begun
+    └── DeliveryError          what Label Studio's answer, or its absence, means
+        ├── Retryable          nothing arrived; the same data may be sent again
+        ├── Uncertain          it may have arrived; look it up before anything is sent again
+        ├── ItemRejected       these items were refused, the others of the batch were not taken either
+        ├── BatchTooLarge      refused for its size; halves may fit
+        └── DestinationBlocked nothing for this destination can arrive until somebody mends the set-up
+
+`Retryable` and `DestinationBlocked` mean that Label Studio took nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "BatchTooLarge",
+    "ConfigError",
+    "DeliveryError",
+    "DestinationBlocked",
+    "DialectError",
+    "ItemRejected",
+    "LabelStudioOtelError",
+    "OutboxCorrupt",
+    "OutboxError",
+    "Retryable",
+    "SpoolError",
+    "Uncertain",
+]
+
+
+class LabelStudioOtelError(Exception):
+    """Base of all errors of this package."""
+
+
+class ConfigError(LabelStudioOtelError):
+    """A setting has a value that cannot be used; the message names it and says what it should be."""
+
+
+class DialectError(LabelStudioOtelError):
+    """A span carries an LLM call that its dialect could not read; the raw record is kept."""
+
+
+class SpoolError(LabelStudioOtelError):
+    """A spool file could not be written or read."""
+
+
+class OutboxError(LabelStudioOtelError):
+    """The outbox could not be used."""
+
+
+class OutboxCorrupt(OutboxError):
+    """The outbox is not a readable database; it was set aside, never deleted."""
+
+
+class DeliveryError(LabelStudioOtelError):
+    """Base of what can come of a request to Label Studio."""
+
+
+class Retryable(DeliveryError):
+    """Nothing arrived, and the same data may be sent again.
+
+    Args:
+        retry_after: seconds that the server asked to wait (`Retry-After`), None where it did not.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Uncertain(DeliveryError):
+    """The request may have been carried out: no answer, or one that does not say so."""
+
+
+class ItemRejected(DeliveryError):
+    """Label Studio refused some items of a batch and, as it takes all or none, took none.
+
+    Args:
+        reasons: reason by position in the batch; empty where the answer names no position.
+    """
+
+    def __init__(self, message: str, *, reasons: Mapping[int, str]) -> None:
+        super().__init__(message)
+        self.reasons = reasons
+
+
+class BatchTooLarge(DeliveryError):
+    """The request's body was refused for its size (413)."""
+
+
+class DestinationBlocked(DeliveryError):
+    """Nothing can arrive until the set-up is mended; the message says what to do.
+
+    Args:
+        passing: True where waiting may mend it by itself (server unreachable), False where a person must act.
+        missing: True where the project is not there.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False, missing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
+        self.missing = missing

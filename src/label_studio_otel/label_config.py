@@ -1,0 +1,118 @@
+"""Label Studio's labeling configs: our two templates, and what any config asks a task for.
+
+Only the standard library: a project's own config is read in the application's process. `LabelInterface` of the
+label-studio-sdk validates configs where its import (5 s) does not hurt.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET  # noqa: S405 - the project's owner wrote the config, expat limits its entities
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from label_studio_otel.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["LabelConfig", "ObjectTag", "TextArea", "parse", "template"]
+
+MODES = ("prompt", "chat")
+
+# The rule of Label Studio's server (label_studio/core/label_config.py, extract_data_types): `$name` anywhere in `value`.
+_VARIABLE = re.compile(r"\$(\w+)((?:\.\w+|\[[^\]]*\])*)")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectTag:
+    """A tag that shows a variable of the task."""
+
+    #: As the config writes it: Text, Paragraphs, Image, …
+    tag: str
+    name: str
+    #: The key of `data` that Label Studio wants.
+    variable: str
+    attributes: Mapping[str, str]
+    #: What follows the variable, as in `$prompt.text` or `$prompt[0]`.
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TextArea:
+    """The control that holds the response."""
+
+    name: str
+    to_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelConfig:
+    """What a labeling config asks a task for."""
+
+    #: Object tags, in the order of the config.
+    objects: tuple[ObjectTag, ...]
+    #: Controls that take their choices from a variable (`<Choices value="$options">`): Label Studio wants it as well.
+    dynamic_controls: tuple[ObjectTag, ...]
+    #: The TextArea named `response`, else the first one.
+    response: TextArea | None
+    #: Whether the messages are shown as messages.
+    dialogue: bool
+
+
+def template(mode: str) -> str:
+    """Return our labeling config for a mode.
+
+    Raises:
+        ConfigError: the mode is neither prompt nor chat.
+    """
+    if mode not in MODES:
+        raise ConfigError(f"mode is {mode!r}, it should be one of {', '.join(MODES)}")
+    return resources.files("label_studio_otel").joinpath("templates", f"{mode}.xml").read_text("utf-8")
+
+
+def parse(xml: str) -> LabelConfig:
+    """Read a labeling config.
+
+    Raises:
+        ConfigError: it is no XML.
+    """
+    try:
+        root = ET.fromstring(xml)  # noqa: S314 - see the import
+    except (ET.ParseError, ValueError) as error:
+        raise ConfigError(f"the labeling config is not valid XML: {error}") from None
+    elements = [element for element in root.iter() if isinstance(element.tag, str)]
+    objects = tuple(tag for element in elements if "toName" not in element.attrib for tag in _tags(element))
+    return LabelConfig(
+        objects=objects,
+        dynamic_controls=tuple(tag for element in elements if "toName" in element.attrib for tag in _tags(element)),
+        response=_response(elements),
+        dialogue=any(map(_is_dialogue, objects)),
+    )
+
+
+def _tags(element: ET.Element) -> Iterator[ObjectTag]:
+    """Yield a tag for each variable in an element's `value`; without a name, Label Studio wants no variable."""
+    if name := element.get("name"):
+        for variable, path in _VARIABLE.findall(element.get("value", "")):
+            yield ObjectTag(element.tag, name, variable, dict(element.attrib), path)
+
+
+def _response(elements: list[ET.Element]) -> TextArea | None:
+    """Find the TextArea for the whole task's response; one `perRegion` belongs to marked passages."""
+    areas = [
+        TextArea(element.attrib["name"], element.attrib["toName"].split(",")[0].strip())
+        for element in elements
+        if element.tag.lower() == "textarea"
+        and element.get("name")
+        and element.get("toName")
+        and element.get("perRegion", "").lower() != "true"
+    ]
+    named = [area for area in areas if area.name == "response"]
+    return next(iter(named + areas), None)
+
+
+def _is_dialogue(tag: ObjectTag) -> bool:
+    kind = tag.tag.lower()
+    return kind == "chat" or (kind == "paragraphs" and tag.attributes.get("layout") == "dialogue")

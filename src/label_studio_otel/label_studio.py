@@ -1,0 +1,307 @@
+"""Label Studio's API: the few requests that delivery needs.
+
+What an answer means is said by one table, `_refusal`. Only an import can be `Uncertain`: everything else here may be
+asked again.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from label_studio_otel.errors import BatchTooLarge, DestinationBlocked, ItemRejected, Retryable, Uncertain
+from label_studio_otel.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from label_studio_otel.transport import Answer
+
+__all__ = ["Found", "Imported", "LabelStudio", "Project"]
+
+#: Seconds to wait for an answer: an import of 500 tasks takes 2 to 12 on a busy server.
+ANSWER_TIMEOUT = 60.0
+#: Keys in one look-up: 100 keep the request line under the 8 KB that proxies take.
+KEYS_PER_LOOKUP = 100
+#: Refresh an access token this many seconds before it ends.
+TOKEN_MARGIN = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project of Label Studio."""
+
+    id: int
+    title: str
+    label_config: str
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """Label Studio's answer to an import."""
+
+    task_count: int
+    prediction_count: int
+    #: Ids in the order sent.
+    task_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A task that a look-up found."""
+
+    id: int
+    predictions: int
+    annotations: int
+
+
+class LabelStudio:
+    """One Label Studio server.
+
+    Args:
+        url: base URL, with a path where the server has one.
+        api_key: legacy token, or personal access token (a JWT, exchanged for access tokens that live minutes).
+        answer_timeout: seconds to wait for an answer.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None,
+        *,
+        answer_timeout: float = ANSWER_TIMEOUT,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.url = url
+        self._api_key = api_key
+        self._clock = clock
+        self._transport = Transport(url, answer_timeout)
+        self._access: tuple[str, float] | None = None
+
+    def project(self, project_id: int) -> Project:
+        """Return a project.
+
+        Raises:
+            DestinationBlocked: there is none of this id that this token may see.
+        """
+        return _project(self._json("GET", f"/api/projects/{project_id}/"))
+
+    def projects_titled(self, title: str) -> list[Project]:
+        """Return the projects of exactly this title, the oldest first (the server's filter takes substrings too)."""
+        found: list[Project] = []
+        page = 1
+        while True:
+            query = urlencode({"title": title, "page": page, "page_size": 100, "include": "id,title,label_config"})
+            answer = self._json("GET", f"/api/projects/?{query}")
+            found += [_project(one) for one in answer["results"] if one["title"] == title]
+            if not answer.get("next"):
+                return sorted(found, key=lambda project: project.id)
+            page += 1
+
+    def create_project(self, title: str, label_config: str) -> Project:
+        """Make a project and return it.
+
+        Raises:
+            DestinationBlocked: Label Studio refuses the title or the labeling config.
+        """
+        return _project(self._json("POST", "/api/projects/", {"title": title, "label_config": label_config}))
+
+    def delete_project(self, project_id: int) -> None:
+        """Delete a project."""
+        self._request("DELETE", f"/api/projects/{project_id}/")
+
+    def highest_task_id(self, project_id: int) -> int:
+        """Return the id of the newest task that is visible in a project, 0 where it has none."""
+        query = {"ordering": ["-tasks:id"]}
+        answer = self._tasks(project_id, query, page_size=1, include="id", fields="task_only")
+        return max((task["id"] for task in answer["tasks"]), default=0)
+
+    def import_tasks(self, project_id: int, tasks: Sequence[bytes], begin: Callable[[], None]) -> Imported:
+        """Import tasks, all or none.
+
+        Args:
+            project_id: the project.
+            tasks: JSON of each.
+            begin: called when a connection stands, before the first byte: what must be durable before is.
+
+        Raises:
+            Retryable, ItemRejected, BatchTooLarge, DestinationBlocked: nothing arrived.
+            Uncertain: anything else than an answer that counts tasks and predictions.
+        """
+        body = b"[" + b",".join(tasks) + b"]"
+        answer = self._request("POST", f"/api/projects/{project_id}/import?return_task_ids=true", body, begin)
+        counts = answer.json()
+        try:
+            return Imported(counts["task_count"], counts["prediction_count"], tuple(counts["task_ids"]))
+        except (TypeError, KeyError):
+            raise Uncertain(f"the answer {answer.status} to an import does not count tasks and predictions") from None
+
+    def find(self, project_id: int, keys: Sequence[str], watermark: int) -> dict[str, list[Found]]:
+        """Return the tasks of these keys whose id is above the watermark, by key, the oldest first."""
+        found: dict[str, list[Found]] = {}
+        for start in range(0, len(keys), KEYS_PER_LOOKUP):
+            for task in self._lookup(project_id, keys[start : start + KEYS_PER_LOOKUP], watermark):
+                one = Found(task["id"], task.get("total_predictions") or 0, task.get("total_annotations") or 0)
+                found.setdefault(task["data"]["key"], []).append(one)
+        return {key: sorted(tasks, key=lambda task: task.id) for key, tasks in found.items()}
+
+    def add_prediction(self, task_id: int, prediction: Mapping[str, Any]) -> None:
+        """Add a prediction to a task."""
+        self._json("POST", "/api/predictions/", {**prediction, "task": task_id})
+
+    def predictions(self, task_id: int) -> list[dict[str, Any]]:
+        """Return the predictions of a task."""
+        answer = self._json("GET", f"/api/predictions/?{urlencode({'task': task_id})}")
+        return list(answer)
+
+    def delete_task(self, task_id: int) -> None:
+        """Delete a task."""
+        self._request("DELETE", f"/api/tasks/{task_id}/")
+
+    def _lookup(self, project_id: int, keys: Sequence[str], watermark: int) -> list[dict[str, Any]]:
+        items = [
+            {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": watermark},
+            {"filter": "filter:tasks:data.key", "operator": "in_list", "type": "String", "value": list(keys)},
+        ]
+        query = {"filters": {"conjunction": "and", "items": items}}
+        include = "id,data,total_predictions,total_annotations"
+        # Without a page size 300 keys answer "total 300" and 100 tasks.
+        answer = self._tasks(project_id, query, page_size=1000, include=include, fields="all")
+        tasks: list[dict[str, Any]] = answer["tasks"]
+        if answer["total"] != len(tasks):
+            raise Uncertain(f"a look-up of {len(keys)} keys found {answer['total']} tasks and showed {len(tasks)}")
+        return tasks
+
+    def _tasks(self, project_id: int, query: Mapping[str, Any], **options: Any) -> Any:
+        parameters = {"project": project_id, "query": json.dumps(query, separators=(",", ":")), **options}
+        return self._json("GET", f"/api/tasks?{urlencode(parameters)}")
+
+    def _json(self, method: str, path: str, body: Any = None) -> Any:
+        answer = self._request(method, path, None if body is None else json.dumps(body).encode())
+        value = answer.json()
+        if value is None and answer.body:
+            raise DestinationBlocked(
+                f"{self.url} answered {method} {path.partition('?')[0]} with {answer.status} and no JSON; "
+                "is LABEL_STUDIO_URL the address of Label Studio?"
+            )
+        return value
+
+    def _request(
+        self, method: str, path: str, body: bytes | None = None, begin: Callable[[], None] = lambda: None
+    ) -> Answer:
+        try:
+            authorization = self._authorization()
+            answer = self._transport.send(method, path, body, authorization, begin)
+            if answer.status == 401 and authorization.startswith("Bearer "):
+                self._access = None  # it may have ended early; a second 401 is about the token itself
+                answer = self._transport.send(method, path, body, self._authorization(), begin)
+        except Uncertain as error:
+            if _is_import(path):
+                raise
+            raise Retryable(str(error)) from error
+        if answer.status >= 300:
+            raise _refusal(self.url, method, path, answer, self._clock())
+        return answer
+
+    def _authorization(self) -> str:
+        key = self._api_key
+        if not key:
+            raise DestinationBlocked(
+                "there is no token: set LABEL_STUDIO_API_KEY to one from Label Studio's account page"
+            )
+        if not (key.count(".") == 2 and key.startswith("ey")):
+            return f"Token {key}"
+        if self._access is None or self._access[1] < self._clock():
+            self._access = self._refreshed(key)
+        return f"Bearer {self._access[0]}"
+
+    def _refreshed(self, key: str) -> tuple[str, float]:
+        answer = self._transport.send(
+            "POST", "/api/token/refresh/", json.dumps({"refresh": key}).encode(), "", lambda: None
+        )
+        if answer.status >= 300:
+            raise _refusal(self.url, "POST", "/api/token/refresh/", answer, self._clock())
+        access = str(answer.json()["access"])
+        return access, _expiry(access, self._clock()) - TOKEN_MARGIN
+
+
+def _project(fields: Mapping[str, Any]) -> Project:
+    return Project(fields["id"], fields["title"], fields.get("label_config") or "")
+
+
+def _is_import(path: str) -> bool:
+    return path.partition("?")[0].endswith("/import")
+
+
+def _refusal(url: str, method: str, path: str, answer: Answer, now: float) -> Exception:
+    """Return what a status of 300 or more means: the one table."""
+    status, importing = answer.status, _is_import(path)
+    where = f"{url} answered {status} to {method} {path.partition('?')[0]}"
+    detail = _detail(answer)
+    if status in (301, 302, 303, 307, 308):
+        return DestinationBlocked(f"{where}: it redirects; set LABEL_STUDIO_URL to where it redirects to")
+    if status == 401:
+        return DestinationBlocked(f"{where}: {detail}; set LABEL_STUDIO_API_KEY to a valid token")
+    if status == 403:
+        return DestinationBlocked(f"{where}: {detail}; the token's user may not do this")
+    if status == 404:
+        return DestinationBlocked(f"{where}: there is no such project, or the token's user may not see it", missing=True)
+    if status == 413:
+        return BatchTooLarge(f"{where}: the request is too large")
+    if status == 429:
+        return Retryable(f"{where}: too many requests", retry_after=answer.retry_after(now))
+    if status < 500:
+        if importing:
+            return ItemRejected(f"{where}: {detail}", reasons=_reasons(answer))
+        return DestinationBlocked(f"{where}: {detail}")
+    if importing:
+        return Uncertain(f"{where}: {detail}")
+    return Retryable(f"{where}: {detail}", retry_after=answer.retry_after(now))
+
+
+def _reasons(answer: Answer) -> dict[int, str]:
+    """Return the reason by position from a validation error; `{}` stands there for each task that was good."""
+    body = answer.json()
+    errors = body.get("validation_errors") if isinstance(body, dict) else None
+    listed = errors.get("non_field_errors") if isinstance(errors, dict) else None
+    if not isinstance(listed, list):
+        return {}
+    reasons: dict[int, str] = {}
+    for text in listed:
+        match = re.match(r"Error at item (\d+): (.*)", text, re.DOTALL) if isinstance(text, str) else None
+        if match:
+            reasons[int(match[1])] = _without_content(match[2])
+    return reasons
+
+
+def _detail(answer: Answer) -> str:
+    """Return what the server says is wrong, without the task that it echoes."""
+    body = answer.json()
+    if not isinstance(body, dict):
+        return "no explanation"
+    errors = body.get("validation_errors")
+    texts = [str(body.get("detail") or "no explanation")]
+    if isinstance(errors, dict):
+        for name, messages in errors.items():
+            texts += [f"{name}: {text}" for text in messages if isinstance(text, str)][:3]
+    return "; ".join(_without_content(text) for text in texts)[:500]
+
+
+def _without_content(text: str) -> str:
+    text = text.partition(" ::")[0]
+    return re.sub(r"(data\[[^\]]*\])=.* is of type", r"\1 is of type", text, flags=re.DOTALL)[:300]
+
+
+def _expiry(token: str, now: float) -> float:
+    """Return when a JWT ends; 5 minutes from now where it does not say."""
+    try:
+        claims = token.split(".")[1]
+        return float(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"])
+    except (ValueError, IndexError, KeyError, TypeError):
+        return now + 300

@@ -1,0 +1,169 @@
+"""The outbox: every LLM span that was taken, until its task is known to be in Label Studio.
+
+States of an item, each arrow one named query in `queries.sql`::
+
+            accept                lease (committed before the request)
+    spool ─────────→ pending ───────────────────────→ leased ──── deliver ────→ delivered
+                      ↑ │  ↑                           │ │ │                        ↑
+                      │ │  └────────── release ────────┘ │ └── doubt ──→ uncertain ─┤ deliver (found)
+                unpark│ │park         (nothing arrived)  │                 │        │
+                      │ ↓                                │ park            │ absent │
+                     parked ←────────────────────────────┘      pending ←──┘ (looked up long enough)
+
+A destination is `open` or `blocked(reason)`; while it is blocked its items stay pending. Whoever holds the state
+directory's lock is the only one that writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from label_studio_otel.settings import Destination
+
+__all__ = ["STATES", "Batch", "Item", "Outbox", "Summary", "Target"]
+
+STATES = ("pending", "leased", "uncertain", "parked", "delivered", "doubled")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A destination as the outbox knows it."""
+
+    id: int
+    destination: Destination
+    #: Why nothing is sent, None where it is open.
+    blocked: str | None = None
+    #: Id of the project in Label Studio, None until it was found or made.
+    project: int | None = None
+    #: Id of a task that existed before any batch still in doubt was sent.
+    watermark: int | None = None
+    #: Times in a row that it turned out to be blocked.
+    failures: int = 0
+    #: When to try again, seconds since the epoch.
+    retry_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One call that waits to become a task."""
+
+    id: int
+    key: str
+    #: A spool record's payload.
+    record: bytes
+    #: Requests it was part of.
+    attempts: int = 0
+    #: Predictions that were sent with it.
+    predictions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Items that were sent together and whose arrival is in doubt."""
+
+    id: int
+    target: int
+    project: int
+    #: Tasks of this batch have higher ids.
+    watermark: int
+    sent_at: float
+    looked_at: float | None
+    lookups: int
+
+
+@dataclass(slots=True)
+class Summary:
+    """What stands in an outbox."""
+
+    #: Number of items by state.
+    states: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATES, 0))
+    #: When the oldest that is not delivered was taken, seconds since the epoch.
+    oldest: float | None = None
+    #: By destination: its own states, why it is blocked, why items are parked.
+    targets: list[tuple[Target, dict[str, int], dict[str, int]]] = field(default_factory=list)
+
+
+class Outbox(Protocol):
+    """What delivery needs of an outbox; every method is one transaction, durable when it returns.
+
+    Raises:
+        OutboxError: from every method, when the storage cannot be used.
+    """
+
+    def accept(
+        self, records: Sequence[tuple[Destination, str, bytes]], spool: str, position: int, due_at: float
+    ) -> int:
+        """Take (destination, key, payload) and note how far the spool was read; return how many were new."""
+
+    def positions(self) -> dict[str, int]:
+        """Return how far each spool file was read."""
+
+    def forget_spool(self, name: str) -> None:
+        """Drop the position of a file that is gone."""
+
+    def targets(self) -> list[Target]:
+        """Return all destinations."""
+
+    def due(self, target: int, limit: int) -> list[Item]:
+        """Return items to send now, the oldest first."""
+
+    def next_due(self, target: int) -> float | None:
+        """Return when the next pending item is due, None where none is pending."""
+
+    def waive(self) -> None:
+        """Let nothing settle any longer."""
+
+    def resolve(self, target: int, project: int | None, watermark: int | None) -> None:
+        """Note which project a destination is, None where it must be found anew."""
+
+    def block(self, target: int, reason: str, retry_at: float) -> None:
+        """Close a destination until then."""
+
+    def unblock(self, target: int) -> None:
+        """Open a destination."""
+
+    def lease(self, target: int, project: int, watermark: int, predictions: Mapping[int, int]) -> int:
+        """Mark items (id: predictions to be sent) as being sent; return the batch."""
+
+    def deliver(self, batch: int, tasks: Mapping[int, int | None]) -> None:
+        """Note that items (id: id of the task) arrived."""
+
+    def release(self, batch: int, due_at: float, reason: str | None) -> None:
+        """Give the leased items of a batch back: nothing arrived."""
+
+    def doubt(self, batch: int, reason: str) -> None:
+        """Note that the leased items of a batch may have arrived."""
+
+    def doubt_leased(self, reason: str) -> int:
+        """Put in doubt what another deliverer had leased when it died; return how many batches."""
+
+    def uncertain(self) -> list[Batch]:
+        """Return the batches in doubt."""
+
+    def items(self, batch: int) -> list[Item]:
+        """Return the items of a batch."""
+
+    def looked(self, batch: int) -> None:
+        """Note that a batch was looked up."""
+
+    def absent(self, batch: int, reason: str) -> None:
+        """Give the items in doubt back: they did not arrive."""
+
+    def park(self, reasons: Mapping[int, str]) -> None:
+        """Keep items (id: reason) out of delivery until an operator says `retry`."""
+
+    def retry(self) -> int:
+        """Send parked items again and probe blocked destinations now; return how many items."""
+
+    def expire(self, before: float) -> int:
+        """Forget what was delivered before then; return how many."""
+
+    def summary(self) -> Summary:
+        """Return the counts."""
+
+    def close(self) -> None:
+        """Let go of the storage; the next call opens it again."""

@@ -1,0 +1,92 @@
+"""The outbox's schema, as steps that are only ever appended.
+
+Plain SQL on purpose (no STRICT, no RETURNING): Python 3.11 of an enterprise Linux brings SQLite 3.26.
+Each step and its number (`PRAGMA user_version`) are committed together.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from label_studio_otel.errors import OutboxError
+
+if TYPE_CHECKING:
+    import sqlite3
+
+__all__ = ["STEPS", "migrate"]
+
+STEPS: tuple[tuple[str, ...], ...] = (
+    (
+        """
+        CREATE TABLE destination (
+            id INTEGER PRIMARY KEY,
+            project_id INTEGER NOT NULL,      -- 0: found by its name
+            project_name TEXT NOT NULL,
+            mode TEXT NOT NULL,
+            default_name INTEGER NOT NULL,
+            project_config TEXT,
+            state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'blocked')),
+            reason TEXT,
+            project INTEGER,                  -- the id it was resolved to
+            watermark INTEGER,                -- a task id; those of later imports are higher
+            failures INTEGER NOT NULL DEFAULT 0,
+            retry_at REAL NOT NULL DEFAULT 0,
+            UNIQUE (project_id, project_name, mode, default_name)
+        )
+        """,
+        """
+        CREATE TABLE batch (
+            id INTEGER PRIMARY KEY,
+            destination INTEGER NOT NULL REFERENCES destination (id),
+            project INTEGER NOT NULL,
+            watermark INTEGER NOT NULL,
+            sent_at REAL NOT NULL,
+            looked_at REAL,
+            lookups INTEGER NOT NULL DEFAULT 0
+        )
+        """,
+        """
+        CREATE TABLE item (
+            id INTEGER PRIMARY KEY,
+            destination INTEGER NOT NULL REFERENCES destination (id),
+            key TEXT NOT NULL,
+            record BLOB,
+            state TEXT NOT NULL
+                CHECK (state IN ('pending', 'leased', 'uncertain', 'delivered', 'parked', 'doubled')),
+            batch INTEGER REFERENCES batch (id),
+            attempts INTEGER NOT NULL DEFAULT 0,
+            taken_at REAL NOT NULL,
+            due_at REAL NOT NULL,
+            delivered_at REAL,
+            reason TEXT,
+            task INTEGER,
+            predictions INTEGER,
+            UNIQUE (destination, key)
+        )
+        """,
+        "CREATE INDEX item_waiting ON item (destination, state, due_at) WHERE state <> 'delivered'",
+        "CREATE INDEX item_batch ON item (batch) WHERE batch IS NOT NULL",
+        "CREATE INDEX item_delivered ON item (delivered_at) WHERE state = 'delivered'",
+        "CREATE TABLE spool (name TEXT PRIMARY KEY, position INTEGER NOT NULL)",
+    ),
+)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the schema up to date.
+
+    Raises:
+        OutboxError: a newer version of this package wrote the file.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(STEPS):
+        raise OutboxError(
+            f"the outbox was written by a newer version of label-studio-otel (schema {version}, this one knows "
+            f"{len(STEPS)}); upgrade this installation"
+        )
+    for number, step in enumerate(STEPS[version:], version + 1):
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in step:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute("COMMIT")

@@ -1,0 +1,126 @@
+-- open_destination
+-- A destination by its identity; its labeling config is the latest that was given.
+INSERT INTO destination (project_id, project_name, mode, default_name, project_config)
+VALUES (:project_id, :project_name, :mode, :default_name, :project_config)
+ON CONFLICT (project_id, project_name, mode, default_name)
+DO UPDATE SET project_config = COALESCE(excluded.project_config, project_config);
+
+-- destination_id
+SELECT id FROM destination
+WHERE project_id = :project_id AND project_name = :project_name AND mode = :mode AND default_name = :default_name;
+
+-- accept
+-- A new item; the same key for the same destination is the same call and changes nothing.
+INSERT INTO item (destination, key, record, state, taken_at, due_at)
+VALUES (:destination, :key, :record, :state, :now, :due_at)
+ON CONFLICT (destination, key) DO NOTHING;
+
+-- offset
+-- How far a spool file has been read.
+SELECT position FROM spool WHERE name = :name;
+
+-- move_offset
+INSERT INTO spool (name, position) VALUES (:name, :position)
+ON CONFLICT (name) DO UPDATE SET position = excluded.position;
+
+-- forget_spool
+DELETE FROM spool WHERE name = :name;
+
+-- spools
+SELECT name, position FROM spool;
+
+-- destinations
+SELECT id, project_id, project_name, mode, default_name, project_config, state, reason, project, watermark,
+       failures, retry_at
+FROM destination ORDER BY id;
+
+-- due
+-- Items to send now, the oldest first.
+SELECT id, key, record, attempts FROM item
+WHERE destination = :destination AND state = 'pending' AND due_at <= :now
+ORDER BY id LIMIT :limit;
+
+-- next_due
+-- When there will be something to do for a destination.
+SELECT MIN(due_at) AS at FROM item WHERE destination = :destination AND state = 'pending';
+
+-- waive
+-- Nothing that waits needs to settle any longer.
+UPDATE item SET due_at = :now WHERE state = 'pending' AND due_at > :now AND attempts = 0;
+
+-- begin_batch
+INSERT INTO batch (destination, project, watermark, sent_at) VALUES (:destination, :project, :watermark, :now);
+
+-- lease
+-- pending -> leased: committed before the request begins.
+UPDATE item SET state = 'leased', batch = :batch, predictions = :predictions, attempts = attempts + 1, reason = NULL
+WHERE id = :id AND state = 'pending';
+
+-- deliver
+-- leased | uncertain -> delivered: the record is not needed any more, the key is.
+UPDATE item SET state = 'delivered', task = :task, delivered_at = :now, record = NULL, batch = NULL, reason = NULL
+WHERE id = :id AND state IN ('leased', 'uncertain');
+
+-- release
+-- leased -> pending: nothing arrived.
+UPDATE item SET state = 'pending', batch = NULL, due_at = :due_at, reason = :reason
+WHERE batch = :batch AND state = 'leased';
+
+-- doubt
+-- leased -> uncertain: it may have arrived.
+UPDATE item SET state = 'uncertain', reason = :reason WHERE batch = :batch AND state = 'leased';
+
+-- absent
+-- uncertain -> pending: it did not arrive.
+UPDATE item SET state = 'pending', batch = NULL, due_at = :now, reason = :reason
+WHERE batch = :batch AND state = 'uncertain';
+
+-- park
+-- pending | leased -> parked: this item was refused, or cannot be read.
+UPDATE item SET state = 'parked', batch = NULL, reason = :reason WHERE id = :id AND state IN ('pending', 'leased');
+
+-- unpark
+-- parked -> pending: an operator said `retry`.
+UPDATE item SET state = 'pending', due_at = :now, attempts = 0, reason = NULL WHERE state = 'parked';
+
+-- end_batch
+DELETE FROM batch WHERE id = :batch AND NOT EXISTS (SELECT 1 FROM item WHERE batch = :batch);
+
+-- leased_batches
+SELECT DISTINCT batch FROM item WHERE state = 'leased';
+
+-- uncertain_batches
+SELECT batch.id, batch.destination, batch.project, batch.watermark, batch.sent_at, batch.looked_at, batch.lookups
+FROM batch WHERE EXISTS (SELECT 1 FROM item WHERE item.batch = batch.id AND item.state = 'uncertain')
+ORDER BY batch.id;
+
+-- looked
+UPDATE batch SET looked_at = :now, lookups = lookups + 1 WHERE id = :batch;
+
+-- batch_items
+SELECT id, key, record, predictions FROM item WHERE batch = :batch ORDER BY id;
+
+-- block
+UPDATE destination SET state = 'blocked', reason = :reason, failures = failures + 1, retry_at = :retry_at
+WHERE id = :destination;
+
+-- unblock
+UPDATE destination SET state = 'open', reason = NULL, failures = 0, retry_at = 0 WHERE id = :destination;
+
+-- resolve
+-- The project that a destination turned out to be.
+UPDATE destination SET project = :project, watermark = :watermark WHERE id = :destination;
+
+-- raise_watermark
+UPDATE destination SET watermark = MAX(COALESCE(watermark, 0), :watermark) WHERE id = :destination;
+
+-- counts
+SELECT destination, state, COUNT(*) AS number, MIN(taken_at) AS oldest FROM item GROUP BY destination, state;
+
+-- parked_reasons
+SELECT destination, reason, COUNT(*) AS number FROM item WHERE state = 'parked'
+GROUP BY destination, reason ORDER BY number DESC LIMIT 20;
+
+-- expire
+-- Delivered keys are kept for the retention time, so that nothing is sent twice.
+DELETE FROM item WHERE state = 'delivered' AND delivered_at < :before;

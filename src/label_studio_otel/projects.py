@@ -1,0 +1,116 @@
+"""Finds the project of a destination, or makes it, so that everybody who looks ends with the same one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from label_studio_otel import label_config
+from label_studio_otel.errors import ConfigError, DestinationBlocked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from label_studio_otel.label_config import LabelConfig
+    from label_studio_otel.label_studio import LabelStudio, Project
+    from label_studio_otel.outbox import Outbox, Target
+    from label_studio_otel.settings import Destination
+
+__all__ = ["Projects", "Resolved"]
+
+#: Seconds after which a project is read again, so that a change made in its settings page is honoured.
+FRESH = 30.0
+
+
+class Resolved(NamedTuple):
+    """A destination's project, ready to be sent to."""
+
+    id: int
+    config: LabelConfig
+    #: Tasks imported from now on have higher ids.
+    watermark: int
+
+
+class Projects:
+    """Projects by destination, read again when they are older than `FRESH`."""
+
+    def __init__(self, client: LabelStudio, outbox: Outbox, clock: Callable[[], float]) -> None:
+        self._client = client
+        self._outbox = outbox
+        self._clock = clock
+        self._known: dict[int, tuple[Project, LabelConfig, float]] = {}
+
+    def resolve(self, target: Target) -> Resolved:
+        """Return the project of a destination; make it where it is named and does not exist.
+
+        Raises:
+            DestinationBlocked: there is no such project and none can be made, or its labeling config is unusable.
+            Retryable: Label Studio did not answer.
+        """
+        known = self._known.get(target.id)
+        if known is None or known[2] < self._clock():
+            project = self._find(target)
+            known = self._known[target.id] = (project, _parsed(project), self._clock() + FRESH)
+        project, config, _ = known
+        watermark = target.watermark
+        if watermark is None or target.project != project.id:
+            watermark = self._client.highest_task_id(project.id)
+            self._outbox.resolve(target.id, project.id, watermark)
+        return Resolved(project.id, config, watermark)
+
+    def config(self, project_id: int) -> LabelConfig:
+        """Return a project's labeling config as it is now."""
+        return _parsed(self._client.project(project_id))
+
+    def forget(self, target: int) -> None:
+        """Read the project again next time."""
+        self._known.pop(target, None)
+
+    def _find(self, target: Target) -> Project:
+        destination = target.destination
+        if destination.project_id:
+            return self._client.project(destination.project_id)
+        if target.project:
+            try:
+                return self._client.project(target.project)  # it may have got another title since
+            except DestinationBlocked as error:
+                if not error.missing:
+                    raise
+        found = self._titled(destination)
+        return found or self._create(destination)
+
+    def _titled(self, destination: Destination) -> Project | None:
+        """Return the oldest project of this title, one that fits the mode first."""
+        projects = self._client.projects_titled(destination.project_name)
+        for project in projects:
+            if _fits(project, destination.mode):
+                return project
+        # Under a name that nobody chose, prompts and chats go to projects of their own.
+        return None if destination.default_name or not projects else projects[0]
+
+    def _create(self, destination: Destination) -> Project:
+        config = destination.project_config or label_config.template(destination.mode)
+        made = self._client.create_project(destination.project_name, config)
+        # Label Studio accepts equal titles: of those who made one at the same time, the oldest project wins.
+        first = self._titled(destination) or made
+        if first.id != made.id and self._client.highest_task_id(made.id) == 0:
+            self._client.delete_project(made.id)
+        return first
+
+
+def _fits(project: Project, mode: str) -> bool:
+    try:
+        return label_config.parse(project.label_config).dialogue == (mode == "chat")
+    except ConfigError:
+        return False
+
+
+def _parsed(project: Project) -> LabelConfig:
+    try:
+        config = label_config.parse(project.label_config)
+    except ConfigError as error:
+        raise DestinationBlocked(f"project {project.id}: {error}") from error
+    if not config.objects:
+        raise DestinationBlocked(
+            f"project {project.id} has no labeling config that shows anything; choose one on its settings page"
+        )
+    return config

@@ -1,0 +1,141 @@
+"""A finished span as a value: raw, neutral and frozen.
+
+`fields_of` takes the OpenTelemetry SDK's span apart without interpreting it; `Span` is what dialects read.
+The fields carry OTLP's names (opentelemetry-proto 1.x, trace.proto), attributes as a plain mapping.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+__all__ = ["Event", "Span", "fields_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A span event."""
+
+    name: str
+    attributes: Mapping[str, Any]
+    time_unix_nano: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One span, as it ended."""
+
+    #: 32 hexadecimal digits.
+    trace_id: str
+    #: 16 hexadecimal digits.
+    span_id: str
+    name: str
+    start_time_unix_nano: int
+    end_time_unix_nano: int
+    attributes: Mapping[str, Any]
+    parent_span_id: str | None = None
+    #: OTLP's SpanKind by name: INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER.
+    kind: str = "INTERNAL"
+    #: UNSET, OK or ERROR.
+    status_code: str = "UNSET"
+    status_message: str | None = None
+    events: tuple[Event, ...] = ()
+    resource: Mapping[str, Any] = field(default_factory=dict)
+    scope_name: str = ""
+    scope_version: str = ""
+    #: Attributes that the SDK's limits evicted, the oldest first.
+    dropped_attributes: int = 0
+    dropped_events: int = 0
+
+    @property
+    def key(self) -> str:
+        """Identity of the call: span ids alone repeat, as the SDK draws them from `random`."""
+        return f"{self.trace_id}:{self.span_id}:{self.start_time_unix_nano}"
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Span:
+        """Build a span from what `fields_of` gave.
+
+        Raises:
+            KeyError: a field without which a span has no identity is missing.
+        """
+        status = fields.get("status", {})
+        scope = fields.get("scope", {})
+        return cls(
+            trace_id=fields["traceId"],
+            span_id=fields["spanId"],
+            name=fields["name"],
+            start_time_unix_nano=fields["startTimeUnixNano"],
+            end_time_unix_nano=fields["endTimeUnixNano"],
+            attributes=fields["attributes"],
+            parent_span_id=fields.get("parentSpanId"),
+            kind=fields.get("kind", "INTERNAL"),
+            status_code=status.get("code", "UNSET"),
+            status_message=status.get("message"),
+            events=tuple(_event(event) for event in fields.get("events", ())),
+            resource=fields.get("resource", {}),
+            scope_name=scope.get("name", ""),
+            scope_version=scope.get("version", ""),
+            dropped_attributes=fields.get("droppedAttributesCount", 0),
+            dropped_events=fields.get("droppedEventsCount", 0),
+        )
+
+
+def _event(fields: Mapping[str, Any]) -> Event:
+    return Event(fields["name"], fields.get("attributes", {}), fields.get("timeUnixNano", 0))
+
+
+def fields_of(span: ReadableSpan) -> dict[str, Any]:
+    """Take an ended span of the SDK apart, without its resource (one per process: `resource_of`).
+
+    Only the public interface is used: the same fields stand in SDK 1.30 and 1.45.
+    """
+    context = span.get_span_context()
+    if context is None:
+        raise ValueError("a span without a context has no identity")
+    status = span.status
+    scope = span.instrumentation_scope
+    fields: dict[str, Any] = {
+        "traceId": f"{context.trace_id:032x}",
+        "spanId": f"{context.span_id:016x}",
+        "name": span.name,
+        "kind": span.kind.name,
+        "startTimeUnixNano": span.start_time or 0,
+        "endTimeUnixNano": span.end_time or 0,
+        "attributes": dict(span.attributes or {}),
+        "status": {"code": status.status_code.name, "message": status.description},
+    }
+    if span.parent is not None:
+        fields["parentSpanId"] = f"{span.parent.span_id:016x}"
+    if scope is not None:
+        fields["scope"] = {"name": scope.name, "version": scope.version or ""}
+    if span.events:
+        fields["events"] = [_event_fields(event) for event in span.events]
+    if span.links:
+        fields["links"] = [_link_fields(link) for link in span.links]
+    if span.dropped_attributes:
+        fields["droppedAttributesCount"] = span.dropped_attributes
+    if span.dropped_events:
+        fields["droppedEventsCount"] = span.dropped_events
+    return fields
+
+
+def _event_fields(event: Any) -> dict[str, Any]:
+    return {"name": event.name, "timeUnixNano": event.timestamp, "attributes": dict(event.attributes or {})}
+
+
+def _link_fields(link: Any) -> dict[str, Any]:
+    context = link.context
+    return {"traceId": f"{context.trace_id:032x}", "spanId": f"{context.span_id:016x}"}
+
+
+def texts(value: Any) -> Sequence[str]:
+    """Return a string or a sequence of strings as a sequence; anything else is empty."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, (list, tuple)) else ()

@@ -1,0 +1,150 @@
+"""The deliverer's side of the spool: finds the files, reads whole records, knows when a writer is gone.
+
+What cannot be read is passed over and counted: a torn last record (the process was killed in the write, or the disk
+was full) and damage in the middle, after which reading goes on at the next record whose checksum is right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from label_studio_otel.spool import FRAME, MAGIC, SUFFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["SpoolFile", "spool_files"]
+
+
+def spool_files(directory: Path) -> list[Path]:
+    """Return the spool's files, the oldest first; none where there is no directory yet."""
+    try:
+        with os.scandir(directory) as entries:
+            files = [(entry.stat().st_mtime_ns, entry.path) for entry in entries if entry.name.endswith(SUFFIX)]
+    except FileNotFoundError:
+        return []
+    return [Path(path) for _, path in sorted(files)]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One record's payload and where the next one begins."""
+
+    payload: bytes
+    end: int
+
+
+class SpoolFile:
+    """One spool file, open for reading.
+
+    Raises:
+        OSError: it cannot be opened; another deliverer may have finished with it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        #: Bytes passed over because no record could be read there.
+        self.damaged = 0
+        #: Bytes at the end that are no whole record: one is being written, or was when its writer died.
+        self.torn = 0
+        self._file = path.open("rb")
+
+    def __enter__(self) -> SpoolFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def abandoned(self) -> bool:
+        """Return True when no process writes to this file any more. Ask before reading to the end."""
+        if fcntl is None:
+            return True  # there `remove` fails as long as it is open
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def records(self, offset: int) -> Iterator[Read]:
+        """Yield the whole records from `offset` on."""
+        self._file.seek(offset)
+        data = self._file.read()
+        position = self.torn = 0
+        while position < len(data):
+            end = _end(data, position)
+            if end is None:
+                found = _next(data, position)
+                if found is None:
+                    self.torn = len(data) - position
+                    return
+                self.damaged += found - position
+                position = found
+                continue
+            yield Read(data[position + FRAME.size : end], offset + end)
+            position = end
+
+    def size(self) -> int:
+        """Return the file's present length in bytes."""
+        return os.fstat(self._file.fileno()).st_size
+
+    def remove(self) -> bool:
+        """Remove the file, or set it aside where it is damaged; False when it is still in use."""
+        try:
+            if self.damaged:
+                aside = self.path.parent.parent / "damaged"
+                aside.mkdir(mode=0o700, exist_ok=True)
+                self.path.rename(aside / f"{time.strftime('%Y%m%dT%H%M%S')}-{self.path.name}")
+            else:
+                self.path.unlink()
+        except FileNotFoundError:
+            return True
+        except PermissionError:
+            return False
+        return True
+
+
+def count(path: Path, offset: int) -> int:
+    """Return how many records stand in a file from `offset` on, by their frames alone."""
+    number = 0
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        while offset + FRAME.size <= size:
+            file.seek(offset)
+            magic, length, _ = FRAME.unpack(file.read(FRAME.size))
+            offset += FRAME.size + length
+            if magic != MAGIC or offset > size:
+                break
+            number += 1
+    return number
+
+
+def _end(data: bytes, position: int) -> int | None:
+    """Return where the record that begins here ends, None where none does."""
+    if position + FRAME.size > len(data):
+        return None
+    magic, length, crc = FRAME.unpack_from(data, position)
+    end = position + FRAME.size + length
+    if magic != MAGIC or end > len(data):
+        return None
+    return end if zlib.crc32(memoryview(data)[position + FRAME.size : end]) == crc else None
+
+
+def _next(data: bytes, position: int) -> int | None:
+    found = data.find(MAGIC, position + 1)
+    while found != -1 and _end(data, found) is None:
+        found = data.find(MAGIC, found + 1)
+    return None if found == -1 else found

@@ -1,0 +1,198 @@
+"""The application's side of the spool: one file per process, one system call per record.
+
+A record is in the page cache when `append` returns, and the page cache survives kill -9. Nothing here opens SQLite,
+waits for a lock of another process, or raises for a disk that refuses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING
+
+from label_studio_otel.spool import SUFFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows has neither flock nor fork; there an open file cannot be unlinked, which serves as well
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["SpoolWriter"]
+
+MAX_FILE_BYTES = 8 << 20
+MAX_BACKLOG_BYTES = 16 << 20
+#: Seconds between two attempts on a disk that refuses, so that the application does not pay for each.
+RETRY_INTERVAL = 1.0
+
+
+class SpoolWriter:
+    """Appends records to this process's own file below `directory`.
+
+    Any thread may call; a forked child gets a file of its own.
+
+    Args:
+        on_refused: called with the error when the disk refuses, and with None when it takes again.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        on_refused: Callable[[OSError | None], None] = lambda _: None,
+        max_file_bytes: int = MAX_FILE_BYTES,
+        max_backlog_bytes: int = MAX_BACKLOG_BYTES,
+    ) -> None:
+        self._directory = directory
+        self._on_refused = on_refused
+        self._max_file_bytes = max_file_bytes
+        self._max_backlog_bytes = max_backlog_bytes
+        #: Records given up because the backlog was full.
+        self.lost = 0
+        self._begin()
+        _writers.add(self)
+
+    def _begin(self) -> None:
+        # Reentrant: a signal handler of the application may end a span while its thread is in here.
+        self._lock = threading.RLock()
+        self._fd: int | None = None
+        self._pid = os.getpid()
+        self._size = 0
+        self._backlog: deque[bytes] = deque()
+        self._backlog_bytes = 0
+        self._next_attempt = 0.0
+
+    @property
+    def backlog(self) -> int:
+        """Number of records that wait in memory because the disk refuses."""
+        return len(self._backlog)
+
+    def append(self, buffers: Sequence[bytes]) -> bool:
+        """Write one record; True when it is in the file, False when it waits in memory or was given up."""
+        if self._pid != os.getpid():
+            self.forget()
+        with self._lock:
+            if self._backlog:
+                self._keep(buffers)
+                return self.flush()
+            try:
+                self._write(buffers)
+            except OSError as error:
+                self._refused(error)
+                self._keep(buffers)
+                return False
+        return True
+
+    def flush(self, *, now: bool = False) -> bool:
+        """Write what waits in memory; True when nothing waits any more.
+
+        Args:
+            now: try also when the disk refused less than a second ago.
+        """
+        with self._lock:
+            if not self._backlog:
+                return True
+            if not now and time.monotonic() < self._next_attempt:
+                return False
+            try:
+                while self._backlog:
+                    self._write([self._backlog[0]])
+                    self._backlog_bytes -= len(self._backlog.popleft())
+            except OSError as error:
+                self._refused(error)
+                return False
+            self._on_refused(None)
+            return True
+
+    def close(self) -> None:
+        """Let go of the file; the next record begins another."""
+        with self._lock:
+            fd, self._fd = self._fd, None
+            if fd is not None:
+                os.close(fd)
+
+    def forget(self) -> None:
+        """Begin anew in a forked child: the file, its lock and what waits in memory are the parent's."""
+        fd = self._fd
+        self._begin()
+        if fd is not None:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+    def _write(self, buffers: Sequence[bytes]) -> None:
+        fd = self._file()
+        length = sum(map(len, buffers))
+        written = _gather(fd, buffers)
+        self._size += written
+        if written != length:  # a full disk: half a record would hide all that follow
+            os.ftruncate(fd, os.fstat(fd).st_size - written)
+            self._size -= written
+            raise OSError(28, "no space left for a whole record")
+        if self._size >= self._max_file_bytes:
+            self.close()
+
+    def _file(self) -> int:
+        if self._fd is not None:
+            if os.fstat(self._fd).st_nlink:
+                return self._fd
+            self.close()  # somebody removed the state directory under us
+        os.makedirs(self._directory, mode=0o700, exist_ok=True)
+        name = f"{self._pid}-{time.time_ns():x}-{os.urandom(4).hex()}"
+        temporary = os.path.join(self._directory, f".{name}")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        fd = os.open(temporary, flags, 0o600)
+        try:
+            if fcntl is not None:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Named only once it is locked: a reader never meets a file that looks abandoned and is not.
+                os.rename(temporary, os.path.join(self._directory, name + SUFFIX))
+        except OSError:
+            os.close(fd)
+            raise
+        if fcntl is None:
+            os.close(fd)
+            os.rename(temporary, os.path.join(self._directory, name + SUFFIX))
+            fd = os.open(os.path.join(self._directory, name + SUFFIX), flags & ~(os.O_CREAT | os.O_EXCL))
+        self._fd, self._size = fd, 0
+        return fd
+
+    def _refused(self, error: OSError) -> None:
+        self._next_attempt = time.monotonic() + RETRY_INTERVAL
+        with contextlib.suppress(OSError):
+            self.close()
+        self._on_refused(error)
+
+    def _keep(self, buffers: Sequence[bytes]) -> None:
+        record = b"".join(buffers)
+        if self._backlog_bytes + len(record) > self._max_backlog_bytes:
+            self.lost += 1
+            return
+        self._backlog.append(record)
+        self._backlog_bytes += len(record)
+
+
+def _gather(fd: int, buffers: Sequence[bytes]) -> int:
+    if len(buffers) == 1:
+        return os.write(fd, buffers[0])
+    if hasattr(os, "writev") and len(buffers) <= 512:
+        return os.writev(fd, buffers)
+    return os.write(fd, b"".join(buffers))
+
+
+_writers: weakref.WeakSet[SpoolWriter] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for writer in list(_writers):
+        writer.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

@@ -1,0 +1,334 @@
+"""A `Generation` as a Label Studio task for the labeling config of its project.
+
+The rules:
+
+- each variable that the config shows gets what its tag can show (`_FILLERS`); a variable with the name of a metadata
+  key gets that metadata wherever a text is shown; a variable that nobody can fill blocks the project, by name;
+- the metadata stands flat beside them, so that the Data Manager has columns and filters; where a variable of the config
+  has the name of a metadata key, the config wins;
+- the content of a dialogue is always a string and never an empty list, anything else makes the labeling page go blank;
+- all predictions carry one `model_version`: the label stream shows only the predictions of the project's own, which is
+  set by the first import. The model's name is in `data.model`;
+- what does not fit is cut with a visible note, and `incomplete` says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel.errors import DestinationBlocked
+from label_studio_otel.generation import BlobPart, Message, ReasoningPart, TextPart, UriPart
+from label_studio_otel.limits import clean, cut, fit, json_size
+from label_studio_otel.text import blob_bytes, media_note, message_html, message_text, parts_text, preformatted, transcript
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from label_studio_otel.generation import Choice, Generation
+    from label_studio_otel.label_config import LabelConfig, ObjectTag
+    from label_studio_otel.spans import Span
+
+__all__ = ["MAX_BYTES", "MAX_IMAGE_BYTES", "METADATA", "MODEL_VERSION", "render"]
+
+MODEL_VERSION = "label-studio-otel"
+
+#: A rendered task's JSON in UTF-8.
+MAX_BYTES = 1024 * 1024
+#: An inline image for an <Image> tag.
+MAX_IMAGE_BYTES = 256 * 1024
+
+#: What `data` holds besides the variables of the config, where the call has it; further choices are `response_2`, ….
+METADATA = (
+    "model",
+    "provider",
+    "operation",
+    "input_tokens",
+    "output_tokens",
+    "finish_reason",
+    "latency_ms",
+    "start_time",
+    "service",
+    "key",
+    "trace_id",
+    "span_id",
+    "session_id",
+    "user_id",
+    "conversation_id",
+    "run_id",
+    "prompt_name",
+    "prompt_version",
+    "tools",
+    "error",
+    "incomplete",
+    "reasoning",
+    "response",
+)
+
+#: Label Studio wants a value for each variable: a transparent pixel, where a call has no image to show.
+NO_IMAGE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What the tags of a config can show of a call."""
+
+    generation: Generation
+    metadata: dict[str, Any]
+    image: str
+
+
+def render(
+    span: Span,
+    generation: Generation,
+    config: LabelConfig,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_image_bytes: int = MAX_IMAGE_BYTES,
+) -> dict[str, Any]:
+    """Return the task: `data` for every variable of the config and the metadata, one prediction per choice.
+
+    Args:
+        max_bytes: the most that the task's JSON may have in UTF-8. Below some 16 KiB the metadata alone exceed it.
+        max_image_bytes: the most that an inline image may have; of a larger one only type, size and hash are given.
+
+    Raises:
+        DestinationBlocked: the config has a variable that no LLM call can fill.
+    """
+    image, notes = _image(generation, config, max_image_bytes)
+    generation = _noted(generation, *notes)
+    task = _task(span, generation, config, image)
+    if json_size(task) <= max_bytes:
+        return task
+    generation = _noted(generation, f"The call is too large for a task ({max_bytes:,} bytes): parts of it are cut.")
+
+    def shorten(text: str, limit: int) -> str:
+        return NO_IMAGE if text == image else cut(text, limit)
+
+    for smaller in _smaller(generation):
+        task = _task(span, smaller, config, image)
+        fitted: dict[str, Any] | None = fit(task, max_bytes, shorten)
+        if fitted is not None:
+            return fitted
+    return dict(fit(task, max_bytes, shorten, min_string=0))
+
+
+def _noted(generation: Generation, *sentences: str) -> Generation:
+    return replace(generation, incomplete=generation.incomplete + sentences) if sentences else generation
+
+
+def _smaller(generation: Generation) -> Iterator[Generation]:
+    """Yield the call, then with ever fewer messages (the first and the last stay) and choices."""
+    yield generation
+    messages, keep = generation.messages, max(len(generation.messages), len(generation.choices))
+    while keep > 1:
+        keep //= 2
+        head, tail = keep // 2, keep - keep // 2
+        if len(messages) > keep:
+            note = Message("note", (TextPart(f"[… {len(messages) - keep:,} messages cut …]"),))
+            shown = (*messages[:head], note, *messages[-tail:])
+        else:
+            shown = messages
+        yield replace(generation, messages=shown, choices=generation.choices[:keep])
+
+
+def _task(span: Span, generation: Generation, config: LabelConfig, image: str) -> dict[str, Any]:
+    responses = [_response(choice) for choice in generation.choices]
+    metadata = _metadata(span, generation, responses)
+    data = _data(_Call(generation, metadata, image), config)
+    return {"data": clean(data), "predictions": clean(_predictions(span, responses, config))}
+
+
+def _predictions(span: Span, responses: list[str], config: LabelConfig) -> list[dict[str, Any]]:
+    if config.response is None:
+        return []
+    return [
+        {
+            "model_version": MODEL_VERSION,
+            "result": [
+                {
+                    "id": hashlib.sha256(f"{span.key}:{index}".encode("utf-8", "replace")).hexdigest()[:10],
+                    "from_name": config.response.name,
+                    "to_name": config.response.to_name,
+                    "type": "textarea",
+                    "value": {"text": [response]},
+                }
+            ],
+        }
+        for index, response in enumerate(responses)
+    ]
+
+
+def _response(choice: Choice) -> str:
+    """Return what the labeler edits: the answer, without the thoughts before it where there is more than them."""
+    parts = choice.message.parts
+    return parts_text([part for part in parts if not isinstance(part, ReasoningPart)] or parts)
+
+
+def _data(call: _Call, config: LabelConfig) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    # A variable can have several tags: what shows messages cannot show a text, but not the other way round.
+    for tag in sorted(config.objects, key=lambda tag: tag.tag.lower() in _STRUCTURED):
+        _place(data, tag, _value(call, tag))
+    for tag in config.dynamic_controls:
+        raise _blocked(tag)
+    for key, value in call.metadata.items():
+        data.setdefault(key, value)
+    return data
+
+
+def _place(data: dict[str, Any], tag: ObjectTag, value: Any) -> None:
+    """Set a variable's value, also one inside it: Label Studio looks `$prompt.text` up as data["prompt"]["text"]."""
+    *parents, last = (tag.variable + tag.path).split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+        if not isinstance(data, dict):
+            raise _blocked(tag)
+    data[last] = value
+
+
+def _value(call: _Call, tag: ObjectTag) -> Any:
+    filler = _FILLERS.get(tag.tag.lower())
+    if "[" in tag.path or tag.attributes.get("valueType") == "url":
+        raise _blocked(tag)
+    if filler is not None:
+        return filler(call, tag)
+    if _is_metadata(tag):
+        return str(call.metadata.get(tag.variable, ""))
+    raise _blocked(tag)
+
+
+def _is_metadata(tag: ObjectTag) -> bool:
+    return not tag.path and (tag.variable in METADATA or tag.variable.startswith("response_"))
+
+
+def _blocked(tag: ObjectTag) -> DestinationBlocked:
+    return DestinationBlocked(
+        f'the labeling config of the project shows ${tag.variable}{tag.path} in <{tag.tag} name="{tag.name}">, which no '
+        "LLM call can fill. <Text>, <HyperText>, <Paragraphs>, <Chat>, <Image>, <List> and <Table> can show a call under "
+        f"any variable, and other tags {', '.join('$' + key for key in METADATA)}."
+    )
+
+
+def _text(call: _Call, tag: ObjectTag) -> Any:
+    if _is_metadata(tag):
+        return call.metadata.get(tag.variable, "")
+    messages = _shown(call.generation)
+    if call.generation.operation == "text_completion" and [message.role for message in messages] == ["user"]:
+        return message_text(messages[0])
+    return transcript(messages)
+
+
+def _hypertext(call: _Call, tag: ObjectTag) -> str:
+    if _is_metadata(tag):
+        return preformatted(str(call.metadata.get(tag.variable, "")))
+    return message_html(_shown(call.generation))
+
+
+def _paragraphs(call: _Call, tag: ObjectTag) -> list[dict[str, str]]:
+    return _dialogue(call, tag.attributes.get("nameKey") or "author", tag.attributes.get("textKey") or "text")
+
+
+def _dialogue(call: _Call, role: str, content: str) -> list[dict[str, str]]:
+    return [{role: message.role, content: message_text(message)} for message in _shown(call.generation)]
+
+
+def _shown(generation: Generation) -> tuple[Message, ...]:
+    """Return the messages, and instead of none a note that says why."""
+    if generation.messages:
+        return generation.messages
+    return (Message("note", (TextPart(" ".join(("[No messages.", *generation.incomplete)) + "]"),)),)
+
+
+def _list(call: _Call, _tag: ObjectTag) -> list[dict[str, str]]:
+    return [
+        {"id": str(number), "title": f"Choice {number}", "body": _response(choice)}
+        for number, choice in enumerate(call.generation.choices, 1)
+    ]
+
+
+#: What each tag shows, by its name in lower case.
+_FILLERS: dict[str, Callable[[_Call, ObjectTag], Any]] = {
+    "text": _text,
+    "header": _text,
+    "hypertext": _hypertext,
+    "paragraphs": _paragraphs,
+    "chat": lambda call, _tag: _dialogue(call, "role", "content"),
+    "image": lambda call, _tag: call.image,
+    "list": _list,
+    "table": lambda call, _tag: dict(call.metadata),
+}
+
+_STRUCTURED = frozenset({"paragraphs", "chat", "list", "table"})
+
+
+def _image(generation: Generation, config: LabelConfig, max_bytes: int) -> tuple[str, tuple[str, ...]]:
+    """Return the first image for an <Image> tag as a URL, and what is to be said about it."""
+    if not any(tag.tag.lower() == "image" for tag in config.objects):
+        return NO_IMAGE, ()
+    for part in (part for message in generation.messages for part in message.parts):
+        if isinstance(part, UriPart) and part.modality == "image":
+            return part.uri, ()
+        if isinstance(part, BlobPart) and part.modality == "image":
+            if len(blob_bytes(part)) > max_bytes:
+                return NO_IMAGE, (f"An image is too large to be shown: {media_note(part)}",)
+            return f"data:{part.mime_type or 'image/png'};base64,{part.content}", ()
+    return NO_IMAGE, ()
+
+
+def _metadata(span: Span, generation: Generation, responses: list[str]) -> dict[str, Any]:
+    first = generation.choices[0] if generation.choices else None
+    values = {
+        "model": generation.model,
+        "provider": generation.provider,
+        "operation": generation.operation,
+        "input_tokens": generation.input_tokens,
+        "output_tokens": generation.output_tokens,
+        "finish_reason": first and first.finish_reason,
+        "latency_ms": _milliseconds(span),
+        "start_time": _iso(span.start_time_unix_nano),
+        "service": span.resource.get("service.name"),
+        "key": span.key,
+        "trace_id": span.trace_id,
+        "span_id": span.span_id,
+        "session_id": generation.session_id,
+        "user_id": generation.user_id,
+        "conversation_id": generation.conversation_id,
+        "run_id": generation.run_id,
+        "prompt_name": generation.prompt_name,
+        "prompt_version": generation.prompt_version,
+        "tools": ", ".join(_tool_names(generation)) or None,
+        "error": generation.error,
+        "incomplete": " ".join(generation.incomplete) or None,
+        "reasoning": first and _reasoning(first),
+    }
+    numbered = {f"response_{number}" if number > 1 else "response": text for number, text in enumerate(responses, 1)}
+    return {key: value for key, value in values.items() if value is not None} | numbered
+
+
+def _reasoning(choice: Choice) -> str | None:
+    thoughts = [part.content for part in choice.message.parts if isinstance(part, ReasoningPart)]
+    return "\n\n".join(thoughts) or None
+
+
+def _tool_names(generation: Generation) -> Iterator[str]:
+    for tool in generation.tools:
+        function = tool.get("function")
+        name = (function if isinstance(function, dict) else tool).get("name")
+        if isinstance(name, str):
+            yield name
+
+
+def _milliseconds(span: Span) -> int | None:
+    """Return how long the call took; a span that never ended has no end."""
+    elapsed = span.end_time_unix_nano - span.start_time_unix_nano
+    return elapsed // 1_000_000 if elapsed >= 0 else None
+
+
+def _iso(unix_nano: int) -> str:
+    # Whole numbers: a float has no room for nanoseconds.
+    seconds, rest = divmod(unix_nano, 1_000_000_000)
+    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03d}Z"

@@ -1,0 +1,25 @@
+"""Fixtures of the real servers. They fail, and never skip, where a server cannot be had."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from servers import Api
+
+from label_studio_otel.cli.label_studio_server import LabelStudioServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
+    """A running Label Studio, one for all tests: tests use projects of their own."""
+    with LabelStudioServer(tmp_path_factory.mktemp("label-studio")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def api(label_studio: LabelStudioServer) -> Api:
+    return Api(label_studio)
