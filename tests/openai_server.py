@@ -20,6 +20,7 @@ usage where `stream_options` asks for it.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,7 @@ class OpenAIServer:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
@@ -111,22 +112,30 @@ class _Answer:
 
     def __init__(self, request: dict[str, Any]) -> None:
         self.request = request
-        self.choices = [self.choice(index) for index in range(request.get("n") or 1)]
+        self.choices = [self.choice(index) for index in range(self.count())]
 
     def prompt(self) -> list[str]:
         """Return the texts of the prompt."""
         raise NotImplementedError
 
+    def count(self) -> int:
+        """Return how many choices the request wants."""
+        return self.request.get("n") or 1
+
     def choice(self, index: int) -> dict[str, Any]:
         """Return one choice of a whole answer."""
+        raise NotImplementedError
+
+    def said(self, choice: dict[str, Any]) -> str:
+        """Return what a choice says."""
         raise NotImplementedError
 
     def deltas(self, choice: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Return the choices of the chunks that make up one choice."""
         raise NotImplementedError
 
-    def text(self, index: int) -> str:
-        model, last = self.request["model"], self.prompt()[-1]
+    def text(self, last: str, index: int) -> str:
+        model = self.request["model"]
         if model == "empty":
             return ""
         if model == "long":
@@ -141,9 +150,9 @@ class _Answer:
         return {**self.head(self.object_name), "choices": self.choices, "usage": self.usage()}
 
     def usage(self) -> dict[str, int]:
-        said = sum(len(text.split()) for text in self.prompt())
-        answered = sum(len(json.dumps(choice.get("message", choice.get("text"))).split()) for choice in self.choices)
-        return {"prompt_tokens": said, "completion_tokens": answered, "total_tokens": said + answered}
+        asked = sum(len(text.split()) for text in self.prompt())
+        answered = sum(len(self.said(choice).split()) for choice in self.choices)
+        return {"prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked + answered}
 
     def chunks(self) -> Iterator[dict[str, Any]]:
         head = self.head(self.object_name + (".chunk" if "chat" in self.object_name else ""))
@@ -162,8 +171,16 @@ class _Completion(_Answer):
         prompt = self.request["prompt"]
         return [prompt] if isinstance(prompt, str) else prompt
 
+    def count(self) -> int:
+        return super().count() * len(self.prompt())
+
     def choice(self, index: int) -> dict[str, Any]:
-        return {"index": index, "text": self.text(index), "finish_reason": "stop", "logprobs": None}
+        prompt, which = divmod(index, super().count())
+        text = self.text(self.prompt()[prompt], which)
+        return {"index": index, "text": text, "finish_reason": "stop", "logprobs": None}
+
+    def said(self, choice: dict[str, Any]) -> str:
+        return str(choice["text"])
 
     def deltas(self, choice: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for word in _words(choice["text"]):
@@ -179,7 +196,7 @@ class _Chat(_Answer):
         return [_content_text(message.get("content")) for message in self.request["messages"]]
 
     def choice(self, index: int) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": self.text(index), "refusal": None}
+        message: dict[str, Any] = {"role": "assistant", "content": self.text(self.prompt()[-1], index), "refusal": None}
         after_tool = self.request["messages"][-1]["role"] == "tool"
         if after_tool:
             message["content"] = f"The tool said: {self.prompt()[-1]}"
@@ -200,6 +217,10 @@ class _Chat(_Answer):
             yield {**rest, "delta": {"tool_calls": [arguments]}}
         yield {"index": choice["index"], "delta": {}, "finish_reason": choice["finish_reason"]}
 
+    def said(self, choice: dict[str, Any]) -> str:
+        calls = choice["message"].get("tool_calls", ())
+        return (choice["message"]["content"] or "") + " ".join(call["function"]["arguments"] for call in calls)
+
     def _tool_call(self, index: int) -> dict[str, Any]:
         function = self.request["tools"][0]["function"]
         arguments = dict.fromkeys(function["parameters"]["properties"], self.prompt()[-1])
@@ -209,7 +230,7 @@ class _Chat(_Answer):
 
 def _words(text: str) -> list[str]:
     """Split a text so that the parts joined are the text."""
-    return [part + " " for part in text.split(" ")[:-1]] + [text.split(" ")[-1]]
+    return re.findall(r"\S*\s*", text)[:-1]
 
 
 def _content_text(content: Any) -> str:

@@ -118,7 +118,8 @@ class Delivery:
         self._projects.forget(target.id)
         asked = error.retry_after if isinstance(error, Retryable) else None
         retry_at = self._clock() + delay(target.failures + 1, retry_after=asked)
-        self._outbox.block(target.id, str(error), retry_at)
+        passing = isinstance(error, Retryable) or error.passing
+        self._outbox.block(target.id, str(error), retry_at, passing=passing)
         self._report(str(target.destination), str(error))
 
     def _prepare(self, items: Sequence[Item], config: LabelConfig) -> list[Prepared]:

@@ -251,7 +251,9 @@ def _refusal(url: str, method: str, path: str, answer: Answer, now: float) -> Ex
     if status == 403:
         return DestinationBlocked(f"{where}: {detail}; the token's user may not do this")
     if status == 404:
-        return DestinationBlocked(f"{where}: there is no such project, or the token's user may not see it", missing=True)
+        return DestinationBlocked(
+            f"{where}: there is no such project, or the token's user may not see it", missing=True
+        )
     if status == 413:
         return BatchTooLarge(f"{where}: the request is too large")
     if status == 429:

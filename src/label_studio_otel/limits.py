@@ -18,7 +18,7 @@ _REPLACEMENT = "\ufffd"
 
 
 def clean(value: Any) -> Any:
-    """Return JSON data with U+FFFD for NUL and lone surrogates (PostgreSQL refuses the batch) and no NaN or Infinity."""
+    """Return JSON data as PostgreSQL takes it: U+FFFD for NUL and lone surrogates, text for NaN and Infinity."""
     if isinstance(value, str):
         return _clean_text(value)
     if isinstance(value, dict):
@@ -56,9 +56,7 @@ def json_size(value: Any) -> int:
 def fit(value: Any, max_bytes: int, shorten: Callable[[str, int], str], *, min_string: int = MIN_STRING) -> Any:
     """Return JSON data with its longest strings shortened so that it fits, None where they would become too short.
 
-    Args:
-        shorten: returns a text whose JSON has at most so many bytes.
-        min_string: how many bytes of JSON each string keeps at least.
+    `shorten` returns a text whose JSON has at most so many bytes; no string is left fewer than `min_string`.
     """
     sizes = sorted(json_size(text) for text in _strings(value))
     room = max_bytes - (json_size(value) - sum(sizes))

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Destination", "Settings", "directory_name", "load", "normalized_url"]
+__all__ = ["Destination", "Settings", "directory_name", "labeling_config", "load", "normalized_url"]
 
 DEFAULT_URL = "http://localhost:8080"
 #: The callback handler's default; `%` directives are filled with the date of the call.
@@ -116,6 +116,17 @@ def normalized_url(url: str) -> str:
     host, slash, path = rest.partition("/")
     user, at, address = host.rpartition("@")
     return f"{scheme.lower()}://{user}{at}{address.lower()}{slash}{path}".rstrip("/")
+
+
+def labeling_config(value: str | None) -> str | None:
+    """Return a labeling config given as XML or as the path of a file.
+
+    Raises:
+        OSError, ValueError: there is no readable file of that name.
+    """
+    if value is None or value.lstrip().startswith("<"):
+        return value
+    return Path(value).expanduser().read_text("utf-8")
 
 
 def directory_name(url: str) -> str:
@@ -233,7 +244,7 @@ def _names(value: Any) -> frozenset[str]:
 
 
 def _path(value: Any) -> Path:
-    return Path(os.path.abspath(os.path.expanduser(os.fspath(value))))  # noqa: PTH100, PTH111 - Path.expanduser raises
+    return Path(os.path.abspath(os.path.expanduser(os.fspath(value))))  # Path.expanduser raises without a home
 
 
 def _state_dir(environ: Mapping[str, str]) -> Path:

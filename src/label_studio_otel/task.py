@@ -8,7 +8,8 @@ The rules:
   has the name of a metadata key, the config wins;
 - the content of a dialogue is always a string and never an empty list, anything else makes the labeling page go blank;
 - all predictions carry one `model_version`: the label stream shows only the predictions of the project's own, which is
-  set by the first import. The model's name is in `data.model`;
+  set by the first import. The model's name is in `data.model`. Of several predictions it shows the newest, so the first
+  choice comes last; the others stand in `other_responses` (title and text), which our templates show below;
 - what does not fit is cut with a visible note, and `incomplete` says so.
 """
 
@@ -16,13 +17,21 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.errors import DestinationBlocked
 from label_studio_otel.generation import BlobPart, Message, ReasoningPart, TextPart, UriPart
 from label_studio_otel.limits import clean, cut, fit, json_size
-from label_studio_otel.text import blob_bytes, media_note, message_html, message_text, parts_text, preformatted, transcript
+from label_studio_otel.metadata import METADATA, metadata_of
+from label_studio_otel.text import (
+    blob_bytes,
+    media_note,
+    message_html,
+    message_text,
+    parts_text,
+    preformatted,
+    transcript,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +40,7 @@ if TYPE_CHECKING:
     from label_studio_otel.label_config import LabelConfig, ObjectTag
     from label_studio_otel.spans import Span
 
-__all__ = ["MAX_BYTES", "MAX_IMAGE_BYTES", "METADATA", "MODEL_VERSION", "render"]
+__all__ = ["MAX_BYTES", "MAX_IMAGE_BYTES", "MODEL_VERSION", "render"]
 
 MODEL_VERSION = "label-studio-otel"
 
@@ -39,33 +48,6 @@ MODEL_VERSION = "label-studio-otel"
 MAX_BYTES = 1024 * 1024
 #: An inline image for an <Image> tag.
 MAX_IMAGE_BYTES = 256 * 1024
-
-#: What `data` holds besides the variables of the config, where the call has it; further choices are `response_2`, ….
-METADATA = (
-    "model",
-    "provider",
-    "operation",
-    "input_tokens",
-    "output_tokens",
-    "finish_reason",
-    "latency_ms",
-    "start_time",
-    "service",
-    "key",
-    "trace_id",
-    "span_id",
-    "session_id",
-    "user_id",
-    "conversation_id",
-    "run_id",
-    "prompt_name",
-    "prompt_version",
-    "tools",
-    "error",
-    "incomplete",
-    "reasoning",
-    "response",
-)
 
 #: Label Studio wants a value for each variable: a transparent pixel, where a call has no image to show.
 NO_IMAGE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
@@ -88,11 +70,10 @@ def render(
     max_bytes: int = MAX_BYTES,
     max_image_bytes: int = MAX_IMAGE_BYTES,
 ) -> dict[str, Any]:
-    """Return the task: `data` for every variable of the config and the metadata, one prediction per choice.
+    """Return the task: `data` for every variable of the config and the metadata, one prediction per choice, first last.
 
-    Args:
-        max_bytes: the most that the task's JSON may have in UTF-8. Below some 16 KiB the metadata alone exceed it.
-        max_image_bytes: the most that an inline image may have; of a larger one only type, size and hash are given.
+    The task's JSON has at most `max_bytes` in UTF-8 (not below some 16 KiB, which the metadata need); of an inline
+    image above `max_image_bytes` only type, size and hash are given.
 
     Raises:
         DestinationBlocked: the config has a variable that no LLM call can fill.
@@ -136,8 +117,10 @@ def _smaller(generation: Generation) -> Iterator[Generation]:
 
 def _task(span: Span, generation: Generation, config: LabelConfig, image: str) -> dict[str, Any]:
     responses = [_response(choice) for choice in generation.choices]
-    metadata = _metadata(span, generation, responses)
+    metadata = metadata_of(span, generation, responses)
     data = _data(_Call(generation, metadata, image), config)
+    if len(responses) > 1:
+        data.setdefault("other_responses", _other_responses(responses))
     return {"data": clean(data), "predictions": clean(_predictions(span, responses, config))}
 
 
@@ -157,7 +140,13 @@ def _predictions(span: Span, responses: list[str], config: LabelConfig) -> list[
                 }
             ],
         }
-        for index, response in enumerate(responses)
+        for index, response in reversed(tuple(enumerate(responses)))
+    ]
+
+
+def _other_responses(responses: list[str]) -> list[dict[str, str]]:
+    return [
+        {"title": f"Answer {number} of {len(responses)}", "text": text} for number, text in enumerate(responses[1:], 2)
     ]
 
 
@@ -206,9 +195,9 @@ def _is_metadata(tag: ObjectTag) -> bool:
 
 def _blocked(tag: ObjectTag) -> DestinationBlocked:
     return DestinationBlocked(
-        f'the labeling config of the project shows ${tag.variable}{tag.path} in <{tag.tag} name="{tag.name}">, which no '
-        "LLM call can fill. <Text>, <HyperText>, <Paragraphs>, <Chat>, <Image>, <List> and <Table> can show a call under "
-        f"any variable, and other tags {', '.join('$' + key for key in METADATA)}."
+        f'the labeling config of the project wants ${tag.variable}{tag.path} for <{tag.tag} name="{tag.name}">, which '
+        "no LLM call can fill. <Text>, <HyperText>, <Paragraphs>, <Chat>, <Image>, <List> and <Table> show a call "
+        f"under any variable, and other tags {', '.join('$' + key for key in METADATA)}."
     )
 
 
@@ -276,59 +265,3 @@ def _image(generation: Generation, config: LabelConfig, max_bytes: int) -> tuple
                 return NO_IMAGE, (f"An image is too large to be shown: {media_note(part)}",)
             return f"data:{part.mime_type or 'image/png'};base64,{part.content}", ()
     return NO_IMAGE, ()
-
-
-def _metadata(span: Span, generation: Generation, responses: list[str]) -> dict[str, Any]:
-    first = generation.choices[0] if generation.choices else None
-    values = {
-        "model": generation.model,
-        "provider": generation.provider,
-        "operation": generation.operation,
-        "input_tokens": generation.input_tokens,
-        "output_tokens": generation.output_tokens,
-        "finish_reason": first and first.finish_reason,
-        "latency_ms": _milliseconds(span),
-        "start_time": _iso(span.start_time_unix_nano),
-        "service": span.resource.get("service.name"),
-        "key": span.key,
-        "trace_id": span.trace_id,
-        "span_id": span.span_id,
-        "session_id": generation.session_id,
-        "user_id": generation.user_id,
-        "conversation_id": generation.conversation_id,
-        "run_id": generation.run_id,
-        "prompt_name": generation.prompt_name,
-        "prompt_version": generation.prompt_version,
-        "tools": ", ".join(_tool_names(generation)) or None,
-        "error": generation.error,
-        "incomplete": " ".join(generation.incomplete) or None,
-        "reasoning": first and _reasoning(first),
-    }
-    numbered = {f"response_{number}" if number > 1 else "response": text for number, text in enumerate(responses, 1)}
-    return {key: value for key, value in values.items() if value is not None} | numbered
-
-
-def _reasoning(choice: Choice) -> str | None:
-    thoughts = [part.content for part in choice.message.parts if isinstance(part, ReasoningPart)]
-    return "\n\n".join(thoughts) or None
-
-
-def _tool_names(generation: Generation) -> Iterator[str]:
-    for tool in generation.tools:
-        function = tool.get("function")
-        name = (function if isinstance(function, dict) else tool).get("name")
-        if isinstance(name, str):
-            yield name
-
-
-def _milliseconds(span: Span) -> int | None:
-    """Return how long the call took; a span that never ended has no end."""
-    elapsed = span.end_time_unix_nano - span.start_time_unix_nano
-    return elapsed // 1_000_000 if elapsed >= 0 else None
-
-
-def _iso(unix_nano: int) -> str:
-    # Whole numbers: a float has no room for nanoseconds.
-    seconds, rest = divmod(unix_nano, 1_000_000_000)
-    moment = datetime.fromtimestamp(seconds, timezone.utc)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03d}Z"

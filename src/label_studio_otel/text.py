@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 
     from label_studio_otel.generation import Message, Part
 
-__all__ = ["blob_bytes", "media_note", "message_html", "message_text", "parts_text", "preformatted", "pretty", "transcript"]
+__all__ = [
+    "blob_bytes",
+    "media_note",
+    "message_html",
+    "message_text",
+    "parts_text",
+    "preformatted",
+    "pretty",
+    "transcript",
+]
 
 #: Deeper values are named, not shown: Label Studio answers 500 to JSON nested 2,000 deep.
 _MAX_DEPTH = 20

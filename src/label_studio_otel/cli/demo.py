@@ -62,9 +62,10 @@ def run(args: argparse.Namespace) -> int:
     with Interruption.by_signals() as interruption:
         demo = _Demo(directory, console, interruption)
         try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             with lock(directory / "demo.lock", wait=False) as held:
                 demo.run(stay=not args.exit) if held else demo.refuse()
-        except LabelStudioOtelError as error:
+        except (LabelStudioOtelError, OSError) as error:
             console.print(f"[red]{escape(str(error))}[/red]", soft_wrap=True)
             return 1
         except KeyboardInterrupt:
@@ -85,9 +86,11 @@ class _Demo:
         self.application = example_environment()
         with Steps(self.console, self.interruption) as steps:
             self._introduce()
-            self.server = LabelStudioServer(self.directory / "label-studio", progress=steps.row())
+            server_row, row = steps.row(), steps.row()
+            self.server = LabelStudioServer(self.directory / "label-studio", progress=server_row)
             try:
-                self._fill(steps)
+                self._in_parallel(lambda: self._start(server_row), lambda: self._install(row))
+                self._fill(row)
                 steps.stop()
                 self._show()
                 if stay:
@@ -100,22 +103,25 @@ class _Demo:
 
     def _introduce(self) -> None:
         model = "the model of OPENAI_API_KEY" if os.environ.get("OPENAI_API_KEY") else "LangChain's fake models"
+        places = f"each in an environment of its own under {cache_directory()}; data in {self.directory}"
         self._say(
-            f"Label Studio {LABEL_STUDIO_VERSION} and the LangChain program {EXAMPLE} ({model}), "
-            f"each in an environment of its own under {cache_directory()}; data in {self.directory}"
+            f"Label Studio {LABEL_STUDIO_VERSION} and the LangChain program {EXAMPLE} ({model}), {escape(places)}"
         )
 
-    def _fill(self, steps: Steps) -> None:
-        row = steps.row()
-        self._in_parallel(
-            self.server.start,
-            lambda: self.application.ensure(progress=row, message="installing LangChain and its instrumentation"),
-        )
+    def _start(self, row: Row) -> None:
+        self.server.start()
+        row.done()
+
+    def _install(self, row: Row) -> None:
+        self.application.ensure(progress=row, message="installing LangChain and its instrumentation")
+        row.done()
+
+    def _fill(self, row: Row) -> None:
         for mode, title in PROJECTS.items():
             before = self._tasks(title)
             self._run_example(mode, row)
             self._wait_for_more_tasks(title, before, row)
-        steps.done()
+        row.done()
 
     def _in_parallel(self, *jobs: Callable[[], object]) -> None:
         with ThreadPoolExecutor(len(jobs)) as pool:
@@ -128,13 +134,13 @@ class _Demo:
                 raise
 
     def _run_example(self, mode: str, row: Row) -> None:
-        instrument = [self.application.program("opentelemetry-instrument"), self.application.executable]
-        self._command(mode, [*instrument, example_path()], row, f"running {EXAMPLE}, {mode} mode")
+        program = self.application.program
+        message = f"running {EXAMPLE}, {mode} mode"
+        self._command(row, message, mode, program("opentelemetry-instrument"), program("python"), example_path())
         # The program's exit waits for Label Studio only shortly; this sends the rest, and fails where something stays.
-        deliver = [self.application.program("label-studio-otel"), "deliver"]
-        self._command(mode, deliver, row, "delivering to Label Studio")
+        self._command(row, "delivering to Label Studio", mode, program("label-studio-otel"), "deliver")
 
-    def _command(self, mode: str, command: list[Path | str], row: Row, message: str) -> None:
+    def _command(self, row: Row, message: str, mode: str, *command: Path | str) -> None:
         log = self.directory / "langchain_app.log"
         run_command([str(word) for word in command], env=self._variables(mode), log=log, progress=row, message=message)
 
@@ -185,8 +191,8 @@ class _Demo:
 
     def _stay(self) -> None:
         self._say("\nYour own application gets there with the same variables:")
-        for name in ("OTEL_TRACES_EXPORTER", "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"):
-            self._say(f"  export {name}={self._variables('chat')[name]}")
+        self._say("  export OTEL_TRACES_EXPORTER=label_studio OTEL_METRICS_EXPORTER=none OTEL_LOGS_EXPORTER=none")
+        self._say(f"  export LABEL_STUDIO_URL={self.server.url} LABEL_STUDIO_API_KEY={self.server.token}")
         self._say("  opentelemetry-instrument python app.py")
         self._say("\nCtrl-C stops Label Studio; the data stays.")
         while not self.interruption.wanted:

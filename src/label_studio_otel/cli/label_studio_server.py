@@ -131,11 +131,14 @@ class LabelStudioServer:
             # By way of a rename: a copy cut short must not be taken for a database.
             shutil.copyfile(self.installation.database, partial := database.with_suffix(".partial"))
             partial.replace(database)
-        for _ in range(3):
-            if self.port is None or (is_taken(self.port) and not self._port_is_fixed):
-                self.port = free_port()
+        if self._port_is_fixed:
+            attempts = [self.port]
+        else:
+            # The one of before, so that links stay valid; then whichever is free.
+            attempts = [port for port in (self.port,) if port and not is_taken(port)] + [None, None]
+        for port in attempts:
             with contextlib.suppress(_PortTaken):
-                self._launch(self.port)
+                self._launch(port or free_port())
                 return self
         raise LabelStudioStartError(f"port {self.port} of {HOST} is in use; choose another one")
 
@@ -175,6 +178,7 @@ class LabelStudioServer:
         self.stop()
 
     def _launch(self, port: int) -> None:
+        self.port = port
         if is_taken(port):
             raise _PortTaken
         self._write_account()

@@ -24,6 +24,7 @@ class Interruption:
     wanted: bool = False
 
     def check(self) -> None:
+        """Raise KeyboardInterrupt where the end is wanted."""
         if self.wanted:
             raise KeyboardInterrupt
 
@@ -53,7 +54,6 @@ class Steps:
         self.interruption = interruption
         spinner = SpinnerColumn("line" if console.options.ascii_only else "dots", finished_text="[green]ok[/]")
         self.progress = Progress(spinner, TextColumn("{task.description}"), TimeElapsedColumn(), console=console)
-        self.rows: list[Row] = []
 
     def __enter__(self) -> Steps:
         if self.console.is_terminal:
@@ -65,15 +65,12 @@ class Steps:
 
     def row(self) -> Row:
         """Return a new row: steps of one row follow each other, rows go on at the same time."""
-        self.rows.append(Row(self))
-        return self.rows[-1]
-
-    def done(self) -> None:
-        for row in self.rows:
-            row.done()
+        return Row(self)
 
     def stop(self) -> None:
-        self.progress.stop()
+        """Leave the terminal to whoever prints next."""
+        if self.progress.live.is_started:  # else it would print an empty line
+            self.progress.stop()
 
 
 class Row:
@@ -85,6 +82,7 @@ class Row:
         self.task: TaskID | None = None
 
     def __call__(self, message: str) -> None:
+        """Say what is being done; raises KeyboardInterrupt where somebody asked for the end."""
         self.steps.interruption.check()
         if message == self.message:
             return
@@ -95,5 +93,6 @@ class Row:
             self.steps.console.print(f"{message} ...", soft_wrap=True)
 
     def done(self) -> None:
+        """End the step."""
         if self.task is not None:
             self.steps.progress.update(self.task, completed=1)

@@ -1,7 +1,8 @@
 """The dialects in which instrumentations write an LLM call, and who reads which span.
 
-A dialect is a module with `name`, `keys`, `matches` and `read` (`Dialect`); a new one is a file, a line in `DIALECTS`,
-and recorded spans under tests/cases. The first that matches reads the whole span: fields of two dialects are never mixed.
+A dialect is a module with `name`, `keys`, `matches` and `read` (`Dialect`); a new one is a file, a line in
+`DIALECTS`, and recorded spans under tests/cases. The first that matches reads the whole span: fields of two dialects
+are never mixed.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 The schemas are gen-ai-input-messages.json and gen-ai-output-messages.json
 (https://github.com/open-telemetry/semantic-conventions/tree/v1.37.0/docs/gen-ai). What was met beyond them:
 
-- OpenLLMetry writes the role of a streamed answer as "unknown", an empty answer as `parts: []`, a data URL as `uri`;
+- OpenLLMetry writes the role of a streamed answer as "unknown", an empty answer as `parts: []`, a data URL as `uri`,
+  and a tool call of Anthropic or of OpenAI's Responses API twice: as `tool_call` and as a text, the JSON of its block;
 - Pydantic AI says `thinking` for `reasoning`, `result` for `response`, `binary`/`media_type` for `blob`/`mime_type`,
   and writes tool arguments as a JSON string;
 - LiteLLM leaves `tool_calls` beside `parts`, and parts in OpenAI's own form;
@@ -62,7 +63,9 @@ def split(value: Any) -> tuple[list[Any], str, bool]:
 
 def _whole_items(text: str) -> tuple[list[Any], str, bool]:
     """Return what is whole in a JSON list that a length limit cut, and the rest."""
-    decoder, items, position = json.JSONDecoder(), [], 1
+    decoder = json.JSONDecoder()
+    items: list[Any] = []
+    position = 1
     while True:
         start = _SEPARATORS.match(text, position).end()  # type: ignore[union-attr]  # it matches nothing, too
         try:
@@ -89,7 +92,7 @@ def message_of(raw: Any, default_role: str) -> Message:
     role, name = raw.get("role"), raw.get("name")
     return Message(
         role if isinstance(role, str) and role else default_role,
-        tuple(_parts(raw)),
+        _without_echoes(tuple(_parts(raw))),
         name if isinstance(name, str) and name else None,
     )
 
@@ -107,6 +110,22 @@ def _parts(raw: Mapping[str, Any]) -> Iterator[Part]:
         yield from (
             _tool_call(call) or UnknownPart(call) if isinstance(call, dict) else UnknownPart(call) for call in calls
         )
+
+
+def _without_echoes(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Drop the texts that are the JSON of a tool call's block, where the same message has that call."""
+    calls = {part.id for part in parts if isinstance(part, ToolCallPart) and part.id}
+    return tuple(part for part in parts if not _echoes(part, calls)) if calls else parts
+
+
+def _echoes(part: Part, calls: set[str]) -> bool:
+    if not isinstance(part, TextPart) or not part.content.startswith("{"):
+        return False
+    block = json_of(part.content)
+    if not isinstance(block, dict) or block.get("type") not in {"tool_use", "function_call"}:
+        return False
+    identifier = block.get("call_id", block.get("id"))
+    return isinstance(identifier, str) and identifier in calls
 
 
 def part_of(raw: Any) -> Part:

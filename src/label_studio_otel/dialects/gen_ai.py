@@ -1,7 +1,7 @@
 """OpenTelemetry's GenAI conventions with the messages as JSON on the span.
 
-Written by OpenLLMetry (langchain and openai from 0.55, anthropic from 0.54), OpenTelemetry's own GenAI instrumentations,
-Pydantic AI, Logfire, OpenLIT and others. The conventions:
+Written by OpenLLMetry (langchain and openai from 0.55, anthropic from 0.54), OpenTelemetry's own GenAI
+instrumentations, Pydantic AI, Logfire, OpenLIT and others. The conventions:
 https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/gen-ai/gen-ai-spans.md
 and OpenLLMetry's writer:
 https://github.com/traceloop/openllmetry/blob/0.62.4/packages/opentelemetry-instrumentation-langchain/opentelemetry/instrumentation/langchain/span_utils.py
@@ -44,7 +44,7 @@ TOOL_DEFINITIONS = "gen_ai.tool.definitions"
 CONVERSATION_ID = "gen_ai.conversation.id"
 PROMPT_NAME = "gen_ai.prompt.name"
 PROMPT_VERSION = "gen_ai.prompt.version"
-# https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/registry/attributes/session.md, user.md, error.md
+# https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/registry/attributes/
 SESSION_ID = "session.id"
 USER_ID = "user.id"
 ERROR_TYPE = "error.type"

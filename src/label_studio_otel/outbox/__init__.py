@@ -37,6 +37,8 @@ class Target:
     destination: Destination
     #: Why nothing is sent, None where it is open.
     blocked: str | None = None
+    #: True where waiting may mend what blocks it, False where a person must act.
+    passing: bool = False
     #: Id of the project in Label Studio, None until it was found or made.
     project: int | None = None
     #: Id of a task that existed before any batch still in doubt was sent.
@@ -120,7 +122,7 @@ class Outbox(Protocol):
     def resolve(self, target: int, project: int | None, watermark: int | None) -> None:
         """Note which project a destination is, None where it must be found anew."""
 
-    def block(self, target: int, reason: str, retry_at: float) -> None:
+    def block(self, target: int, reason: str, retry_at: float, *, passing: bool) -> None:
         """Close a destination until then."""
 
     def unblock(self, target: int) -> None:

@@ -27,6 +27,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
             project_config TEXT,
             state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'blocked')),
             reason TEXT,
+            passing INTEGER NOT NULL DEFAULT 0, -- 1: waiting may mend it
             project INTEGER,                  -- the id it was resolved to
             watermark INTEGER,                -- a task id; those of later imports are higher
             failures INTEGER NOT NULL DEFAULT 0,

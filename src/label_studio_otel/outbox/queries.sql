@@ -30,8 +30,8 @@ DELETE FROM spool WHERE name = :name;
 SELECT name, position FROM spool;
 
 -- destinations
-SELECT id, project_id, project_name, mode, default_name, project_config, state, reason, project, watermark,
-       failures, retry_at
+SELECT id, project_id, project_name, mode, default_name, project_config, state, reason, passing, project,
+       watermark, failures, retry_at
 FROM destination ORDER BY id;
 
 -- due
@@ -101,7 +101,7 @@ UPDATE batch SET looked_at = :now, lookups = lookups + 1 WHERE id = :batch;
 SELECT id, key, record, predictions FROM item WHERE batch = :batch ORDER BY id;
 
 -- block
-UPDATE destination SET state = 'blocked', reason = :reason, failures = failures + 1, retry_at = :retry_at
+UPDATE destination SET state = 'blocked', reason = :reason, passing = :passing, failures = failures + 1, retry_at = :retry_at
 WHERE id = :destination;
 
 -- unblock

@@ -100,9 +100,9 @@ class SqliteOutbox:
         """See `Outbox.resolve`."""
         self._change("resolve", destination=target, project=project, watermark=watermark)
 
-    def block(self, target: int, reason: str, retry_at: float) -> None:
+    def block(self, target: int, reason: str, retry_at: float, *, passing: bool) -> None:
         """See `Outbox.block`."""
-        self._change("block", destination=target, reason=reason, retry_at=retry_at)
+        self._change("block", destination=target, reason=reason, retry_at=retry_at, passing=int(passing))
 
     def unblock(self, target: int) -> None:
         """See `Outbox.unblock`."""
@@ -299,6 +299,7 @@ def _target(row: sqlite3.Row) -> Target:
         id=row["id"],
         destination=destination,
         blocked=(row["reason"] or "blocked") if row["state"] == "blocked" else None,
+        passing=bool(row["passing"]),
         project=row["project"],
         watermark=row["watermark"],
         failures=row["failures"],

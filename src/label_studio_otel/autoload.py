@@ -1,0 +1,39 @@
+"""The `opentelemetry_pre_instrument` hook: where our exporter was named, add our span processor.
+
+OpenTelemetry has no entry point for span processors, and its declarative file refuses foreign ones; this hook runs
+in both worlds after the SDK was configured and before anything is instrumented. A hook that raises ends all
+instrumentation, so this one never does.
+"""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["add_span_processors"]
+
+
+def add_span_processors() -> None:
+    """Add a span processor for each exporter of ours in this process, once. Never raises."""
+    exporter = sys.modules.get("label_studio_otel.exporter")
+    if exporter is None:
+        return  # nobody named it
+    try:
+        _add(list(exporter.constructed))
+    except Exception as error:
+        from label_studio_otel import log  # noqa: PLC0415
+
+        log.warn_once("autoload", f"the span processor could not be added ({error}); the exporter works by itself")
+
+
+def _add(exporters: list[object]) -> None:
+    from opentelemetry import trace  # noqa: PLC0415
+
+    from label_studio_otel.processor import LabelStudioSpanProcessor  # noqa: PLC0415
+
+    add = getattr(trace.get_tracer_provider(), "add_span_processor", None)
+    if add is None:
+        return
+    for exporter in exporters:
+        if not exporter.inert:  # type: ignore[attr-defined]
+            add(LabelStudioSpanProcessor(**exporter.settings))  # type: ignore[attr-defined]
+            exporter.inert = True  # type: ignore[attr-defined]

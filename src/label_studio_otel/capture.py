@@ -1,0 +1,130 @@
+"""Takes LLM spans from the SDK and hands them to the recorder; the one boundary to the user's process.
+
+An exception that left `on_end` would surface in the application's `with` block and stop other processors: whatever
+goes wrong in here is swallowed, logged once and counted.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel import dialects, log, spool
+from label_studio_otel.recorder import recorder_for
+from label_studio_otel.settings import labeling_config, load
+from label_studio_otel.spans import fields_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from label_studio_otel.recorder import Recorder
+    from label_studio_otel.settings import Destination, Settings
+
+__all__ = ["Capture"]
+
+
+class Capture:
+    """What a processor or an exporter does with a span.
+
+    Args:
+        arguments: settings by name; what is not given comes from the environment.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        self.settings: Settings = load(arguments)
+        #: Spans that were lost to an error of ours.
+        self.failures = 0
+        self._config_read = False
+        self._destination: tuple[Destination, str] | None = None
+        self._resource: tuple[Resource, str] | None = None
+
+    def take(self, span: ReadableSpan) -> None:
+        """Keep the span where it is an LLM call. Never raises."""
+        try:
+            attributes = span.attributes
+            if attributes and dialects.is_llm_call(attributes, _scope_name(span)) and self._wanted(span):
+                self._record(span)
+        except Exception as error:
+            self.failures += 1
+            log.warn_once("capture", f"a span could not be kept: {type(error).__name__}: {error}")
+
+    def force_flush(self) -> bool:
+        """Return True when everything taken before is durable. Never raises."""
+        try:
+            return self._recorder().flush()
+        except Exception as error:
+            log.warn_once("flush", f"flushing failed: {type(error).__name__}: {error}")
+            return False
+
+    def shutdown(self) -> None:
+        """Deliver what is there within what is left of the shutdown time-out. Never raises."""
+        try:
+            self._recorder().shutdown(_allowance.take(self.settings.shutdown_timeout))
+        except Exception as error:
+            log.warn_once("shutdown", f"shutting down failed: {type(error).__name__}: {error}")
+
+    def say_problems(self) -> None:
+        """Log what in the settings could not be used."""
+        for problem in self.settings.problems:
+            log.warn_once(problem, problem)
+
+    def _wanted(self, span: ReadableSpan) -> bool:
+        context = span.get_span_context()
+        if context is None or not context.trace_flags.sampled:
+            return False
+        if not (span.status.is_ok or self.settings.include_errors):
+            return False
+        operations = self.settings.operations
+        return operations is None or (span.attributes or {}).get("gen_ai.operation.name") in operations
+
+    def _record(self, span: ReadableSpan) -> None:
+        destination = self._settled().destination(span.start_time or 0)
+        if self._destination is None or self._destination[0] != destination:
+            self._destination = (destination, spool.encode_destination(destination))
+        if self._resource is None or self._resource[0] is not span.resource:
+            self._resource = (span.resource, spool.to_json(dict(span.resource.attributes)))
+        self._recorder().append(spool.encode(self._destination[1], self._resource[1], fields_of(span)))
+
+    def _settled(self) -> Settings:
+        """Return the settings with the labeling config in place of its file's name."""
+        if not self._config_read:
+            self._config_read = True
+            try:
+                config = labeling_config(self.settings.project_config)
+            except (OSError, ValueError) as error:
+                config = None
+                log.warn_once("project_config", f"project_config cannot be read ({error}); using the one of the mode")
+            self.settings = replace(self.settings, project_config=config)
+        return self.settings
+
+    def _recorder(self) -> Recorder:
+        return recorder_for(self.settings)
+
+
+def _scope_name(span: ReadableSpan) -> str:
+    scope = span.instrumentation_scope
+    return scope.name if scope else ""
+
+
+class _Allowance:
+    """The seconds that all shutdowns of one exit share."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._end = 0.0
+
+    def take(self, timeout: float) -> float:
+        """Return what is left of a time-out that the first shutdown began."""
+        with self._lock:
+            now = time.monotonic()
+            if now > self._end + timeout:
+                self._end = now + timeout  # the first one, or of another provider, much later
+            return max(0.0, self._end - now)
+
+
+_allowance = _Allowance()

@@ -1,0 +1,37 @@
+"""The command line: `demo`, `deliver`, `status`, `retry`. Reads the same variables as the application."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from label_studio_otel._version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+COMMANDS = ("demo", "deliver", "status", "retry")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="label-studio-otel", description="LLM calls traced by OpenTelemetry become Label Studio tasks."
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        import_module(f"label_studio_otel.cli.{name}").add_parser(commands)
+    parsed = parser.parse_args(arguments)
+    try:
+        code: int = parsed.run(parsed)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `label-studio-otel status | head`
+        sys.stderr.close()
+        return 141
+    return code

@@ -1,0 +1,126 @@
+"""`label-studio-otel deliver`: send what is there until nothing is left, or go on watching."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel.cli import _settings
+from label_studio_otel.cli.status import summary_of
+from label_studio_otel.deliverer import Deliverer
+from label_studio_otel.errors import OutboxError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from label_studio_otel.outbox import Summary
+    from label_studio_otel.settings import Settings
+
+__all__ = ["add_parser", "run"]
+
+#: Seconds between two steps when the last one moved nothing.
+POLL = 0.25
+WATCH_POLL = 1.0
+OPEN_STATES = ("pending", "leased", "uncertain")
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser("deliver", help="send what waits until nothing is left")
+    _settings.add_options(parser)
+    parser.add_argument("--watch", action="store_true", help="stay, and send what comes")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="give up after this long without progress (default: 60)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Deliver; 0 when all arrived, 1 when something is left or parked, with the reason on standard error."""
+    settings = _settings.read(args)
+    deliverer = Deliverer(settings)
+    try:
+        return _watch(deliverer) if args.watch else _drain(deliverer, settings, args.timeout)
+    finally:
+        deliverer.close()
+
+
+def _watch(deliverer: Deliverer) -> int:
+    while True:
+        if not deliverer.step():
+            time.sleep(WATCH_POLL)
+
+
+def _drain(deliverer: Deliverer, settings: Settings, timeout: float) -> int:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    deliverer.waive()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("delivering", total=None)
+        summary = _steps(
+            deliverer, settings, timeout, lambda done, total: progress.update(bar, completed=done, total=total)
+        )
+    return _verdict(summary, settings)
+
+
+def _steps(deliverer: Deliverer, settings: Settings, timeout: float, show: Any) -> Summary:
+    last_progress = time.monotonic()
+    at_start = delivered = summary_of(settings.directory).states["delivered"]
+    while True:
+        moved = deliverer.step()
+        summary = summary_of(settings.directory)
+        left = sum(summary.states[state] for state in OPEN_STATES)
+        if moved or summary.states["delivered"] != delivered:
+            last_progress, delivered = time.monotonic(), summary.states["delivered"]
+        show(delivered - at_start, delivered - at_start + left)
+        if left == 0 or time.monotonic() > last_progress + timeout or _hopeless(summary):
+            return summary
+        if not moved:
+            time.sleep(POLL)
+
+
+def _hopeless(summary: Summary) -> bool:
+    """Return True when only a person can help: every destination with items is blocked by what waiting won't mend."""
+    waiting = [target for target, states, _ in summary.targets if any(states[state] for state in OPEN_STATES)]
+    return bool(waiting) and all(target.blocked and not target.passing for target in waiting)
+
+
+def _verdict(summary: Summary, settings: Settings) -> int:
+    left = {state: summary.states[state] for state in (*OPEN_STATES, "parked") if summary.states[state]}
+    out = sys.stderr.write
+    for target, states, parked in summary.targets:
+        if target.blocked and any(states[state] for state in OPEN_STATES):
+            out(f"{target.destination}: {target.blocked}\n")
+        for reason, number in parked.items():
+            out(f"{target.destination}: {number} parked: {reason}\n")
+    if left:
+        out(f"left in {settings.directory}: {', '.join(f'{number} {state}' for state, number in left.items())}\n")
+        if "uncertain" in left:
+            out(
+                "uncertain: sent, and no answer came; looked up again by the next `deliver` before anything is resent\n"
+            )
+    else:
+        sys.stdout.write(f"all delivered ({summary.states['delivered']} LLM calls are tasks)\n")
+    _mention_others(settings)
+    return 1 if left else 0
+
+
+def _mention_others(settings: Settings) -> None:
+    """Say what waits for other servers: this command sends to the one that its token is for."""
+    for directory in settings.state_dir.glob("*"):
+        if not directory.is_dir() or directory == settings.directory:
+            continue
+        try:
+            states = summary_of(directory).states
+        except OutboxError:
+            continue
+        left = sum(states[state] for state in OPEN_STATES)
+        if left:
+            sys.stderr.write(f"{left} more wait for another server ({directory.name}): set LABEL_STUDIO_URL to it\n")

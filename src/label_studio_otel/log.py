@@ -1,0 +1,46 @@
+"""One line for what a user must know, said once.
+
+The application's own logs are not ours to fill: a message is said again only after it had stopped being true.
+Messages name settings, files and ids, never content and never a token.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+__all__ = ["info", "resolved", "said", "warn_once"]
+
+_logger = logging.getLogger("label_studio_otel")
+_said: set[str] = set()
+_lock = threading.Lock()
+
+
+def warn_once(topic: str, message: str) -> None:
+    """Log a warning unless one about this topic stands."""
+    with _lock:
+        if topic in _said:
+            return
+        _said.add(topic)
+    _logger.warning("label-studio-otel: %s", message)
+
+
+def resolved(topic: str) -> None:
+    """Note that a topic is mended; say so where it was said that it was not."""
+    with _lock:
+        if topic not in _said:
+            return
+        _said.discard(topic)
+    _logger.info("label-studio-otel: %s: works again", topic)
+
+
+def said(topic: str) -> bool:
+    """Return whether a warning about this topic stands; a topic ending in `*` means all that begin so."""
+    if topic.endswith("*"):
+        return any(one.startswith(topic[:-1]) for one in _said)
+    return topic in _said
+
+
+def info(message: str) -> None:
+    """Log what a user may like to know."""
+    _logger.info("label-studio-otel: %s", message)

@@ -1,0 +1,108 @@
+"""The one road: what stands in the spool goes into the outbox, each record once.
+
+Records and the position up to which a file was read are committed together, and a file is removed after that and
+only when its writer is gone: a kill between any two lines repeats work, and the unique key makes the repetition
+harmless.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from label_studio_otel import spool
+from label_studio_otel.errors import SpoolError
+from label_studio_otel.spool.reader import SpoolFile, count, spool_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from label_studio_otel.outbox import Outbox
+    from label_studio_otel.settings import Destination
+
+__all__ = ["ingest", "spool_directory", "waiting"]
+
+#: Records and bytes in one transaction: few enough that a fork never waits for one.
+MAX_RECORDS = 50
+MAX_BYTES = 4 << 20
+
+
+def spool_directory(directory: Path) -> Path:
+    """Return where the spool of a server's directory is."""
+    return directory / "spool"
+
+
+def waiting(directory: Path, positions: dict[str, int]) -> int:
+    """Return how many records stand in the spool and not yet in the outbox."""
+    return sum(count(path, positions.get(path.name, 0)) for path in spool_files(spool_directory(directory)))
+
+
+def ingest(directory: Path, outbox: Outbox, due_at: float, pause: Callable[[], None] = lambda: None) -> int:
+    """Move the spool into the outbox; return how many records were new.
+
+    Args:
+        due_at: when the items may be sent, seconds since the epoch.
+        pause: called between two records, to let the application's threads run.
+
+    Raises:
+        OutboxError: the outbox cannot be written; the spool stays as it is.
+    """
+    positions = outbox.positions()
+    new = 0
+    for path in spool_files(spool_directory(directory)):
+        position = positions.pop(path.name, 0)
+        try:
+            with SpoolFile(path) as file:
+                abandoned = file.abandoned()
+                if abandoned or file.size() > position:
+                    new += _Ingestion(file, outbox, due_at, pause).run(position)
+        except FileNotFoundError:
+            continue
+        if abandoned and file.remove():
+            outbox.forget_spool(path.name)
+    for name in positions:
+        outbox.forget_spool(name)
+    return new
+
+
+class _Ingestion:
+    """Takes one file into the outbox."""
+
+    def __init__(self, file: SpoolFile, outbox: Outbox, due_at: float, pause: Callable[[], None]) -> None:
+        self._file = file
+        self._outbox = outbox
+        self._due_at = due_at
+        self._pause = pause
+        self._rows: list[tuple[Destination, str, bytes]] = []
+        self._bytes = 0
+        self._new = 0
+
+    def run(self, position: int) -> int:
+        end = position
+        for read in self._file.records(position):
+            end = read.end
+            self._take(read.payload)
+            if len(self._rows) >= MAX_RECORDS or self._bytes >= MAX_BYTES:
+                self._commit(end)
+            self._pause()
+        if end > position:
+            self._commit(end)
+        return self._new
+
+    def _take(self, payload: bytes) -> None:
+        try:
+            record = spool.decode(payload)
+        except SpoolError:
+            self._file.damaged += len(payload)
+            return
+        if record.retry:
+            self._outbox.retry()
+        elif record.destination is not None and record.span is not None:
+            span = record.span
+            key = f"{span['traceId']}:{span['spanId']}:{span['startTimeUnixNano']}"
+            self._rows.append((record.destination, key, payload))
+            self._bytes += len(payload)
+
+    def _commit(self, end: int) -> None:
+        self._new += self._outbox.accept(self._rows, self._file.path.name, end, self._due_at)
+        self._rows, self._bytes = [], 0

@@ -1,0 +1,32 @@
+"""Keeps our own requests and queries out of the application's traces.
+
+The only place that touches a private name of OpenTelemetry: the key under which the SDK's exporters suppress
+instrumentation (opentelemetry-api, `opentelemetry.context`). Contrib instrumentations look for it too.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from opentelemetry import context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["suppressed"]
+
+_KEYS = ("_SUPPRESS_INSTRUMENTATION_KEY", "_SUPPRESS_HTTP_INSTRUMENTATION_KEY")
+
+
+@contextmanager
+def suppressed() -> Iterator[None]:
+    """Suppress instrumentation in this thread."""
+    current = context.get_current()
+    for name in _KEYS:
+        current = context.set_value(getattr(context, name, "suppress_instrumentation"), True, current)
+    token = context.attach(current)
+    try:
+        yield
+    finally:
+        context.detach(token)
