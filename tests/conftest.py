@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from servers import Api
 
 from label_studio_otel.cli.label_studio_server import LabelStudioServer
+from servers import Api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -112,7 +112,7 @@ class Deliverer:
         if not self._lock.acquire():
             return False
         # Whoever had it died in the middle of these, or was cut off at its process's end.
-        self._outbox.doubt_leased("the process that sent it ended before the answer")
+        self._outbox.take_over("the process that sent it ended before the answer")
         return True
 
     def next_at(self) -> float | None:

@@ -1,4 +1,4 @@
-"""`label-studio-otel demo` as a person runs it: a process, a terminal's signals, and the Label Studio that it leaves."""
+"""`label-studio-otel demo` as a person runs it: a process, its signals, and the Label Studio that it leaves."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import processes_mentioning
-from servers import Api, wait_for
 
 from label_studio_otel.cli.environment import cache_directory, find_uv
+from label_studio_otel.cli.example import example_environment
 from label_studio_otel.cli.label_studio_installation import LabelStudioInstallation
 from label_studio_otel.cli.label_studio_server import LabelStudioServer
+from processes import processes_mentioning
+from servers import Api, wait_for
 
 DESCRIPTION = (
     "The Fjord 2 folds in ten seconds and weighs 10.5 kg, so it goes under the seat of any train. "
@@ -155,17 +156,18 @@ def test_ctrl_c_during_the_installation_leaves_no_process_and_nothing_half_made(
 ) -> None:
     cache = tmp_path / "cache" / "label-studio-otel"
     cache.mkdir(parents=True)
-    for path in parts.iterdir():
-        if path.name.startswith("demo-") or (phase.startswith("preparing") and path.name.startswith("label-studio")):
-            if not path.name.startswith(LabelStudioInstallation(cache).database.stem):
-                (cache / path.name).symlink_to(path)
+    installation, complete = LabelStudioInstallation(cache), LabelStudioInstallation(parts)
+    reused = [example_environment().path]
+    if phase.startswith("preparing"):
+        reused.append(complete.environment.path)
+    for path in reused:
+        (cache / path.name).symlink_to(path)
     with demo(tmp_path / "data", XDG_CACHE_HOME=str(tmp_path / "cache"), UV_CACHE_DIR=uv_cache()) as running:
         running.wait_until_it_says(phase)
         wait_for(lambda: len(processes_mentioning(str(cache))) > 1, timeout=30, what="process of the installation")
         running.process.send_signal(signal.SIGINT)
         assert running.wait(30) == 130
     assert processes_mentioning(str(tmp_path)) == []
-    installation = LabelStudioInstallation(cache)
     assert installation.environment.is_complete == phase.startswith("preparing")
     assert not installation.database.exists()
 

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import processes_mentioning
-from servers import Api, wait_for
 
 from label_studio_otel.cli import label_studio_server
 from label_studio_otel.cli.label_studio_server import LabelStudioServer, LabelStudioStartError, free_port
+from processes import processes_mentioning
+from servers import Api, wait_for
 
 
 def test_admin_user_and_token_are_those_that_were_asked_for(tmp_path: Path) -> None:

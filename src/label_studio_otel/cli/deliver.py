@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,7 @@ def _drain(deliverer: Deliverer, settings: Settings, timeout: float) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    logging.getLogger("label_studio_otel").setLevel(logging.ERROR)  # the verdict says it all
     deliverer.waive()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

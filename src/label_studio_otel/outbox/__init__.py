@@ -140,8 +140,11 @@ class Outbox(Protocol):
     def doubt(self, batch: int, reason: str) -> None:
         """Note that the leased items of a batch may have arrived."""
 
-    def doubt_leased(self, reason: str) -> int:
-        """Put in doubt what another deliverer had leased when it died; return how many batches."""
+    def take_over(self, reason: str) -> int:
+        """Put in doubt what another deliverer had leased when it died, and let blocked destinations be tried at once.
+
+        Returns how many batches are in doubt.
+        """
 
     def uncertain(self) -> list[Batch]:
         """Return the batches in doubt."""

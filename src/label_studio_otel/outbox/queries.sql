@@ -107,6 +107,10 @@ WHERE id = :destination;
 -- unblock
 UPDATE destination SET state = 'open', reason = NULL, failures = 0, retry_at = 0 WHERE id = :destination;
 
+-- probe
+-- Blocked destinations may be tried at once.
+UPDATE destination SET retry_at = 0 WHERE state = 'blocked';
+
 -- resolve
 -- The project that a destination turned out to be.
 UPDATE destination SET project = :project, watermark = :watermark WHERE id = :destination;

@@ -139,9 +139,10 @@ class SqliteOutbox:
         """See `Outbox.doubt`."""
         self._change("doubt", batch=batch, reason=reason)
 
-    def doubt_leased(self, reason: str) -> int:
-        """See `Outbox.doubt_leased`."""
+    def take_over(self, reason: str) -> int:
+        """See `Outbox.take_over`."""
         with self._transaction() as run:
+            self._run(run, "probe")
             batches = [row["batch"] for row in self._run(run, "leased_batches")]
             for batch in batches:
                 self._run(run, "doubt", batch=batch, reason=reason)
