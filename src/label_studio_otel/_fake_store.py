@@ -64,7 +64,7 @@ class Store:
     def __init__(self) -> None:
         self.projects: dict[int, dict[str, Any]] = {}
         self.tasks: dict[int, dict[str, Any]] = {}
-        self._ids = count(1)
+        self._ids = {kind: count(1) for kind in ("project", "task", "prediction", "import")}
 
     def carry_out(self, call: Call) -> Answer:
         """Do what a request asks and return status and answer; an answer that is a string is HTML."""
@@ -117,7 +117,7 @@ class Store:
             parse(body["label_config"])
         except ConfigError as failure:
             return _invalid(label_config=[str(failure)])
-        number = next(self._ids)
+        number = next(self._ids["project"])
         self.projects[number] = {"model_version": "", "show_collab_predictions": True, **body, "id": number}
         return 201, self.projects[number]
 
@@ -145,10 +145,10 @@ class Store:
         }
         if call.query.get("return_task_ids") == "true":
             answer["task_ids"] = ids
-        return 201, {"import": next(self._ids)} if flaws.without_counts else answer
+        return 201, {"import": next(self._ids["import"])} if flaws.without_counts else answer
 
     def _add_task(self, project: dict[str, Any], task: dict[str, Any], flaws: Flaws) -> int:
-        number, project_id = next(self._ids), project["id"]
+        number, project_id = next(self._ids["task"]), project["id"]
         siblings = sum(1 for other in self.tasks.values() if other["project"] == project_id)
         self.tasks[number] = {
             "id": number,
@@ -171,7 +171,7 @@ class Store:
         if task is None:
             return _invalid(task=[f'Invalid pk "{body["task"]}" - object does not exist.'])
         defaults = {"model_version": "undefined", "score": None}
-        prediction = {**defaults, **body, "id": next(self._ids), "project": task["project"]}
+        prediction = {**defaults, **body, "id": next(self._ids["prediction"]), "project": task["project"]}
         task["predictions"].append(prediction)
         task["total_predictions"] += 1
         return 201, prediction

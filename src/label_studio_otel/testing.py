@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from label_studio_otel import _fake_store
+from label_studio_otel._fake_store import Call, Flaws, Store, error
 from label_studio_otel.spans import Span
 
 if TYPE_CHECKING:
@@ -170,22 +170,21 @@ class FakeLabelStudio:
         self.personal_access_token = _jwt(token_type="refresh", exp=time.time() + 1e9)  # noqa: S106 - no password
         self.path = path.rstrip("/")
         self.access_lifetime = access_lifetime
-        self.store = _fake_store.Store()
+        self.store = Store()
         self.closing = threading.Event()
         self._access: dict[str, float] = {}
         self._lock = threading.RLock()
         self._http = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"fake": self}))
         if tls is not None:
             self._http.socket = tls.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
-        scheme = "http" if tls is None else "https"
-        self.url = f"{scheme}://127.0.0.1:{self._http.server_address[1]}{self.path}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._http.server_address[1]}{self.path}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.closing.set()
         self._http.shutdown()
         self._http.server_close()
@@ -205,11 +204,10 @@ class FakeLabelStudio:
         """Note a request and return what goes wrong with it."""
         with self._lock:
             self.requests.append(request)
-            for fault in self.faults:
-                if fault.method == request.method and fault.path in request.path:
-                    self.faults.remove(fault)
-                    return fault
-        return Fault()
+            about = (fault for fault in self.faults if fault.method == request.method and fault.path in request.path)
+            if (fault := next(about, None)) is not None:
+                self.faults.remove(fault)
+        return fault or Fault()
 
     def carry_out(self, request: Request, fault: Fault) -> tuple[int, Any]:
         """Do what a request asks and return status and answer."""
@@ -221,10 +219,10 @@ class FakeLabelStudio:
             if parts.path == "/api/token/refresh/":
                 return self._refresh(body)
             if (refusal := self._refusal(request.headers.get("authorization", ""))) is not None:
-                return _fake_store.error(401, refusal)
+                return error(401, refusal)
             query = dict(parse_qsl(parts.query, keep_blank_values=True))
-            flaws = _fake_store.Flaws(fault.without_counts, fault.lose_predictions, fault.reject)
-            return self.store.carry_out(_fake_store.Call(request.method, parts.path, query, body, flaws))
+            flaws = Flaws(fault.without_counts, fault.lose_predictions, fault.reject)
+            return self.store.carry_out(Call(request.method, parts.path, query, body, flaws))
 
     def _refusal(self, authorization: str) -> str | None:
         scheme, _, token = authorization.partition(" ")
@@ -236,7 +234,7 @@ class FakeLabelStudio:
 
     def _refresh(self, body: Any) -> tuple[int, Any]:
         if body.get("refresh") != self.personal_access_token:
-            return _fake_store.error(401, "Token is invalid")
+            return error(401, "Token is invalid")
         expiry = time.time() + self.access_lifetime
         access = _jwt(token_type="access", exp=expiry, jti=len(self._access))  # noqa: S106 - no password
         self._access[access] = expiry
@@ -270,9 +268,8 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.fake.received(request)
         if self._silent(fault.wait) or fault.drop == "before":
             return self._break_off()
-        if fault.status is not None and not fault.carried_out:
-            return self._send(fault.status, fault.body, fault.headers)
-        status, answer = self.fake.carry_out(request, fault)
+        if fault.status is None or fault.carried_out:
+            status, answer = self.fake.carry_out(request, fault)
         if self._silent(fault.wait_after) or fault.drop == "after":
             return self._break_off()
         if fault.status is not None:

@@ -16,9 +16,14 @@ from label_studio_otel.pipeline import waiting
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["add_parser", "run", "summary_of"]
+
+
+#: What the table shows; the rest is in `--json`.
+SHOWN = ("pending", "uncertain", "parked", "delivered")
 
 
 def add_parser(commands: Any) -> None:
@@ -77,21 +82,29 @@ def _report(state_dir: Path) -> dict[str, Any]:
 
 def _print(report: dict[str, Any], state_dir: Path) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
-    table = Table("server", "destination", *(state for state in STATES), title=str(state_dir), title_justify="left")
+    table = Table("destination", box=None, pad_edge=False)
+    for state in SHOWN:
+        table.add_column(state, justify="right")
     for one in report["destinations"]:
-        table.add_row(one["server"], escape(one["destination"]), *(str(one[state]) for state in STATES))
-    table.add_row("all, with the spool", "", *(str(report[state]) for state in STATES), style="bold")
+        name = Text(f"{one['destination']} at {one['server']}", overflow="fold")
+        table.add_row(name, *(str(one[state]) for state in SHOWN))
+    table.add_row("all, with the spool", *(str(report[state]) for state in SHOWN), style="bold")
+    console.print(f"kept in {state_dir}", soft_wrap=True, highlight=False)
     console.print(table)
+    for line in _remarks(report):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _remarks(report: dict[str, Any]) -> Iterator[str]:
     if report["oldest"]:
-        console.print(f"oldest waiting: {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(report['oldest']))}")
+        yield f"oldest waiting: {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(report['oldest']))}"
     for one in report["destinations"]:
         if one["last_error"]:
-            console.print(f"{one['destination']}: {one['last_error']}", markup=False, style="yellow", soft_wrap=True)
+            yield f"{one['destination']}: {one['last_error']}"
         for reason, number in one["parked_reasons"].items():
-            console.print(f"{one['destination']}: {number} parked: {reason}", markup=False, soft_wrap=True)
-    for error in report["unreadable"]:
-        console.print(error, markup=False, style="red", soft_wrap=True)
+            yield f"{one['destination']}: {number} parked: {reason}"
+    yield from report["unreadable"]
