@@ -55,7 +55,7 @@ def metadata_of(span: Span, generation: Generation, responses: Sequence[str]) ->
         "finish_reason": first and first.finish_reason,
         "latency_ms": _milliseconds(span),
         "start_time": _iso(span.start_time_unix_nano),
-        "service": span.resource.get("service.name"),
+        "service": _service(span),
         "key": span.key,
         "trace_id": span.trace_id,
         "span_id": span.span_id,
@@ -72,6 +72,11 @@ def metadata_of(span: Span, generation: Generation, responses: Sequence[str]) ->
     }
     numbered = {f"response_{number}" if number > 1 else "response": text for number, text in enumerate(responses, 1)}
     return {key: value for key, value in values.items() if value is not None} | numbered
+
+
+def _service(span: Span) -> str | None:
+    name = span.resource.get("service.name")
+    return name if isinstance(name, str) else None
 
 
 def _reasoning(choice: Choice) -> str | None:

@@ -16,6 +16,7 @@ The rules:
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,8 @@ MAX_IMAGE_BYTES = 256 * 1024
 
 #: Label Studio wants a value for each variable: a transparent pixel, where a call has no image to show.
 NO_IMAGE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+
+_FURTHER_RESPONSE = re.compile(r"response_\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +193,7 @@ def _value(call: _Call, tag: ObjectTag) -> Any:
 
 
 def _is_metadata(tag: ObjectTag) -> bool:
-    return not tag.path and (tag.variable in METADATA or tag.variable.startswith("response_"))
+    return not tag.path and (tag.variable in METADATA or bool(_FURTHER_RESPONSE.fullmatch(tag.variable)))
 
 
 def _blocked(tag: ObjectTag) -> DestinationBlocked:
@@ -228,7 +231,7 @@ def _shown(generation: Generation) -> tuple[Message, ...]:
     """Return the messages, and instead of none a note that says why."""
     if generation.messages:
         return generation.messages
-    return (Message("note", (TextPart(" ".join(("[No messages.", *generation.incomplete)) + "]"),)),)
+    return (Message("note", (TextPart(f"[{' '.join(generation.incomplete) or 'The call has no messages.'}]"),)),)
 
 
 def _list(call: _Call, _tag: ObjectTag) -> list[dict[str, str]]:

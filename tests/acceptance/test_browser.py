@@ -9,7 +9,6 @@ import base64
 import os
 import shutil
 import subprocess
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -169,7 +168,7 @@ def labeler(label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFa
 def imported(api: Api, mode: str, *calls: Span) -> tuple[int, list[int]]:
     """Import the tasks of these calls into a project of the mode's template; return its id and theirs."""
     config = template(mode)
-    project_id = api.create_project(f"{mode} {uuid.uuid4().hex}", config)["id"]
+    project_id = api.create_project(f"Labeling in {mode} mode", config)["id"]
     tasks = [render(call, dialects.read(call), parse(config)) for call in calls]
     return project_id, api.import_tasks(project_id, tasks)["task_ids"]
 
