@@ -22,7 +22,9 @@ def add_span_processors() -> None:
     except Exception as error:
         from label_studio_otel import log  # noqa: PLC0415
 
-        log.warn_once("autoload", f"the span processor could not be added ({error}); the exporter works by itself")
+        log.warn_once(
+            "autoload", f"the span processor could not be added ({log.kind(error)}); the exporter works by itself"
+        )
 
 
 def _add(exporters: list[object]) -> None:

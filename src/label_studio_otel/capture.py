@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from label_studio_otel.recorder import Recorder
-    from label_studio_otel.settings import Destination, Settings
+    from label_studio_otel.settings import Settings
 
 __all__ = ["Capture"]
 
@@ -40,8 +40,10 @@ class Capture:
         #: Spans that were lost to an error of ours.
         self.failures = 0
         self._config_read = False
-        self._destination: tuple[Destination, str] | None = None
-        self._resource: tuple[Resource, str] | None = None
+        self._known_recorder: Recorder | None = None
+        # What consecutive spans share, as JSON. Each pair is replaced as a whole: threads share this object.
+        self._destination: tuple[int, str] = (-1, "")
+        self._resource: tuple[Resource | None, str] = (None, "")
 
     def take(self, span: ReadableSpan) -> None:
         """Keep the span where it is an LLM call. Never raises."""
@@ -51,14 +53,14 @@ class Capture:
                 self._record(span)
         except Exception as error:
             self.failures += 1
-            log.warn_once("capture", f"a span could not be kept: {type(error).__name__}: {error}")
+            log.warn_once("capture", f"a span could not be kept: {log.kind(error)}")
 
     def force_flush(self) -> bool:
         """Return True when everything taken before is durable. Never raises."""
         try:
             return self._recorder().flush()
         except Exception as error:
-            log.warn_once("flush", f"flushing failed: {type(error).__name__}: {error}")
+            log.warn_once("flush", f"flushing failed: {log.kind(error)}")
             return False
 
     def shutdown(self) -> None:
@@ -66,7 +68,7 @@ class Capture:
         try:
             self._recorder().shutdown(_allowance.take(self.settings.shutdown_timeout))
         except Exception as error:
-            log.warn_once("shutdown", f"shutting down failed: {type(error).__name__}: {error}")
+            log.warn_once("shutdown", f"shutting down failed: {log.kind(error)}")
 
     def say_problems(self) -> None:
         """Log what in the settings could not be used."""
@@ -83,12 +85,16 @@ class Capture:
         return operations is None or (span.attributes or {}).get("gen_ai.operation.name") in operations
 
     def _record(self, span: ReadableSpan) -> None:
-        destination = self._settled().destination(span.start_time or 0)
-        if self._destination is None or self._destination[0] != destination:
-            self._destination = (destination, spool.encode_destination(destination))
-        if self._resource is None or self._resource[0] is not span.resource:
-            self._resource = (span.resource, spool.to_json(dict(span.resource.attributes)))
-        self._recorder().append(spool.encode(self._destination[1], self._resource[1], fields_of(span)))
+        second, destination = self._destination
+        start_time = span.start_time or 0
+        if second != start_time // 1_000_000_000:  # no date or time in a project's name is finer
+            destination = spool.encode_destination(self._settled().destination(start_time))
+            self._destination = (start_time // 1_000_000_000, destination)
+        known, resource = self._resource
+        if known is not span.resource:
+            resource = spool.to_json(dict(span.resource.attributes))
+            self._resource = (span.resource, resource)
+        self._recorder().append(spool.encode(destination, resource, fields_of(span)))
 
     def _settled(self) -> Settings:
         """Return the settings with the labeling config in place of its file's name."""
@@ -103,7 +109,9 @@ class Capture:
         return self.settings
 
     def _recorder(self) -> Recorder:
-        return recorder_for(self.settings)
+        if self._known_recorder is None:
+            self._known_recorder = recorder_for(self.settings)
+        return self._known_recorder
 
 
 def _scope_name(span: ReadableSpan) -> str:

@@ -26,8 +26,8 @@ __all__ = ["Found", "Imported", "LabelStudio", "Project"]
 
 #: Seconds to wait for an answer: an import of 500 tasks takes 2 to 12 on a busy server.
 ANSWER_TIMEOUT = 60.0
-#: Keys in one look-up: 100 keep the request line under the 8 KB that proxies take.
-KEYS_PER_LOOKUP = 100
+#: Keys in one look-up: 80 of 69 characters keep the request line under the 8 KB that proxies take.
+KEYS_PER_LOOKUP = 80
 #: Refresh an access token this many seconds before it ends.
 TOKEN_MARGIN = 30.0
 
@@ -90,7 +90,7 @@ class LabelStudio:
         Raises:
             DestinationBlocked: there is none of this id that this token may see.
         """
-        return _project(self._json("GET", f"/api/projects/{project_id}/"))
+        return _project(self._json("GET", f"/api/projects/{project_id}/", having="id"))
 
     def projects_titled(self, title: str) -> list[Project]:
         """Return the projects of exactly this title, the oldest first (the server's filter takes substrings too)."""
@@ -98,7 +98,7 @@ class LabelStudio:
         page = 1
         while True:
             query = urlencode({"title": title, "page": page, "page_size": 100, "include": "id,title,label_config"})
-            answer = self._json("GET", f"/api/projects/?{query}")
+            answer = self._json("GET", f"/api/projects/?{query}", having="results")
             found += [_project(one) for one in answer["results"] if one["title"] == title]
             if not answer.get("next"):
                 return sorted(found, key=lambda project: project.id)
@@ -110,7 +110,8 @@ class LabelStudio:
         Raises:
             DestinationBlocked: Label Studio refuses the title or the labeling config.
         """
-        return _project(self._json("POST", "/api/projects/", {"title": title, "label_config": label_config}))
+        body = {"title": title, "label_config": label_config}
+        return _project(self._json("POST", "/api/projects/", body, having="id"))
 
     def delete_project(self, project_id: int) -> None:
         """Delete a project."""
@@ -180,15 +181,20 @@ class LabelStudio:
 
     def _tasks(self, project_id: int, query: Mapping[str, Any], **options: Any) -> Any:
         parameters = {"project": project_id, "query": json.dumps(query, separators=(",", ":")), **options}
-        return self._json("GET", f"/api/tasks?{urlencode(parameters)}")
+        return self._json("GET", f"/api/tasks?{urlencode(parameters)}", having="tasks")
 
-    def _json(self, method: str, path: str, body: Any = None) -> Any:
+    def _json(self, method: str, path: str, body: Any = None, *, having: str | None = None) -> Any:
         answer = self._request(method, path, None if body is None else json.dumps(body).encode())
+        return self._decoded(method, path, answer, having)
+
+    def _decoded(self, method: str, path: str, answer: Answer, having: str | None) -> Any:
+        """Return the JSON of an answer, an object that has this key where one is named."""
         value = answer.json()
-        if value is None and answer.body:
+        unlike = not isinstance(value, dict) or having not in value if having else value is None and answer.body
+        if unlike:
             raise DestinationBlocked(
-                f"{self.url} answered {method} {path.partition('?')[0]} with {answer.status} and no JSON; "
-                "is LABEL_STUDIO_URL the address of Label Studio?"
+                f"{self.url} answered {answer.status} to {method} {path.partition('?')[0]}, but not as Label Studio "
+                "does; is LABEL_STUDIO_URL the address of Label Studio?"
             )
         return value
 
@@ -215,6 +221,8 @@ class LabelStudio:
             raise DestinationBlocked(
                 "there is no token: set LABEL_STUDIO_API_KEY to one from Label Studio's account page"
             )
+        if not (key.isascii() and key.isprintable()):
+            raise DestinationBlocked("LABEL_STUDIO_API_KEY has characters that no token has; copy it once more")
         if not (key.count(".") == 2 and key.startswith("ey")):
             return f"Token {key}"
         if self._access is None or self._access[1] < self._clock():
@@ -222,12 +230,14 @@ class LabelStudio:
         return f"Bearer {self._access[0]}"
 
     def _refreshed(self, key: str) -> tuple[str, float]:
-        answer = self._transport.send(
-            "POST", "/api/token/refresh/", json.dumps({"refresh": key}).encode(), "", lambda: None
-        )
+        path = "/api/token/refresh/"
+        try:
+            answer = self._transport.send("POST", path, json.dumps({"refresh": key}).encode(), "", lambda: None)
+        except Uncertain as error:  # about the token, not about the import that needs it
+            raise Retryable(str(error)) from error
         if answer.status >= 300:
-            raise _refusal(self.url, "POST", "/api/token/refresh/", answer, self._clock())
-        access = str(answer.json()["access"])
+            raise _refusal(self.url, "POST", path, answer, self._clock())
+        access = str(self._decoded("POST", path, answer, "access")["access"])
         return access, _expiry(access, self._clock()) - TOKEN_MARGIN
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 
-__all__ = ["info", "resolved", "said", "warn_once"]
+__all__ = ["info", "kind", "resolved", "said", "warn_once"]
 
 _logger = logging.getLogger("label_studio_otel")
 _said: set[str] = set()
@@ -39,6 +39,15 @@ def said(topic: str) -> bool:
     if topic.endswith("*"):
         return any(one.startswith(topic[:-1]) for one in _said)
     return topic in _said
+
+
+def kind(error: BaseException) -> str:
+    """Return what an unexpected error is and where, without its message, which may quote what somebody said."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    where = f" in {last.tb_frame.f_code.co_name}, line {last.tb_lineno}" if last else ""
+    return f"{type(error).__name__}{where}"
 
 
 def info(message: str) -> None:

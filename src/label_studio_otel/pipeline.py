@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from label_studio_otel import spool
+from label_studio_otel import log, spool
 from label_studio_otel.errors import SpoolError
 from label_studio_otel.spool.reader import SpoolFile, count, spool_files
 
@@ -60,6 +60,12 @@ def ingest(directory: Path, outbox: Outbox, due_at: float, pause: Callable[[], N
             continue
         if abandoned and file.remove():
             outbox.forget_spool(path.name)
+            if file.damaged:
+                log.warn_once(
+                    f"damaged {path.name}",
+                    f"{file.damaged} bytes of a spool file cannot be read; {path.name} "
+                    f"was set aside in {directory / 'damaged'}",
+                )
     for name in positions:
         outbox.forget_spool(name)
     return new

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from label_studio_otel.deliverer import Deliverer
     from label_studio_otel.settings import Settings
 
 __all__ = ["Recorder", "recorder_for"]
@@ -106,9 +107,8 @@ class Recorder:
         with suppressed():
             try:
                 self._deliver()
-            except Exception as error:
-                # The thread ends; calls are kept on and delivered by another process or `label-studio-otel deliver`.
-                log.warn_once("thread", f"delivery ended by {type(error).__name__}: {error}; calls are kept")
+            except Exception as error:  # calls are kept, and delivered by whoever comes next
+                log.warn_once("thread", f"delivery ended with {log.kind(error)}; LLM calls are kept")
 
     def _deliver(self) -> None:
         # SQLite, HTTP and TLS are imported here, in the thread: the application's own never waits for them.
@@ -119,10 +119,9 @@ class Recorder:
         try:
             while not finish.is_set():
                 self._writer.flush()
-                moved = deliverer.step()
-                finish.wait(0.0 if moved else POLL)
+                finish.wait(0.0 if _step(deliverer) else POLL)
             deliverer.waive()
-            while deliverer.step():
+            while _step(deliverer):
                 pass
             self._left = _left(deliverer) if deliverer.holding else 0
         finally:
@@ -140,8 +139,16 @@ class Recorder:
             )
 
 
-def _left(deliverer: object) -> int:
-    states = deliverer.summary().states  # type: ignore[attr-defined]
+def _step(deliverer: Deliverer) -> bool:
+    try:
+        return deliverer.step()
+    except Exception as error:  # an error of ours must not end delivery for as long as the application runs
+        log.warn_once("step", f"delivery failed with {log.kind(error)}; LLM calls are kept")
+        return False
+
+
+def _left(deliverer: Deliverer) -> int:
+    states = deliverer.summary().states
     return int(states["pending"] + states["leased"] + states["uncertain"])
 
 

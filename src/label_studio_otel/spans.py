@@ -107,7 +107,7 @@ def fields_of(span: ReadableSpan) -> dict[str, Any]:
         "kind": span.kind.name,
         "startTimeUnixNano": span.start_time or 0,
         "endTimeUnixNano": span.end_time or 0,
-        "attributes": dict(span.attributes or {}),
+        "attributes": _copied(span.attributes),
         "status": {"code": status.status_code.name, "message": status.description},
     }
     if span.parent is not None:
@@ -123,6 +123,12 @@ def fields_of(span: ReadableSpan) -> dict[str, Any]:
     if span.dropped_events:
         fields["droppedEventsCount"] = span.dropped_events
     return fields
+
+
+def _copied(attributes: Any) -> dict[str, Any]:
+    # `dict` alone would ask the SDK's mapping for each key, in Python.
+    copy = getattr(attributes, "copy", None)
+    return dict(copy() if copy else attributes or {})
 
 
 def _event_fields(event: Any) -> dict[str, Any]:

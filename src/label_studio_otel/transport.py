@@ -132,9 +132,15 @@ class Transport:
         body: bytes | None,
         headers: dict[str, str],
     ) -> OSError | None:
-        """Send the request; return the error that cut it short, after which a server may have answered early."""
+        """Send the request; return the error that cut it short, after which a server may have answered early.
+
+        Raises:
+            DestinationBlocked: the URL has what no request line can carry; nothing was sent.
+        """
         try:
             connection.request(method, target, body=body, headers=headers)
+        except (http.client.InvalidURL, UnicodeError) as error:
+            raise DestinationBlocked(f"{self.url} cannot be used as a URL; check LABEL_STUDIO_URL") from error
         except OSError as error:
             return error
         return None

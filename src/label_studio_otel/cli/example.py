@@ -38,15 +38,17 @@ def example_environment() -> VirtualEnvironment:
 def _own_requirement() -> tuple[tuple[str, ...], str]:
     """Return pip's arguments for this very package, and what else must be equal for an environment to be reused."""
     origin = _origin()
-    project = _clone() or Path(url2pathname(urlsplit(origin.get("url", "")).path))
-    if _is_project(project):
+    url = origin.get("url", "")
+    local = Path(url2pathname(urlsplit(url).path)) if url.startswith("file:") else None
+    project = _clone() or local
+    if project and _is_project(project):
         state = (project / "pyproject.toml").read_text("utf-8")  # a changed dependency asks for another environment
         return ("--editable", f"{project}[auto]"), state
     if "vcs_info" in origin:
         vcs = origin["vcs_info"]
-        return (f"label-studio-otel[auto] @ {vcs['vcs']}+{origin['url']}@{vcs['commit_id']}",), ""
-    if "archive_info" in origin:
-        return (f"label-studio-otel[auto] @ {origin['url']}",), ""
+        return (f"label-studio-otel[auto] @ {vcs['vcs']}+{url}@{vcs['commit_id']}",), ""
+    if "archive_info" in origin and (local is None or local.is_file()):
+        return (f"label-studio-otel[auto] @ {url}",), str(local.stat().st_mtime_ns) if local else ""
     return (f"label-studio-otel[auto]=={__version__}",), ""
 
 

@@ -86,9 +86,8 @@ def encode(destination: str, resource: str, fields: Mapping[str, Any]) -> list[b
             texts.append(text)
         else:
             short[name] = value
-    span = to_json({**fields, "attributes": short})
-    header = f'{{"destination":{destination},"resource":{resource},"long":{to_json(long)},"span":{span}}}'
-    return _framed(header, texts)
+    rest = to_json({"long": long, "span": {**fields, "attributes": short}})
+    return _framed(f'{{"destination":{destination},"resource":{resource},{rest[1:]}', texts)
 
 
 def encode_retry() -> list[bytes]:
