@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel import dialects, spool, task
@@ -26,7 +27,7 @@ from label_studio_otel.retry import delay, lookup_delay
 from label_studio_otel.spans import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from label_studio_otel.label_config import LabelConfig
     from label_studio_otel.label_studio import Found, LabelStudio
@@ -38,6 +39,8 @@ __all__ = ["Delivery"]
 #: Above 500 tasks a request gets no faster per task, only longer, and so does the time in doubt.
 MAX_BATCH_TASKS = 500
 MAX_BATCH_BYTES = 8 << 20
+#: Records read at once.
+PAGE = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +101,13 @@ class Delivery:
         return min(times, default=None)
 
     def _deliver(self, target: Target) -> bool:
-        items = self._outbox.due(target.id, self._limits.get(target.id, MAX_BATCH_TASKS))
-        if not items:
+        items = self._due(target)
+        first = next(items, None)
+        if first is None:
             return False
         try:
             project = self._projects.resolve(target)
-            prepared = self._prepare(items, project.config)
+            prepared = self._prepare(chain([first], items), project.config)
             if prepared:
                 self._send(target, project, prepared)
         except (DestinationBlocked, Retryable) as error:
@@ -114,6 +118,16 @@ class Delivery:
             self._report(str(target.destination), None)
         return True
 
+    def _due(self, target: Target) -> Iterator[Item]:
+        """Yield what may go into one batch, page by page: 500 records can be large."""
+        left, after = self._limits.get(target.id, MAX_BATCH_TASKS), 0
+        while left > 0:
+            page = self._outbox.due(target.id, min(left, PAGE), after)
+            yield from page
+            if len(page) < PAGE:
+                return
+            left, after = left - len(page), page[-1].id
+
     def _block(self, target: Target, error: DestinationBlocked | Retryable) -> None:
         self._projects.forget(target.id)
         asked = error.retry_after if isinstance(error, Retryable) else None
@@ -122,7 +136,7 @@ class Delivery:
         self._outbox.block(target.id, str(error), retry_at, passing=passing)
         self._report(str(target.destination), str(error))
 
-    def _prepare(self, items: Sequence[Item], config: LabelConfig) -> list[Prepared]:
+    def _prepare(self, items: Iterable[Item], config: LabelConfig) -> list[Prepared]:
         """Render items until the batch is full; park those that cannot be read."""
         prepared: list[Prepared] = []
         unreadable: dict[int, str] = {}

@@ -47,7 +47,7 @@ class Answer:
     def retry_after(self, now: float) -> float | None:
         """Return the seconds of a `Retry-After` header, which may be a date (RFC 9110, 10.2.3)."""
         value = self.headers.get("retry-after", "")
-        if value.isdigit():
+        if value.isascii() and value.isdigit():
             return float(value)
         try:
             return max(0.0, parsedate_to_datetime(value).timestamp() - now)

@@ -18,7 +18,7 @@ THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
 #: By the SDK's public interface alone: the instrumentations of these years differ in what they need.
-APPLICATION = '''
+APPLICATION = """
 from opentelemetry import trace
 
 tracer = trace.get_tracer("opentelemetry.instrumentation.langchain", "0.62.4")
@@ -29,7 +29,7 @@ with tracer.start_as_current_span("FakeListLLM.completion") as span:
 with tracer.start_as_current_span("GET /health"):
     pass
 print("done")
-'''
+"""
 
 
 def interpreters() -> dict[str, str]:
@@ -38,7 +38,8 @@ def interpreters() -> dict[str, str]:
     found = {THIS_PYTHON: sys.executable}
     for version in PYTHONS:
         candidates = [*sorted(pyenv.glob(f"{version}.*/bin/python")), Path(shutil.which(f"python{version}") or "")]
-        found |= {version: str(path) for path in candidates[:1] if path.is_file()} if version not in found else {}
+        if version not in found and candidates[0].is_file():
+            found[version] = str(candidates[0])
     return found
 
 

@@ -122,8 +122,18 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     """End a process that was started in a session of its own, and whatever it started, at once."""
     _signal_group(process, getattr(signal, "SIGKILL", signal.SIGTERM))
     process.wait()
+    _wait_for_group(process.pid)
     if process.stdin is not None:
         process.stdin.close()
+
+
+def _wait_for_group(group: int) -> None:
+    """Wait until the killed processes of a group are gone, but not for one that nobody reaps."""
+    deadline = time.monotonic() + 2
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        while hasattr(os, "killpg") and time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(0.01)
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:

@@ -110,8 +110,8 @@ class Outbox(Protocol):
     def targets(self) -> list[Target]:
         """Return all destinations."""
 
-    def due(self, target: int, limit: int) -> list[Item]:
-        """Return items to send now, the oldest first."""
+    def due(self, target: int, limit: int, after: int = 0) -> list[Item]:
+        """Return items to send now whose id is above `after`, the oldest first."""
 
     def next_due(self, target: int) -> float | None:
         """Return when the next pending item is due, None where none is pending."""

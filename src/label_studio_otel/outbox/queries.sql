@@ -37,7 +37,7 @@ FROM destination ORDER BY id;
 -- due
 -- Items to send now, the oldest first.
 SELECT id, key, record, attempts FROM item
-WHERE destination = :destination AND state = 'pending' AND due_at <= :now
+WHERE destination = :destination AND state = 'pending' AND due_at <= :now AND id > :after
 ORDER BY id LIMIT :limit;
 
 -- next_due

@@ -82,9 +82,9 @@ class SqliteOutbox:
         """See `Outbox.targets`."""
         return [_target(row) for row in self._rows("destinations")]
 
-    def due(self, target: int, limit: int) -> list[Item]:
+    def due(self, target: int, limit: int, after: int = 0) -> list[Item]:
         """See `Outbox.due`."""
-        rows = self._rows("due", destination=target, now=self._clock(), limit=limit)
+        rows = self._rows("due", destination=target, now=self._clock(), limit=limit, after=after)
         return [Item(row["id"], row["key"], row["record"], row["attempts"]) for row in rows]
 
     def next_due(self, target: int) -> float | None:
@@ -257,7 +257,8 @@ class SqliteOutbox:
                     raise
             except (sqlite3.DatabaseError, OSError) as error:
                 self.close()
-                raise OutboxError(f"{self._path}: {error}") from error
+                kind = OutboxCorrupt if _is_corrupt(error) else OutboxError
+                raise kind(f"{self._path}: {error}") from error
 
     def _open(self) -> sqlite3.Connection:
         if not self._read_only:
@@ -276,16 +277,16 @@ class SqliteOutbox:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
                 migrate(connection)
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            if "not a database" in str(error) or "malformed" in str(error):
-                raise OutboxCorrupt(f"{self._path}: {error}") from error
-            raise
         except BaseException:
             connection.close()
             raise
         self._connection = connection
         return connection
+
+
+def _is_corrupt(error: Exception) -> bool:
+    """Tell damage from a database that is only busy, full or away; Python 3.10 gives no error codes."""
+    return "not a database" in str(error) or "malformed" in str(error)
 
 
 def _target(row: sqlite3.Row) -> Target:

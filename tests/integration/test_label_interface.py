@@ -1,0 +1,75 @@
+"""Our reading of labeling configs agrees with Label Studio's own, and our predictions pass its validation."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+from label_studio_otel import dialects, label_config, task
+from label_studio_otel.testing import span
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from label_studio_sdk.label_interface import LabelInterface
+
+#: From the documentation page of LangChain's callback handler.
+HANDLER_PROMPT = """<View>
+<Style>
+    .prompt-box { background-color: white; border-radius: 10px; padding: 20px; }
+</Style>
+<View className="root">
+    <View className="prompt-box">
+        <Text name="prompt" value="$prompt"/>
+    </View>
+    <TextArea name="response" toName="prompt" maxSubmissions="1" editable="true" required="true"/>
+</View>
+<Header value="Rate the response:"/>
+<Rating name="rating" toName="prompt"/>
+</View>"""
+HANDLER_CHAT = """<View>
+<View className="root">
+     <Paragraphs name="dialogue" value="$prompt" layout="dialogue" textKey="content" nameKey="role"
+                 granularity="sentence"/>
+  <Header value="Final response:"/>
+    <TextArea name="response" toName="dialogue" maxSubmissions="1" editable="true" required="true"/>
+</View>
+<Header value="Rate the response:"/>
+<Rating name="rating" toName="dialogue"/>
+</View>"""
+TWO_AREAS = """<View>
+  <Text name="prompt" value="$prompt"/>
+  <TextArea name="user_feedback" toName="prompt"/>
+  <TextArea name="response" toName="prompt"/>
+  <Rating name="rating" toName="prompt"/>
+  <Choices name="sentiment" toName="prompt"><Choice value="Positive"/><Choice value="Negative"/></Choices>
+</View>"""
+CONFIGS = {
+    "prompt": label_config.template("prompt"),
+    "chat": label_config.template("chat"),
+    "handler, prompt": HANDLER_PROMPT,
+    "handler, chat": HANDLER_CHAT,
+    "two TextAreas": TWO_AREAS,
+}
+
+
+@pytest.mark.parametrize("xml", CONFIGS.values(), ids=CONFIGS)
+def test_object_tags_and_the_response_are_those_of_label_interface(xml: str) -> None:
+    theirs, ours = LabelInterface(xml), label_config.parse(xml)
+
+    assert [(one.tag, one.name, one.variable) for one in ours.objects] == [
+        (one.tag, one.name, one.value_name) for one in theirs.objects
+    ]
+    assert ours.response is not None
+    response = theirs.get_control("response")
+    assert (ours.response.name, [ours.response.to_name]) == (response.name, response.to_name)
+
+
+@pytest.mark.parametrize("xml", CONFIGS.values(), ids=CONFIGS)
+def test_a_rendered_task_and_its_predictions_are_valid(xml: str) -> None:
+    interface, call = LabelInterface(xml), span()
+
+    rendered = task.render(call, dialects.read(call), label_config.parse(xml))
+
+    assert [interface.validate_prediction(one, return_errors=True) for one in rendered["predictions"]] == [[]]
+    assert interface.validate_task({"data": rendered["data"]})
