@@ -72,8 +72,8 @@ class Api:
 
         return wait_for(found, timeout=timeout, what=f"{count} tasks in {title!r}")
 
-    def annotate(self, task_id: int, text: str) -> dict[str, Any]:
-        result = [{"from_name": "response", "to_name": "prompt", "type": "textarea", "value": {"text": [text]}}]
+    def annotate(self, task_id: int, text: str, to_name: str = "prompt") -> dict[str, Any]:
+        result = [{"from_name": "response", "to_name": to_name, "type": "textarea", "value": {"text": [text]}}]
         return self.call("POST", f"/api/tasks/{task_id}/annotations", {"result": result})
 
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 from pathlib import Path
 
+import pytest
+
 from label_studio_otel import settings
-from label_studio_otel.cli.example import example_path
+from label_studio_otel._version import __version__
+from label_studio_otel.cli import example
+from label_studio_otel.cli.example import example_environment, example_path
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -29,3 +35,43 @@ def test_settings_of_the_example_are_understood() -> None:
     assert (understood.url, understood.mode) == ("http://localhost:8080", "chat")
     assert understood.destination(0).project_name == "langchain-app"
     assert variables["OTEL_TRACES_EXPORTER"] == "label_studio"
+
+
+def own_requirement(monkeypatch: pytest.MonkeyPatch, **origin: object) -> str:
+    """Return what the example's environment installs for us, where we were installed from there."""
+    monkeypatch.setattr(example, "_clone", lambda: None)
+    monkeypatch.setattr(example, "_origin", lambda: json.loads(json.dumps(origin)))
+    return " ".join(example_environment().requirements[:-3])
+
+
+def test_example_runs_with_this_package_as_it_was_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    wheel = tmp_path / "ours.whl"
+    wheel.touch()
+    released = f"label-studio-otel[auto]=={__version__}"
+    assert example_environment().requirements[:2] == ("--editable", f"{EXAMPLES.parent}[auto]")
+    assert own_requirement(monkeypatch) == released
+    assert (
+        own_requirement(monkeypatch, url=EXAMPLES.parent.as_uri(), dir_info={}) == f"--editable {EXAMPLES.parent}[auto]"
+    )
+    assert own_requirement(monkeypatch, url=(tmp_path / "deleted").as_uri(), dir_info={}) == released
+    assert (
+        own_requirement(monkeypatch, url=wheel.as_uri(), archive_info={})
+        == f"label-studio-otel[auto] @ {wheel.as_uri()}"
+    )
+    assert own_requirement(monkeypatch, url=(tmp_path / "deleted.whl").as_uri(), archive_info={}) == released
+    assert (
+        own_requirement(monkeypatch, url="https://example.com/r.git", vcs_info={"vcs": "git", "commit_id": "abc"})
+        == "label-studio-otel[auto] @ git+https://example.com/r.git@abc"
+    )
+
+
+def test_a_wheel_built_again_asks_for_another_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    wheel = tmp_path / "ours.whl"
+    paths = set()
+    for content in ("one", "two"):
+        wheel.unlink(missing_ok=True)
+        wheel.write_text(content)
+        os.utime(wheel, ns=(0, len(paths)))
+        own_requirement(monkeypatch, url=wheel.as_uri(), archive_info={})
+        paths.add(example_environment().path)
+    assert len(paths) == 2
