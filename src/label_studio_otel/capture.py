@@ -71,9 +71,9 @@ class Capture:
             log.warn_once("shutdown", f"shutting down failed: {log.kind(error)}")
 
     def say_problems(self) -> None:
-        """Log what in the settings could not be used."""
-        for problem in self.settings.problems:
-            log.warn_once(problem, problem)
+        """Log what in the settings could not be used, in one line."""
+        if problems := "; ".join(self.settings.problems):
+            log.warn_once(problems, problems)
 
     def _wanted(self, span: ReadableSpan) -> bool:
         context = span.get_span_context()

@@ -38,6 +38,13 @@ EXPIRY_INTERVAL = 3600.0
 FORK_PATIENCE = 0.25
 
 
+class _Fork(threading.local):
+    """What one thread's fork knows of a deliverer, which may have been made after that fork began."""
+
+    #: The fork holds the outbox's lock.
+    quiet = False
+
+
 class Deliverer:
     """Delivers what is below one server's directory, while it holds that directory's lock.
 
@@ -67,10 +74,12 @@ class Deliverer:
             LabelStudio(settings.url, settings.api_key, clock=clock),
             clock=clock,
             uncertain_wait=settings.uncertain_wait,
+            max_task_bytes=settings.max_task_bytes,
+            max_image_bytes=settings.max_image_bytes,
             report=self._report,
             pause=pause,
         )
-        self._fork = threading.local()
+        self._fork = _Fork()
         _deliverers.add(self)
 
     @property
@@ -90,10 +99,12 @@ class Deliverer:
             self._set_aside(error)
             return False
         except (LabelStudioOtelError, OSError) as error:
-            log.warn_once(
-                f"state {self._directory}",
-                f"{error}; LLM calls wait in {self._directory} until this is mended",
-            )
+            if not log.said(f"spool {self._directory}"):  # the application met the same disk
+                log.warn_once(
+                    f"state {self._directory}",
+                    f"{error}; LLM calls wait in {self._directory} until this is mended, or "
+                    "LABEL_STUDIO_OTEL_STATE_DIR names another directory",
+                )
             return False
         log.resolved(f"state {self._directory}")
         return moved
@@ -168,6 +179,7 @@ class Deliverer:
 
     def _after_fork_in_parent(self) -> None:
         if self._fork.quiet:
+            self._fork.quiet = False
             self._outbox.lock.release()
 
     def _after_fork_in_child(self) -> None:

@@ -6,8 +6,11 @@ before any of them is sent again. Presence is believed at once, absence only aft
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +45,8 @@ MAX_BATCH_BYTES = 8 << 20
 #: Records read at once.
 PAGE = 25
 
+_WANTED = re.compile(r'"([^"]*)" key is expected in task data')
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -58,6 +63,8 @@ class Delivery:
     Args:
         clock: seconds since the epoch.
         uncertain_wait: seconds of unchanged absence before a batch in doubt counts as not arrived.
+        max_task_bytes: of a rendered task's JSON.
+        max_image_bytes: of an inline image for an <Image> tag.
         report: called with a destination and what blocks it, or None when it is open again.
         pause: called between two tasks, to let the application's threads run.
     """
@@ -69,6 +76,8 @@ class Delivery:
         *,
         clock: Callable[[], float],
         uncertain_wait: float = 900.0,
+        max_task_bytes: int = task.MAX_BYTES,
+        max_image_bytes: int = task.MAX_IMAGE_BYTES,
         report: Callable[[str, str | None], None] = lambda _, __: None,
         pause: Callable[[], None] = lambda: None,
     ) -> None:
@@ -80,6 +89,7 @@ class Delivery:
         self._pause = pause
         self._projects = Projects(client, outbox, clock)
         self._limits: dict[int, int] = {}
+        self._render = partial(task.render, max_bytes=max_task_bytes, max_image_bytes=max_image_bytes)
 
     def step(self) -> bool:
         """Look up what is in doubt, then send one batch per destination; True when anything moved."""
@@ -144,7 +154,7 @@ class Delivery:
         for item in items:
             self._pause()
             try:
-                rendered = _rendered(item.record, config)
+                rendered = self._rendered(item.record, config)
             except (SpoolError, DialectError) as error:
                 unreadable[item.id] = str(error)
                 continue
@@ -172,7 +182,7 @@ class Delivery:
         except DeliveryError as error:
             if batch:
                 self._outbox.release(batch[0], self._clock(), None)
-            self._refused(target, prepared, error)
+            self._refused(target, project, prepared, error)
         else:
             counts = (imported.task_count, imported.prediction_count, len(imported.task_ids))
             sent = (len(prepared), sum(one.predictions for one in prepared), len(prepared))
@@ -184,11 +194,16 @@ class Delivery:
                 self._outbox.doubt(batch[0], said)
             self._limits[target.id] = min(MAX_BATCH_TASKS, 2 * max(len(prepared), self._limits.get(target.id, 0)))
 
-    def _refused(self, target: Target, prepared: Sequence[Prepared], error: DeliveryError) -> None:
+    def _refused(self, target: Target, project: Resolved, prepared: Sequence[Prepared], error: DeliveryError) -> None:
         """Park what was named, else try halves; what concerns the whole destination goes on up."""
         if not isinstance(error, (ItemRejected, BatchTooLarge)):
             raise error
         reasons = error.reasons if isinstance(error, ItemRejected) else {}
+        if isinstance(error, ItemRejected):
+            self._projects.forget(target.id)
+            if self._projects.resolve(target).config != project.config:
+                return  # somebody changed the labeling config since it was read: the items are rendered anew
+            _blame_config(reasons.values())
         named = {prepared[at].item: reason for at, reason in reasons.items() if at < len(prepared)}
         if not named and len(prepared) == 1:
             named = {prepared[0].item: str(error)}
@@ -205,14 +220,9 @@ class Delivery:
             return False
         items = self._outbox.items(batch.id)
         try:
-            found = self._client.find(batch.project, [item.key for item in items], batch.watermark)
+            found = self._found(batch, items)
             tasks = {item.id: self._verified(batch, item, found[item.key]) for item in items if item.key in found}
-        except DestinationBlocked as error:
-            if error.missing:
-                self._outbox.absent(batch.id, "its project was deleted")
-            self._outbox.looked(batch.id)
-            return error.missing
-        except (Retryable, Uncertain):
+        except DeliveryError:
             self._outbox.looked(batch.id)
             return False
         if tasks:
@@ -223,6 +233,14 @@ class Delivery:
             return True
         return bool(tasks)
 
+    def _found(self, batch: Batch, items: Sequence[Item]) -> dict[str, list[Found]]:
+        try:
+            return self._client.find(batch.project, [item.key for item in items], batch.watermark)
+        except DestinationBlocked as error:
+            if error.missing:
+                return {}  # the project was deleted, or another token may see it: believed as any absence
+            raise
+
     def _verified(self, batch: Batch, item: Item, found: Sequence[Found]) -> int:
         """Return the task of an item, its predictions complete, its surplus copies gone."""
         kept = next((one for one in found if one.annotations), found[0])
@@ -230,28 +248,40 @@ class Delivery:
             if surplus is not kept and not surplus.annotations:
                 self._client.delete_task(surplus.id)
         if kept.predictions < item.predictions:
-            config = self._projects.config(batch.project)
-            present = [prediction["result"] for prediction in self._client.predictions(kept.id)]
-            for prediction in _rendered(item.record, config).get("predictions", ()):
-                if prediction["result"] not in present:
-                    self._client.add_prediction(kept.id, prediction)
+            with contextlib.suppress(SpoolError, DialectError):  # the task is there, only its answers cannot be read
+                self._repair(kept.id, self._rendered(item.record, self._projects.config(batch.project)))
         return kept.id
 
+    def _repair(self, task_id: int, rendered: dict[str, Any]) -> None:
+        present = [prediction["result"] for prediction in self._client.predictions(task_id)]
+        for prediction in rendered.get("predictions", ()):
+            if prediction["result"] not in present:
+                self._client.add_prediction(task_id, prediction)
 
-def _rendered(record: bytes, config: LabelConfig) -> dict[str, Any]:
-    """Return the task of a record.
+    def _rendered(self, record: bytes, config: LabelConfig) -> dict[str, Any]:
+        """Return the task of a record.
 
-    Raises:
-        SpoolError, DialectError: it cannot be read; the message holds no content.
-        DestinationBlocked: the labeling config wants what no call has.
-    """
-    fields = spool.decode(record).span
-    if fields is None:
-        raise SpoolError("the record holds no span")
-    try:
-        span = Span.from_fields(fields)
-        return task.render(span, dialects.read(span), config)
-    except (DialectError, DestinationBlocked):
-        raise
-    except Exception as error:  # whatever a span holds, the others of its batch go on
-        raise DialectError(f"span {fields.get('spanId')} cannot be rendered: {type(error).__name__}") from error
+        Raises:
+            SpoolError, DialectError: it cannot be read; the message holds no content.
+            DestinationBlocked: the labeling config wants what no call has.
+        """
+        fields = spool.decode(record).span
+        if fields is None:
+            raise SpoolError("the record holds no span")
+        try:
+            span = Span.from_fields(fields)
+            return self._render(span, dialects.read(span), config)
+        except (DialectError, DestinationBlocked):
+            raise
+        except Exception as error:  # whatever a span holds, the others of its batch go on
+            raise DialectError(f"span {fields.get('spanId')} cannot be rendered: {type(error).__name__}") from error
+
+
+def _blame_config(reasons: Iterable[str]) -> None:
+    """Raise where the project wants a variable that no task brings: that is nothing to park a single call for."""
+    for reason in reasons:
+        if wanted := _WANTED.match(reason):
+            raise DestinationBlocked(
+                f"Label Studio wants ${wanted[1]} in each task of the project, which no LLM call can fill; look for "
+                f"it in the labeling config. {task.FILLABLE}"
+            )

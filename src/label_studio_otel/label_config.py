@@ -6,6 +6,7 @@ label-studio-sdk validates configs where its import (5 s) does not hurt.
 
 from __future__ import annotations
 
+import difflib
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from label_studio_otel.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["LabelConfig", "ObjectTag", "TextArea", "parse", "template"]
+__all__ = ["LabelConfig", "ObjectTag", "TextArea", "differences", "parse", "root_of", "template"]
 
 MODES = ("prompt", "chat")
 
@@ -78,10 +79,7 @@ def parse(xml: str) -> LabelConfig:
     Raises:
         ConfigError: it is no XML.
     """
-    try:
-        root = ET.fromstring(xml)  # noqa: S314 - its owner wrote it, and expat limits entities
-    except (ET.ParseError, ValueError) as error:
-        raise ConfigError(f"the labeling config is not valid XML: {error}") from None
+    root = root_of(xml)
     elements = [element for element in root.iter() if isinstance(element.tag, str)]
     objects = tuple(tag for element in elements if "toName" not in element.attrib for tag in _tags(element))
     return LabelConfig(
@@ -90,6 +88,42 @@ def parse(xml: str) -> LabelConfig:
         response=_response(elements),
         dialogue=any(map(_is_dialogue, objects)),
     )
+
+
+def root_of(xml: str) -> ET.Element:
+    """Return the outermost element of a labeling config.
+
+    Raises:
+        ConfigError: it is no XML.
+    """
+    try:
+        return ET.fromstring(xml)  # noqa: S314 - its owner wrote it, and expat limits entities
+    except (ET.ParseError, ValueError) as error:
+        raise ConfigError(f"the labeling config is not valid XML: {error}") from None
+
+
+def differences(is_there: str, wanted: str) -> list[str]:
+    """Return what one labeling config has and the other has not, a tag each: `-` is there, `+` is wanted.
+
+    White space, comments and the order of attributes make no difference.
+
+    Raises:
+        ConfigError: one of them is no XML.
+    """
+    before, after = (list(_lines(root_of(xml))) for xml in (is_there, wanted))
+    compared = difflib.unified_diff(before, after, n=0, lineterm="")
+    return [line[0] + line[1:].strip() for line in list(compared)[2:] if not line.startswith("@@")]
+
+
+def _lines(element: ET.Element, depth: int = 0) -> Iterator[str]:
+    """Yield a line for each tag, and one for each text; what stands deeper is indented, so that moving is a change."""
+    attributes = "".join(f' {name}="{value}"' for name, value in sorted(element.attrib.items()))
+    yield f"{' ' * depth}<{element.tag}{attributes}>"
+    for text in (element.text, *(child.tail for child in element)):
+        if text and not text.isspace():
+            yield f"{' ' * depth} {' '.join(text.split())}"
+    for child in element:
+        yield from _lines(child, depth + 1)
 
 
 def _tags(element: ET.Element) -> Iterator[ObjectTag]:

@@ -39,6 +39,7 @@ class Project:
     id: int
     title: str
     label_config: str
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +98,21 @@ class LabelStudio:
         found: list[Project] = []
         page = 1
         while True:
-            query = urlencode({"title": title, "page": page, "page_size": 100, "include": "id,title,label_config"})
+            include = "id,title,label_config,description"
+            query = urlencode({"title": title, "page": page, "page_size": 100, "include": include})
             answer = self._json("GET", f"/api/projects/?{query}", having="results")
             found += [_project(one) for one in answer["results"] if one["title"] == title]
             if not answer.get("next"):
                 return sorted(found, key=lambda project: project.id)
             page += 1
 
-    def create_project(self, title: str, label_config: str) -> Project:
+    def create_project(self, title: str, label_config: str, description: str = "") -> Project:
         """Make a project and return it.
 
         Raises:
             DestinationBlocked: Label Studio refuses the title or the labeling config.
         """
-        body = {"title": title, "label_config": label_config}
+        body = {"title": title, "label_config": label_config, "description": description}
         return _project(self._json("POST", "/api/projects/", body, having="id"))
 
     def delete_project(self, project_id: int) -> None:
@@ -242,7 +244,7 @@ class LabelStudio:
 
 
 def _project(fields: Mapping[str, Any]) -> Project:
-    return Project(fields["id"], fields["title"], fields.get("label_config") or "")
+    return Project(fields["id"], fields["title"], fields.get("label_config") or "", fields.get("description") or "")
 
 
 def _is_import(path: str) -> bool:
@@ -261,9 +263,7 @@ def _refusal(url: str, method: str, path: str, answer: Answer, now: float) -> Ex
     if status == 403:
         return DestinationBlocked(f"{where}: {detail}; the token's user may not do this")
     if status == 404:
-        return DestinationBlocked(
-            f"{where}: there is no such project, or the token's user may not see it", missing=True
-        )
+        return _not_found(where, answer)
     if status == 413:
         return BatchTooLarge(f"{where}: the request is too large")
     if status == 429:
@@ -275,6 +275,13 @@ def _refusal(url: str, method: str, path: str, answer: Answer, now: float) -> Ex
     if importing:
         return Uncertain(f"{where}: {detail}")
     return Retryable(f"{where}: {detail}", retry_after=answer.retry_after(now))
+
+
+def _not_found(where: str, answer: Answer) -> DestinationBlocked:
+    # A proxy's page says nothing about the project, and a batch in doubt must not be sent again because of it.
+    if not isinstance(answer.json(), dict):
+        return DestinationBlocked(f"{where}, but not as Label Studio does; is LABEL_STUDIO_URL its address?")
+    return DestinationBlocked(f"{where}: there is no such project, or the token's user may not see it", missing=True)
 
 
 def _reasons(answer: Answer) -> dict[int, str]:

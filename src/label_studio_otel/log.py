@@ -7,6 +7,7 @@ Messages name settings, files and ids, never content and never a token.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 
 __all__ = ["info", "kind", "resolved", "said", "warn_once"]
@@ -53,3 +54,12 @@ def kind(error: BaseException) -> str:
 def info(message: str) -> None:
     """Log what a user may like to know."""
     _logger.info("label-studio-otel: %s", message)
+
+
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603 - a thread that is not there any more may hold it
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

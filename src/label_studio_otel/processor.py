@@ -38,6 +38,10 @@ class LabelStudioSpanProcessor(SpanProcessor):
             (`LABEL_STUDIO_OTEL_SHUTDOWN_TIMEOUT`, 2).
         include_errors: make tasks of failed calls too (`LABEL_STUDIO_OTEL_INCLUDE_ERRORS`).
         operations: take these `gen_ai.operation.name` only, such as `{"chat"}`.
+        max_task_bytes: of a task's JSON; what does not fit is cut, and the task says so
+            (`LABEL_STUDIO_OTEL_MAX_TASK_BYTES`, 1 MiB). Of several processors for one server the first one's counts.
+        max_image_bytes: of an inline image for an <Image> tag; of a larger one only type, size and hash are given
+            (`LABEL_STUDIO_OTEL_MAX_IMAGE_BYTES`, 256 KiB). Of several processors the first one's counts, too.
         **other: unknown settings are logged and ignored.
     """
 
@@ -55,6 +59,8 @@ class LabelStudioSpanProcessor(SpanProcessor):
         shutdown_timeout: float | None = None,
         include_errors: bool | None = None,
         operations: Iterable[str] | None = None,
+        max_task_bytes: int | None = None,
+        max_image_bytes: int | None = None,
         **other: Any,
     ) -> None:
         arguments = {
@@ -69,6 +75,8 @@ class LabelStudioSpanProcessor(SpanProcessor):
             "shutdown_timeout": shutdown_timeout,
             "include_errors": include_errors,
             "operations": operations,
+            "max_task_bytes": max_task_bytes,
+            "max_image_bytes": max_image_bytes,
         }
         self._capture = Capture({**other, **arguments})
         self._capture.say_problems()

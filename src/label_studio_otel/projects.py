@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from label_studio_otel import label_config
+from label_studio_otel import label_config, log
 from label_studio_otel.errors import ConfigError, DestinationBlocked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from label_studio_otel.label_config import LabelConfig
     from label_studio_otel.label_studio import LabelStudio, Project
@@ -19,6 +21,11 @@ __all__ = ["Projects", "Resolved"]
 
 #: Seconds after which a project is read again, so that a change made in its settings page is honoured.
 FRESH = 30.0
+#: Seconds between making a project and looking who else made one.
+SECOND_LOOK = 0.3
+#: Of the difference between two labeling configs, so much is said.
+SHOWN_LINES = 6
+LONGEST_LINE = 100
 
 
 class Resolved(NamedTuple):
@@ -50,6 +57,7 @@ class Projects:
         if known is None or known[2] < self._clock():
             project = self._find(target)
             known = self._known[target.id] = (project, _parsed(project), self._clock() + FRESH)
+            self._say_what_is_odd(project, known[1], target.destination)
         project, config, _ = known
         watermark = target.watermark
         if watermark is None or target.project != project.id:
@@ -64,6 +72,22 @@ class Projects:
     def forget(self, target: int) -> None:
         """Read the project again next time."""
         self._known.pop(target, None)
+
+    def _say_what_is_odd(self, project: Project, config: LabelConfig, destination: Destination) -> None:
+        """Warn of what works and may not be meant, once per project."""
+        where = f"project {project.id} of {self._client.url}"
+        if config.response is not None:
+            log.resolved(f"{where} has no <TextArea>")
+        else:
+            log.warn_once(
+                f"{where} has no <TextArea>",
+                f"the labeling config of {where} has no <TextArea> for the response: its tasks come without prediction",
+            )
+        if destination.project_config and (different := _difference(project, destination.project_config)):
+            log.warn_once(
+                f"config of {where}",
+                f"{where} exists with another labeling config than project_config, and keeps it: {different}",
+            )
 
     def _find(self, target: Target) -> Project:
         destination = target.destination
@@ -80,7 +104,9 @@ class Projects:
 
     def _titled(self, destination: Destination) -> Project | None:
         """Return the oldest project of this title, one that fits the mode first."""
-        projects = self._client.projects_titled(destination.project_name)
+        return self._fitting(destination, self._client.projects_titled(destination.project_name))
+
+    def _fitting(self, destination: Destination, projects: Sequence[Project]) -> Project | None:
         for project in projects:
             if _fits(project, destination.mode):
                 return project
@@ -89,11 +115,18 @@ class Projects:
 
     def _create(self, destination: Destination) -> Project:
         config = destination.project_config or label_config.template(destination.mode)
-        made = self._client.create_project(destination.project_name, config)
-        # Label Studio accepts equal titles: of those who made one at the same time, the oldest project wins.
-        first = self._titled(destination) or made
-        if first.id != made.id and self._client.highest_task_id(made.id) == 0:
-            self._client.delete_project(made.id)
+        # Label Studio on SQLite runs a request again that met a locked database, after it had made the project: this
+        # one request may make several, and the sign tells them from those of others.
+        sign = f"Made by label-studio-otel ({secrets.token_hex(4)})"
+        made = self._client.create_project(destination.project_name, config, sign)
+        # Label Studio accepts equal titles: of those who made one at the same time, the oldest project wins. One of a
+        # lower id can appear after ours.
+        time.sleep(SECOND_LOOK)
+        projects = self._client.projects_titled(destination.project_name)
+        first = self._fitting(destination, projects) or made
+        for surplus in projects:
+            if surplus.description == sign and surplus.id != first.id and self._client.highest_task_id(surplus.id) == 0:
+                self._client.delete_project(surplus.id)
         return first
 
 
@@ -102,6 +135,17 @@ def _fits(project: Project, mode: str) -> bool:
         return label_config.parse(project.label_config).dialogue == (mode == "chat")
     except ConfigError:
         return False
+
+
+def _difference(project: Project, wanted: str) -> str:
+    """Return in one line what a project's labeling config has (-) and what another one has instead (+)."""
+    try:
+        lines = label_config.differences(project.label_config, wanted)
+    except ConfigError as error:
+        return f"project_config: {error}"
+    shown = [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…" for line in lines[:SHOWN_LINES]]
+    more = [f"{len(lines) - SHOWN_LINES} more"] if len(lines) > SHOWN_LINES else []
+    return ", ".join(shown + more)
 
 
 def _parsed(project: Project) -> LabelConfig:

@@ -11,8 +11,10 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from label_studio_otel import log
+from label_studio_otel import late_import, log
+from label_studio_otel.errors import OutboxError
 from label_studio_otel.spool.writer import SpoolWriter
+from label_studio_otel.suppression import suppressed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +30,9 @@ SETTLE = 2.0
 #: Seconds between two looks at the spool, and at a lock that another process holds.
 POLL = 1.0
 #: Seconds that the delivering thread stands aside after each item; it keeps the interpreter's lock from being held
-#: longer than one item takes while a thread of the application waits for it.
-STAND_ASIDE = 0.0002
+#: longer than one item takes while a thread of the application waits for it. Without, one span in ten waits 5 ms; more
+#: than this wins nothing, and not to sleep at all leaves it to chance who gets the lock.
+STAND_ASIDE = 0.00005
 
 
 class Recorder:
@@ -73,7 +76,7 @@ class Recorder:
         self._writer.close()
         if not durable:
             lost = self._writer.backlog + self._writer.lost
-            log.warn_once("lost", f"{lost} LLM calls could not be written below {self._directory} and are lost")
+            log.info(f"{lost} LLM calls could not be written below {self._directory} and are lost")
         thread = self._thread
         if thread is not None and thread.is_alive():
             self._finish.set()
@@ -83,7 +86,8 @@ class Recorder:
         with self._lock:
             if thread is None or not thread.is_alive():
                 self._thread, self._finish = None, threading.Event()
-        if self._left and not log.said(f"delivery {self._directory}*") and not log.said(f"state {self._directory}*"):
+        known = any(log.said(f"{topic} {self._directory}*") for topic in ("delivery", "state", "spool"))
+        if self._left and not known:
             log.warn_once(
                 "left",
                 f"not all LLM calls were delivered within {timeout:g} s; they are kept in {self._directory} and sent "
@@ -102,8 +106,6 @@ class Recorder:
                 self._thread = thread
 
     def _run(self) -> None:
-        from label_studio_otel.suppression import suppressed  # noqa: PLC0415
-
         with suppressed():
             try:
                 self._deliver()
@@ -111,11 +113,12 @@ class Recorder:
                 log.warn_once("thread", f"delivery ended with {log.kind(error)}; LLM calls are kept")
 
     def _deliver(self) -> None:
-        # SQLite, HTTP and TLS are imported here, in the thread: the application's own never waits for them.
-        from label_studio_otel.deliverer import Deliverer  # noqa: PLC0415
-
-        deliverer = Deliverer(self._settings, settle=SETTLE, pause=_stand_aside)
         finish = self._finish
+
+        def stand_aside() -> None:
+            time.sleep(0.0 if finish.is_set() else STAND_ASIDE)  # an application that ends waits for this thread alone
+
+        deliverer = late_import.deliverer()(self._settings, settle=SETTLE, pause=stand_aside)
         try:
             while not finish.is_set():
                 self._writer.flush()
@@ -128,14 +131,15 @@ class Recorder:
             deliverer.close()
 
     def _on_refused(self, error: OSError | None) -> None:
-        topic = f"state {self._directory}"
+        topic = f"spool {self._directory}"
         if error is None:
             log.resolved(topic)
-        else:
+        elif not log.said(f"state {self._directory}"):  # the deliverer met the same disk
             log.warn_once(
                 topic,
-                f"{self._directory} cannot be written ({error.strerror or error}); LLM calls wait in memory. Make room "
-                "or set LABEL_STUDIO_OTEL_STATE_DIR to a directory that this process may write",
+                f"{self._directory} cannot be written ({error.strerror or error}); LLM calls wait in memory, and are "
+                "lost with this process. Make room, or set LABEL_STUDIO_OTEL_STATE_DIR to a directory that it may "
+                "write",
             )
 
 
@@ -148,12 +152,11 @@ def _step(deliverer: Deliverer) -> bool:
 
 
 def _left(deliverer: Deliverer) -> int:
-    states = deliverer.summary().states
+    try:
+        states = deliverer.summary().states
+    except OutboxError:
+        return 1  # the step before met it, and said so
     return int(states["pending"] + states["leased"] + states["uncertain"])
-
-
-def _stand_aside() -> None:
-    time.sleep(STAND_ASIDE)
 
 
 _live: list[Recorder] = []

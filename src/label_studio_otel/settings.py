@@ -15,15 +15,27 @@ import re
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from label_studio_otel import values
+from label_studio_otel.values import normalized_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from dataclasses import Field
 
-__all__ = ["Destination", "Settings", "directory_name", "labeling_config", "load", "normalized_url"]
+__all__ = [
+    "SETTINGS",
+    "Destination",
+    "Setting",
+    "Settings",
+    "directory_name",
+    "labeling_config",
+    "load",
+    "normalized_url",
+]
 
 DEFAULT_URL = "http://localhost:8080"
 #: The callback handler's default; `%` directives are filled with the date of the call.
@@ -49,30 +61,90 @@ class Destination:
         return f"project {self.project_id}" if self.project_id else f"project {self.project_name!r} ({self.mode})"
 
 
+class Setting(NamedTuple):
+    """How a setting is given, and what the documentation says about it."""
+
+    #: The keyword argument, and the key in the SDK's declarative file.
+    argument: str
+    variable: str
+    read: Callable[[Any], Any]
+    default: Any
+    #: The default as the documentation shows it, in Markdown.
+    shown: str
+    #: One sentence, in Markdown.
+    meaning: str
+
+
+def _setting(
+    read: Callable[[Any], Any],
+    default: Any,
+    meaning: str,
+    *,
+    variable: str | None = None,
+    shown: str | None = None,
+    secret: bool = False,
+) -> Any:
+    metadata = {"read": read, "meaning": meaning, "variable": variable, "shown": shown}
+    return field(default=default, repr=not secret, metadata=metadata)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one processor or exporter was told."""
+    """What one processor or exporter was told. Each setting is declared here, and nowhere else."""
 
-    #: Base URL of Label Studio, without a slash at the end.
-    url: str = DEFAULT_URL
-    #: Legacy token or personal access token.
-    api_key: str | None = field(default=None, repr=False)
-    project_id: int | None = None
-    #: None: `DEFAULT_PROJECT_NAME`.
-    project_name: str | None = None
-    #: XML, or the path of a file that holds it.
-    project_config: str | None = None
-    mode: str = "prompt"
-    state_dir: Path = Path()
-    #: thread: a daemon thread of the application delivers; off: `label-studio-otel deliver` does.
-    delivery: str = "thread"
-    #: Seconds, in all, that the exit of the application may take because of us.
-    shutdown_timeout: float = 2.0
-    include_errors: bool = False
-    #: Take these `gen_ai.operation.name` only; None takes every LLM call.
-    operations: frozenset[str] | None = None
-    #: Seconds of unchanged absence before a batch without an answer counts as not arrived.
-    uncertain_wait: float = 900.0
+    url: str = _setting(
+        values.url,
+        DEFAULT_URL,
+        "base URL of Label Studio, with a path where it has one",
+        variable="LABEL_STUDIO_URL",
+    )
+    api_key: str | None = _setting(
+        values.text,
+        None,
+        "legacy token or personal access token",
+        variable="LABEL_STUDIO_API_KEY",
+        shown="",
+        secret=True,
+    )
+    project_id: int | None = _setting(
+        values.positive,
+        None,
+        "the number in the project's address; wins over the name",
+        variable="LABEL_STUDIO_PROJECT_ID",
+        shown="",
+    )
+    project_name: str | None = _setting(
+        values.text,
+        None,
+        "exact title; made where there is none; `%` is the date of the call",
+        shown=f"`{DEFAULT_PROJECT_NAME}`",
+    )
+    project_config: str | None = _setting(
+        values.text, None, "labeling config of a new project, XML or a file's path", shown="that of the mode"
+    )
+    mode: str = _setting(values.one_of(MODES), "prompt", "`prompt` or `chat`: what a new project shows")
+    operations: frozenset[str] | None = _setting(
+        values.names, None, "take these `gen_ai.operation.name` only, such as `chat`", shown="all"
+    )
+    include_errors: bool = _setting(values.boolean, False, "make tasks of failed calls too")
+    state_dir: Path = _setting(  # noqa: RUF009 - it returns a field
+        values.path, None, "where calls wait until they have arrived", shown="`~/.local/state/label-studio-otel`"
+    )
+    delivery: str = _setting(
+        values.one_of(DELIVERIES), "thread", "`thread`, or `off` to leave it to `label-studio-otel deliver`"
+    )
+    shutdown_timeout: float = _setting(values.seconds, 2.0, "seconds, in all, that the exit may take because of us")
+    uncertain_wait: float = _setting(
+        values.seconds, 900.0, "seconds of looking before a batch without an answer counts as not arrived"
+    )
+    max_task_bytes: int = _setting(
+        values.size(16 * 1024), 1024 * 1024, "bytes of a task's JSON; what does not fit is cut, and the task says so"
+    )
+    max_image_bytes: int = _setting(
+        values.size(0),
+        256 * 1024,
+        "bytes of an inline image for an `<Image>` tag; of a larger one, type, size and hash are given",
+    )
     #: One sentence for each setting that could not be used.
     problems: tuple[str, ...] = ()
 
@@ -93,6 +165,25 @@ class Settings:
         )
 
 
+def _declared(one: Field[Any]) -> Setting:
+    about = one.metadata
+    variable = about["variable"] or f"LABEL_STUDIO_OTEL_{one.name.upper()}"
+    shown = about["shown"] if about["shown"] is not None else f"`{_written(one.default)}`"
+    return Setting(one.name, variable, about["read"], one.default, shown, about["meaning"])
+
+
+def _written(value: Any) -> str:
+    """Return a default as one writes it into a variable."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+#: Every setting, in the order of the documentation.
+SETTINGS = tuple(_declared(one) for one in fields(Settings) if one.metadata)
+_ARGUMENTS = frozenset(setting.argument for setting in SETTINGS)
+
+
 def load(arguments: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings.
 
@@ -101,21 +192,6 @@ def load(arguments: Mapping[str, Any] | None = None, environ: Mapping[str, str] 
         environ: environment variables; the process's own by default.
     """
     return _Reader(arguments or {}, os.environ if environ is None else environ).read()
-
-
-def normalized_url(url: str) -> str:
-    """Return the URL as it names one server: lower-case scheme and host, no slash at the end, a scheme.
-
-    >>> normalized_url(" HTTPS://Labels.example.com/label-studio/ ")
-    'https://labels.example.com/label-studio'
-    """
-    url = url.strip()
-    if "://" not in url:
-        url = f"http://{url}"
-    scheme, _, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    user, at, address = host.rpartition("@")
-    return f"{scheme.lower()}://{user}{at}{address.lower()}{slash}{path}".rstrip("/")
 
 
 def labeling_config(value: str | None) -> str | None:
@@ -151,100 +227,21 @@ class _Reader:
                 f"unknown setting{'s' if len(unknown) > 1 else ''} {', '.join(unknown)} ignored; "
                 f"known are {', '.join(sorted(_ARGUMENTS))}"
             )
-        own = "LABEL_STUDIO_OTEL_"
-        return Settings(
-            url=self._get("url", "LABEL_STUDIO_URL", _url, DEFAULT_URL),
-            api_key=self._get("api_key", "LABEL_STUDIO_API_KEY", _text, None),
-            project_id=self._get("project_id", "LABEL_STUDIO_PROJECT_ID", _positive, None),
-            project_name=self._get("project_name", f"{own}PROJECT_NAME", _text, None),
-            project_config=self._get("project_config", f"{own}PROJECT_CONFIG", _text, None),
-            mode=self._get("mode", f"{own}MODE", _one_of(MODES), "prompt"),
-            state_dir=self._get("state_dir", f"{own}STATE_DIR", _path, None) or _state_dir(self.environ),
-            delivery=self._get("delivery", f"{own}DELIVERY", _one_of(DELIVERIES), "thread"),
-            shutdown_timeout=self._get("shutdown_timeout", f"{own}SHUTDOWN_TIMEOUT", _seconds, 2.0),
-            include_errors=self._get("include_errors", f"{own}INCLUDE_ERRORS", _boolean, False),
-            operations=self._get("operations", f"{own}OPERATIONS", _names, None),
-            uncertain_wait=self._get("uncertain_wait", f"{own}UNCERTAIN_WAIT", _seconds, 900.0),
-            problems=tuple(self.problems),
-        )
+        given = {setting.argument: self._get(setting) for setting in SETTINGS}
+        given["state_dir"] = given["state_dir"] or _state_dir(self.environ)
+        return Settings(**given, problems=tuple(self.problems))
 
-    def _get(self, name: str, variable: str, parse: Callable[[Any], Any], default: Any) -> Any:
+    def _get(self, setting: Setting) -> Any:
+        name, variable = setting.argument, setting.variable
         for source, value in ((name, self.arguments.get(name)), (variable, self.environ.get(variable))):
             if value is None or value == "":
                 continue
             try:
-                return parse(value)
-            except (ValueError, TypeError) as error:
-                shown = "" if name == "api_key" else f"={str(value)[:80]!r}"
-                self.problems.append(f"{source}{shown} cannot be used: {error}; using {default!r}")
-        return default
-
-
-_ARGUMENTS = frozenset(Settings.__dataclass_fields__) - {"problems"}
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("it must be text")
-    return value.strip()
-
-
-def _url(value: Any) -> str:
-    url = normalized_url(_text(value))
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("it must be a URL such as http://localhost:8080")
-    _ = parts.port  # urlsplit finds out only here that a port is no number
-    return url
-
-
-def _positive(value: Any) -> int:
-    try:
-        number = int(value)
-    except ValueError:
-        number = 0
-    if isinstance(value, bool) or number < 1:
-        raise ValueError("it must be the number in the project's address, such as 7")
-    return number
-
-
-def _seconds(value: Any) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < 1e9:
-        raise ValueError("it must be a number of seconds, 0 or more")
-    return seconds
-
-
-def _boolean(value: Any) -> bool:
-    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    word = str(value).strip().lower()
-    if word not in words:
-        raise ValueError("it must be true or false")
-    return words[word]
-
-
-def _one_of(words: tuple[str, ...]) -> Callable[[Any], str]:
-    def parse(value: Any) -> str:
-        word = str(value).strip().lower()
-        if word not in words:
-            raise ValueError(f"it must be {' or '.join(words)}")
-        return word
-
-    return parse
-
-
-def _names(value: Any) -> frozenset[str]:
-    names = value.split(",") if isinstance(value, str) else list(value)
-    if not all(isinstance(name, str) for name in names):
-        raise TypeError("it must be names such as chat, text_completion")
-    return frozenset(name.strip() for name in names if name.strip())
-
-
-def _path(value: Any) -> Path:
-    return Path(os.path.abspath(os.path.expanduser(os.fspath(value))))  # Path.expanduser raises without a home
+                return setting.read(value)
+            except (ValueError, TypeError, ArithmeticError) as error:
+                shown = "" if name == "api_key" else f"={re.sub('[^/]*@', '', str(value))[:80]!r}"
+                self.problems.append(f"{source}{shown} cannot be used: {error}; using {setting.default!r}")
+        return setting.default
 
 
 def _state_dir(environ: Mapping[str, str]) -> Path:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from label_studio_otel.label_config import LabelConfig, ObjectTag
     from label_studio_otel.spans import Span
 
-__all__ = ["MAX_BYTES", "MAX_IMAGE_BYTES", "MODEL_VERSION", "render"]
+__all__ = ["FILLABLE", "MAX_BYTES", "MAX_IMAGE_BYTES", "MODEL_VERSION", "render"]
 
 MODEL_VERSION = "label-studio-otel"
 
@@ -52,6 +52,12 @@ MAX_IMAGE_BYTES = 256 * 1024
 
 #: Label Studio wants a value for each variable: a transparent pixel, where a call has no image to show.
 NO_IMAGE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+
+#: What a labeling config may ask for.
+FILLABLE = (
+    "<Text>, <HyperText>, <Paragraphs>, <Chat>, <Image>, <List> and <Table> show a call under any variable, and other "
+    f"tags {', '.join('$' + key for key in METADATA)}."
+)
 
 _FURTHER_RESPONSE = re.compile(r"response_\d+")
 
@@ -199,8 +205,7 @@ def _is_metadata(tag: ObjectTag) -> bool:
 def _blocked(tag: ObjectTag) -> DestinationBlocked:
     return DestinationBlocked(
         f'the labeling config of the project wants ${tag.variable}{tag.path} for <{tag.tag} name="{tag.name}">, which '
-        "no LLM call can fill. <Text>, <HyperText>, <Paragraphs>, <Chat>, <Image>, <List> and <Table> show a call "
-        f"under any variable, and other tags {', '.join('$' + key for key in METADATA)}."
+        f"no LLM call can fill. {FILLABLE}"
     )
 
 
@@ -262,6 +267,8 @@ def _image(generation: Generation, config: LabelConfig, max_bytes: int) -> tuple
         return NO_IMAGE, ()
     for part in (part for message in generation.messages for part in message.parts):
         if isinstance(part, UriPart) and part.modality == "image":
+            if len(part.uri) > max_bytes:
+                return NO_IMAGE, (f"An image is too large to be shown: {message_text(Message('user', (part,)))}",)
             return part.uri, ()
         if isinstance(part, BlobPart) and part.modality == "image":
             if len(blob_bytes(part)) > max_bytes:

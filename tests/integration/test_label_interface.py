@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 
+from handler_configs import HANDLER_CHAT, HANDLER_CUSTOM, HANDLER_PROMPT
 from label_studio_otel import dialects, label_config, task
 from label_studio_otel.testing import span
 
@@ -13,30 +14,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from label_studio_sdk.label_interface import LabelInterface
 
-#: From the documentation page of LangChain's callback handler.
-HANDLER_PROMPT = """<View>
-<Style>
-    .prompt-box { background-color: white; border-radius: 10px; padding: 20px; }
-</Style>
-<View className="root">
-    <View className="prompt-box">
-        <Text name="prompt" value="$prompt"/>
-    </View>
-    <TextArea name="response" toName="prompt" maxSubmissions="1" editable="true" required="true"/>
-</View>
-<Header value="Rate the response:"/>
-<Rating name="rating" toName="prompt"/>
-</View>"""
-HANDLER_CHAT = """<View>
-<View className="root">
-     <Paragraphs name="dialogue" value="$prompt" layout="dialogue" textKey="content" nameKey="role"
-                 granularity="sentence"/>
-  <Header value="Final response:"/>
-    <TextArea name="response" toName="dialogue" maxSubmissions="1" editable="true" required="true"/>
-</View>
-<Header value="Rate the response:"/>
-<Rating name="rating" toName="dialogue"/>
-</View>"""
 TWO_AREAS = """<View>
   <Text name="prompt" value="$prompt"/>
   <TextArea name="user_feedback" toName="prompt"/>
@@ -44,12 +21,24 @@ TWO_AREAS = """<View>
   <Rating name="rating" toName="prompt"/>
   <Choices name="sentiment" toName="prompt"><Choice value="Positive"/><Choice value="Negative"/></Choices>
 </View>"""
+EVERY_TAG = """<View>
+  <HyperText name="page" value="$page"/>
+  <Image name="picture" value="$picture"/>
+  <Chat name="chat" value="$chat"/>
+  <Text name="llm" value="$model"/>
+  <View><Paragraphs name="said" value="$said" layout="dialogue" nameKey="role" textKey="content"/></View>
+  <Choices name="fine" toName="llm"><Choice value="Yes"/></Choices>
+  <TextArea name="passage" toName="said" perRegion="true"/>
+  <TextArea name="response" toName="said"/>
+</View>"""
 CONFIGS = {
     "prompt": label_config.template("prompt"),
     "chat": label_config.template("chat"),
     "handler, prompt": HANDLER_PROMPT,
     "handler, chat": HANDLER_CHAT,
+    "handler, a config of one's own": HANDLER_CUSTOM,
     "two TextAreas": TWO_AREAS,
+    "every tag": EVERY_TAG,
 }
 
 

@@ -124,5 +124,6 @@ def decode(payload: bytes) -> Record:
             span["attributes"][name] = payload[position : position + length].decode("utf-8", "surrogatepass")
             position += length
         return Record(Destination(**header["destination"]), span)
-    except (ValueError, KeyError, TypeError, struct.error) as error:
-        raise SpoolError(f"a record of {len(payload)} bytes cannot be read: {error!r}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        # Only the kind: a UnicodeDecodeError shows the bytes that it met.
+        raise SpoolError(f"a record of {len(payload)} bytes cannot be read: {type(error).__name__}") from error

@@ -79,9 +79,9 @@ class SpoolWriter:
         if self._pid != os.getpid():
             self.forget()
         with self._lock:
-            if self._backlog:
+            if not self.flush():
                 self._keep(buffers)
-                return self.flush()
+                return False
             try:
                 self._write(buffers)
             except OSError as error:

@@ -1,0 +1,43 @@
+"""What `doctor` asks of an outbox file: who wrote it, and whether span ids repeat. Reads only."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from label_studio_otel.outbox.migrations import STEPS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["newer_schema", "repeated_span_ids"]
+
+#: A key is trace_id:span_id:start_time_unix_nano, the first two of fixed length.
+REPEATED = """
+    SELECT count(*) FROM (
+        SELECT 1 FROM item GROUP BY substr(key, 1, 49) HAVING count(DISTINCT substr(key, 51)) > 1
+    )
+"""
+
+
+def newer_schema(path: Path) -> tuple[int, int] | None:
+    """Return the file's schema and the newest one that this version knows, None unless the file's is newer."""
+    schema = _number(path, "PRAGMA user_version")
+    return (schema, len(STEPS)) if schema > len(STEPS) else None
+
+
+def repeated_span_ids(path: Path) -> int:
+    """Return how many pairs of trace and span id stand in the outbox with more than one start time."""
+    return _number(path, REPEATED)
+
+
+def _number(path: Path, query: str) -> int:
+    """Return the one number that a query asks for, 0 where there is no readable outbox: `status` names what is wrong."""
+    if not path.exists():
+        return 0
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+            return int(connection.execute(query).fetchone()[0])
+    except sqlite3.DatabaseError:
+        return 0

@@ -1,0 +1,343 @@
+"""The outbox's state machine, one test for each arrow drawn in `outbox/__init__.py`; for every implementation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel.settings import Destination
+from label_studio_otel.testing import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from label_studio_otel.outbox import Outbox
+
+PROMPTS = Destination("Prompts")
+
+
+def _sqlite(directory: Path) -> Callable[[FakeClock], Outbox]:
+    return lambda clock: SqliteOutbox(directory / "state" / "outbox.db", clock=clock)
+
+
+#: An implementation is a function of a directory that returns how to open the same outbox again and again.
+IMPLEMENTATIONS = [_sqlite]
+
+
+@pytest.fixture(params=IMPLEMENTATIONS, ids=lambda implementation: implementation.__name__.strip("_"))
+def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[FakeClock], Outbox]:
+    return request.param(tmp_path)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(1000.0)
+
+
+class Subject:
+    """An outbox; every question is asked of one that was opened anew, so that only what is durable counts."""
+
+    def __init__(self, open_again: Callable[[FakeClock], Outbox], clock: FakeClock) -> None:
+        self.open_again = open_again
+        self.clock = clock
+        self.outbox = open_again(clock)
+
+    def accept(self, *keys: str, destination: Destination = PROMPTS, due_at: float = 1000.0) -> int:
+        records = [(destination, key, key.encode()) for key in keys]
+        return self.outbox.accept(records, "1.spool", 0, due_at)
+
+    def lease(self, *keys: str, watermark: int = 0, target: int = 1) -> int:
+        """Lease items by their keys, all that are due where none is given."""
+        due = [item for item in self.outbox.due(target, 100) if not keys or item.key in keys]
+        return self.outbox.lease(target, 7, watermark, {item.id: 1 for item in due})
+
+    def reopen(self) -> Outbox:
+        self.outbox.close()
+        self.outbox = self.open_again(self.clock)
+        return self.outbox
+
+    @property
+    def states(self) -> dict[str, int]:
+        return {state: number for state, number in self.reopen().summary().states.items() if number}
+
+    @property
+    def due(self) -> list[str]:
+        return [item.key for item in self.reopen().due(1, 100)]
+
+
+@pytest.fixture
+def subject(open_again: Callable[[FakeClock], Outbox], clock: FakeClock) -> Iterator[Subject]:
+    subject = Subject(open_again, clock)
+    yield subject
+    subject.outbox.close()
+
+
+def test_an_outbox_begins_empty(subject: Subject) -> None:
+    summary = subject.outbox.summary()
+    assert set(summary.states.values()) == {0}
+    assert (summary.oldest, summary.targets, subject.outbox.targets(), subject.outbox.uncertain()) == (None, [], [], [])
+    assert subject.outbox.next_due(1) is None
+
+
+def test_accepted_items_are_pending_in_order(subject: Subject) -> None:
+    assert subject.accept("b", "a", "c") == 3
+    assert subject.states == {"pending": 3}
+    assert [(item.key, item.record) for item in subject.outbox.due(1, 2)] == [("b", b"b"), ("a", b"a")]
+
+
+def test_the_same_key_is_accepted_once_for_each_destination(subject: Subject) -> None:
+    assert subject.accept("a", "a") == 1
+    assert subject.accept("a") == 0
+    assert subject.accept("a", destination=Destination("Chats", mode="chat")) == 1
+    assert subject.states == {"pending": 2}
+
+
+def test_a_key_stays_known_after_delivery(subject: Subject) -> None:
+    subject.accept("a")
+    batch = subject.lease()
+    subject.outbox.deliver(batch, {1: 70})
+    assert subject.accept("a") == 0
+    assert subject.states == {"delivered": 1}
+
+
+def test_the_position_in_a_spool_file_is_kept_with_its_items(subject: Subject) -> None:
+    subject.outbox.accept([(PROMPTS, "a", b"a")], "1.spool", 120, 1000.0)
+    subject.outbox.accept([], "2.spool", 5, 1000.0)
+    subject.outbox.accept([], "1.spool", 240, 1000.0)
+    assert subject.reopen().positions() == {"1.spool": 240, "2.spool": 5}
+    subject.outbox.forget_spool("1.spool")
+    assert subject.reopen().positions() == {"2.spool": 5}
+
+
+def test_an_item_settles_until_it_is_due(subject: Subject) -> None:
+    subject.accept("a", due_at=1002.0)
+    assert subject.due == []
+    assert subject.outbox.next_due(1) == 1002.0
+    subject.clock.sleep(2)
+    assert subject.due == ["a"]
+
+
+def test_waive_ends_the_settling(subject: Subject) -> None:
+    subject.accept("a", due_at=2000.0)
+    subject.outbox.waive()
+    assert subject.due == ["a"]
+
+
+def test_waive_does_not_hurry_what_was_sent_before(subject: Subject) -> None:
+    subject.accept("a")
+    subject.outbox.release(subject.lease(), 1060.0, "too many requests")
+    subject.outbox.waive()
+    assert subject.due == []
+
+
+def test_pending_to_leased(subject: Subject) -> None:
+    subject.accept("a", "b")
+    batch = subject.lease("a")
+    assert subject.states == {"leased": 1, "pending": 1}
+    assert subject.due == ["b"]
+    assert [(item.key, item.record, item.predictions) for item in subject.outbox.items(batch)] == [("a", b"a", 1)]
+
+
+def test_only_what_is_pending_is_leased(subject: Subject) -> None:
+    subject.accept("a")
+    first = subject.lease()
+    second = subject.outbox.lease(1, 7, 0, {1: 1})
+    assert [item.key for item in subject.outbox.items(first)] == ["a"]
+    assert subject.outbox.items(second) == []
+
+
+def test_leased_to_delivered(subject: Subject) -> None:
+    subject.accept("a")
+    subject.outbox.deliver(subject.lease(), {1: 70})
+    assert subject.states == {"delivered": 1}
+    assert subject.outbox.summary().oldest is None
+
+
+def test_leased_to_pending(subject: Subject) -> None:
+    subject.accept("a")
+    subject.outbox.release(subject.lease(), 1005.0, "too many requests")
+    assert subject.states == {"pending": 1}
+    assert subject.due == []
+    subject.clock.sleep(5)
+    assert [(item.key, item.attempts) for item in subject.reopen().due(1, 9)] == [("a", 1)]
+
+
+def test_leased_to_uncertain(subject: Subject) -> None:
+    subject.accept("a")
+    batch = subject.lease(watermark=41)
+    subject.clock.sleep(5)
+    subject.outbox.doubt(batch, "no answer")
+    assert subject.states == {"uncertain": 1}
+    (doubted,) = subject.outbox.uncertain()
+    assert (doubted.id, doubted.target, doubted.project, doubted.watermark) == (batch, 1, 7, 41)
+    assert (doubted.sent_at, doubted.looked_at, doubted.lookups) == (1000.0, None, 0)
+
+
+def test_uncertain_to_delivered(subject: Subject) -> None:
+    subject.accept("a", "b")
+    batch = subject.lease()
+    subject.outbox.doubt(batch, "no answer")
+    subject.outbox.deliver(batch, {1: 70})
+    assert subject.states == {"uncertain": 1, "delivered": 1}
+    assert [item.key for item in subject.outbox.items(batch)] == ["b"]
+    subject.outbox.deliver(batch, {2: 71})
+    assert subject.states == {"delivered": 2}
+    assert subject.outbox.uncertain() == []
+
+
+def test_uncertain_to_pending(subject: Subject) -> None:
+    subject.accept("a")
+    batch = subject.lease()
+    subject.outbox.doubt(batch, "no answer")
+    subject.outbox.absent(batch, "it had not arrived")
+    assert subject.states == {"pending": 1}
+    assert subject.due == ["a"]
+    assert subject.outbox.uncertain() == []
+
+
+def test_a_look_up_is_noted(subject: Subject) -> None:
+    subject.accept("a")
+    batch = subject.lease()
+    subject.outbox.doubt(batch, "no answer")
+    subject.clock.sleep(3)
+    subject.outbox.looked(batch)
+    subject.outbox.looked(batch)
+    (doubted,) = subject.reopen().uncertain()
+    assert (doubted.sent_at, doubted.looked_at, doubted.lookups) == (1000.0, 1003.0, 2)
+
+
+def test_what_is_in_doubt_is_never_leased_parked_or_released(subject: Subject) -> None:
+    subject.accept("a")
+    batch = subject.lease()
+    subject.outbox.doubt(batch, "no answer")
+    subject.outbox.release(batch, 1000.0, None)
+    subject.outbox.park({1: "refused"})
+    subject.outbox.lease(1, 7, 0, {1: 1})
+    assert subject.states == {"uncertain": 1}
+    assert [item.key for item in subject.outbox.items(batch)] == ["a"]
+
+
+def test_pending_to_parked(subject: Subject) -> None:
+    subject.accept("a")
+    subject.outbox.park({1: "cannot be read"})
+    assert subject.states == {"parked": 1}
+    assert subject.due == []
+    ((_, _, reasons),) = subject.outbox.summary().targets
+    assert reasons == {"cannot be read": 1}
+
+
+def test_leased_to_parked(subject: Subject) -> None:
+    subject.accept("a", "b")
+    batch = subject.lease()
+    subject.outbox.park({1: "refused"})
+    subject.outbox.release(batch, 1000.0, None)
+    assert subject.states == {"parked": 1, "pending": 1}
+    assert subject.due == ["b"]
+
+
+def test_parked_to_pending(subject: Subject) -> None:
+    subject.accept("a")
+    subject.outbox.park({1: "refused"})
+    subject.outbox.block(1, "403", 2000.0, passing=False)
+    assert subject.outbox.retry() == 1
+    assert subject.states == {"pending": 1}
+    assert subject.outbox.targets()[0].blocked is None
+    assert [(item.key, item.attempts) for item in subject.outbox.due(1, 9)] == [("a", 0)]
+
+
+def test_a_destination_is_blocked_and_opened(subject: Subject) -> None:
+    subject.accept("a")
+    subject.outbox.block(1, "401", 1001.0, passing=False)
+    subject.outbox.block(1, "unreachable", 1003.0, passing=True)
+    (target,) = subject.reopen().targets()
+    assert (target.blocked, target.passing, target.failures, target.retry_at) == ("unreachable", True, 2, 1003.0)
+    assert subject.states == {"pending": 1}
+    subject.outbox.unblock(1)
+    (target,) = subject.reopen().targets()
+    assert (target.blocked, target.failures, target.retry_at) == (None, 0, 0.0)
+
+
+def test_taking_over_doubts_what_was_leased_and_probes_what_was_blocked(subject: Subject) -> None:
+    subject.accept("a", "b", "c")
+    subject.lease("a")
+    subject.lease("b")
+    subject.outbox.block(1, "unreachable", 9000.0, passing=True)
+    assert subject.outbox.take_over("its process died") == 2
+    assert subject.states == {"uncertain": 2, "pending": 1}
+    (target,) = subject.outbox.targets()
+    assert (target.blocked, target.retry_at) == ("unreachable", 0.0)
+    assert subject.outbox.take_over("its process died") == 0
+
+
+def test_a_destination_is_resolved_and_its_watermark_only_grows(subject: Subject) -> None:
+    subject.accept("a", "b")
+    subject.outbox.resolve(1, 7, 50)
+    subject.outbox.deliver(subject.lease("a"), {1: 70})
+    assert (subject.reopen().targets()[0].project, subject.outbox.targets()[0].watermark) == (7, 70)
+    subject.outbox.deliver(subject.lease("b"), {2: 60})
+    assert subject.reopen().targets()[0].watermark == 70
+    subject.outbox.resolve(1, None, None)
+    assert (subject.reopen().targets()[0].project, subject.outbox.targets()[0].watermark) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"project_name": "prompts"},
+        {"mode": "chat"},
+        {"default_name": True},
+        {"project_id": 7},
+    ],
+    ids=str,
+)
+def test_what_makes_another_destination(subject: Subject, other: dict[str, Any]) -> None:
+    subject.accept("a")
+    subject.accept("a", destination=replace(PROMPTS, **other))
+    assert [target.id for target in subject.reopen().targets()] == [1, 2]
+
+
+def test_an_id_is_one_destination_whatever_else_was_said(subject: Subject) -> None:
+    for name, mode in (("a", "prompt"), ("b", "chat")):
+        subject.accept(name, destination=Destination(name, 7, mode, default_name=mode == "chat"))
+    (target,) = subject.outbox.targets()
+    assert target.destination.project_id == 7
+
+
+def test_a_destination_keeps_the_latest_config_that_was_given(subject: Subject) -> None:
+    for config in (None, "<View/>", "<View>2</View>", None):
+        subject.accept("a", destination=Destination("Prompts", project_config=config))
+    assert [target.destination.project_config for target in subject.reopen().targets()] == ["<View>2</View>"]
+
+
+def test_delivered_keys_expire(subject: Subject) -> None:
+    subject.accept("a", "b", "c")
+    subject.outbox.deliver(subject.lease("a"), {1: 70})
+    subject.clock.sleep(10)
+    subject.outbox.deliver(subject.lease("b"), {2: 71})
+    assert subject.outbox.expire(1005.0) == 1
+    assert subject.states == {"delivered": 1, "pending": 1}
+
+
+def test_the_summary_counts_by_destination_and_names_the_oldest(subject: Subject) -> None:
+    subject.accept("a")
+    subject.clock.sleep(10)
+    subject.accept("b", "c", destination=Destination("Chats", mode="chat"))
+    subject.outbox.deliver(subject.lease("a"), {1: 70})
+    summary = subject.reopen().summary()
+    assert summary.oldest == 1010.0
+    counted = [
+        (target.destination.project_name, states["pending"], states["delivered"])
+        for target, states, _ in summary.targets
+    ]
+    assert counted == [("Prompts", 0, 1), ("Chats", 2, 0)]
+
+
+def test_a_closed_outbox_opens_again(subject: Subject) -> None:
+    subject.accept("a")
+    subject.outbox.close()
+    subject.outbox.close()
+    assert subject.accept("b") == 1

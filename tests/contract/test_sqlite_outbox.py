@@ -1,0 +1,156 @@
+"""What only the outbox in SQLite can do wrong: its schema's steps, damage, permissions, threads."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from label_studio_otel.errors import OutboxCorrupt, OutboxError
+from label_studio_otel.outbox import migrations
+from label_studio_otel.outbox.sqlite import SqliteOutbox, queries
+from label_studio_otel.settings import Destination
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROMPTS = Destination("Prompts")
+#: Number of steps in each release, the oldest first; a released step is never changed.
+RELEASED = {1: "the first"}
+
+
+def _schema(path: Path) -> list[tuple[str, str, str]]:
+    connection = sqlite3.connect(path)
+    try:
+        rows = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall()
+        return [(kind, name, " ".join((sql or "").split())) for kind, name, sql in rows]
+    finally:
+        connection.close()
+
+
+def _build(path: Path, steps: int) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        for step in migrations.STEPS[:steps]:
+            for statement in step:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {steps}")
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("steps", [0, *RELEASED])
+def test_every_released_schema_grows_into_the_one_built_at_once(tmp_path: Path, steps: int) -> None:
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    _build(old, steps)
+    for path in (old, new):
+        outbox = SqliteOutbox(path)
+        outbox.accept([(PROMPTS, "a", b"a")], "1.spool", 0, 0.0)
+        outbox.close()
+    assert _schema(old) == _schema(new)
+
+
+def test_a_step_and_its_number_are_committed_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "outbox.db"
+    SqliteOutbox(path).positions()
+    with monkeypatch.context() as patch:
+        broken = (*migrations.STEPS, ("CREATE TABLE more (id INTEGER)", "CREATE NONSENSE"))
+        patch.setattr(migrations, "STEPS", broken)
+        with pytest.raises(OutboxError):
+            SqliteOutbox(path).positions()
+    assert "more" not in [name for _, name, _ in _schema(path)]
+    assert SqliteOutbox(path).positions() == {}
+
+
+def test_the_outbox_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    _build(path, len(migrations.STEPS))
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(OutboxError, match=r"newer version .* \(schema 99, this one knows \d+\); upgrade") as raised:
+        SqliteOutbox(path).positions()
+    assert not isinstance(raised.value, OutboxCorrupt)
+    assert len(_schema(path)) > 5
+
+
+def test_a_file_that_is_no_database_is_corrupt(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    path.write_bytes(b"certainly no database " * 200)
+    with pytest.raises(OutboxCorrupt):
+        SqliteOutbox(path).summary()
+    assert path.read_bytes().startswith(b"certainly")
+
+
+def test_a_page_damaged_behind_a_good_head_is_corrupt(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    outbox = SqliteOutbox(path)
+    outbox.accept([(PROMPTS, str(number), b"x" * 3000) for number in range(50)], "1.spool", 0, 0.0)
+    outbox.close()
+    data = bytearray(path.read_bytes())
+    data[4096:] = b"\xff" * (len(data) - 4096)
+    path.write_bytes(data)
+    with pytest.raises(OutboxCorrupt):
+        SqliteOutbox(path).summary()
+
+
+def test_a_read_only_outbox_writes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    outbox = SqliteOutbox(path)
+    outbox.accept([(PROMPTS, "a", b"a")], "1.spool", 0, 0.0)
+    reader = SqliteOutbox(path, read_only=True)
+    assert reader.summary().states["pending"] == 1
+    with pytest.raises(OutboxError, match="readonly"):
+        reader.retry()
+    reader.close()
+    outbox.close()
+
+
+def test_where_there_is_no_outbox_reading_makes_none(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "outbox.db"
+    with pytest.raises(OutboxError):
+        SqliteOutbox(path, read_only=True).summary()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "outbox.db"
+    outbox = SqliteOutbox(path)
+    outbox.accept([(PROMPTS, "a", b"a")], "1.spool", 0, 0.0)
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(file.stat().st_mode) & 0o077 for file in path.parent.iterdir()] == [0, 0, 0]
+    outbox.close()
+
+
+def test_a_failed_transaction_leaves_nothing_behind(tmp_path: Path) -> None:
+    outbox = SqliteOutbox(tmp_path / "outbox.db")
+    with pytest.raises(OutboxError):
+        outbox.accept([(PROMPTS, "a", b"a"), (PROMPTS, None, b"b")], "1.spool", 9, 0.0)  # type: ignore[list-item]
+    assert outbox.positions() == {}
+    assert outbox.targets() == []
+    outbox.close()
+
+
+def test_any_thread_may_call(tmp_path: Path) -> None:
+    outbox = SqliteOutbox(tmp_path / "outbox.db")
+
+    def put(first: int) -> None:
+        for number in range(first, first + 20):
+            outbox.accept([(PROMPTS, str(number), b"")], "1.spool", 0, 0.0)
+
+    threads = [threading.Thread(target=put, args=(first,)) for first in (0, 100, 200, 300)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outbox.summary().states["pending"] == 80
+    outbox.close()
+
+
+def test_every_arrow_is_one_named_query() -> None:
+    arrows = {"accept", "lease", "deliver", "release", "doubt", "absent", "park", "unpark", "block", "unblock"}
+    assert arrows <= set(queries())
+    assert all(query.rstrip().endswith(";") for query in queries().values())

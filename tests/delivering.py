@@ -1,0 +1,170 @@
+"""What tests of delivery stand on: records as applications write them, an outbox or a state directory, a server."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel import spool
+from label_studio_otel.deliverer import Deliverer
+from label_studio_otel.delivery import Delivery
+from label_studio_otel.label_studio import LabelStudio
+from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel.settings import Destination, load
+from label_studio_otel.spool.writer import SpoolWriter
+from label_studio_otel.testing import FakeClock, FakeLabelStudio
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from label_studio_otel.outbox import Target
+    from label_studio_otel.settings import Settings
+    from label_studio_otel.spans import Span
+    from label_studio_otel.testing import Request
+
+PROMPTS = Destination("Prompts")
+CHATS = Destination("Chats", mode="chat")
+
+
+def fields(span: Span) -> dict[str, Any]:
+    """Return a span as `spans.fields_of` takes it from the SDK."""
+    return {
+        "traceId": span.trace_id,
+        "spanId": span.span_id,
+        "name": span.name,
+        "kind": span.kind,
+        "startTimeUnixNano": span.start_time_unix_nano,
+        "endTimeUnixNano": span.end_time_unix_nano,
+        "attributes": dict(span.attributes),
+        "status": {"code": span.status_code, "message": span.status_message},
+        "scope": {"name": span.scope_name, "version": span.scope_version},
+    }
+
+
+def record(span: Span, destination: Destination = PROMPTS) -> list[bytes]:
+    """Return a span's record as it is appended to a spool file."""
+    resource = spool.to_json(dict(span.resource))
+    return spool.encode(spool.encode_destination(destination), resource, fields(span))
+
+
+def payload(span: Span, destination: Destination = PROMPTS) -> bytes:
+    """Return a span's record as the outbox keeps it."""
+    return b"".join(record(span, destination))[spool.FRAME.size :]
+
+
+class Bench:
+    """An outbox with a clock that only tests move, and the delivery of it to one server."""
+
+    def __init__(
+        self,
+        directory: Path,
+        url: str,
+        api_key: str | None = FakeLabelStudio.token,
+        *,
+        clock: FakeClock | None = None,
+        answer_timeout: float = 30.0,
+        uncertain_wait: float = 900.0,
+        **limits: int,
+    ) -> None:
+        self.clock = clock or FakeClock()
+        self.outbox = SqliteOutbox(directory / "outbox.db", clock=self.clock)
+        self.said: list[tuple[str, str | None]] = []
+        self.delivery = Delivery(
+            self.outbox,
+            LabelStudio(url, api_key, answer_timeout=answer_timeout, clock=self.clock),
+            clock=self.clock,
+            uncertain_wait=uncertain_wait,
+            report=lambda destination, reason: self.said.append((destination, reason)),
+            **limits,
+        )
+
+    def put(self, *spans: Span, destination: Destination = PROMPTS) -> None:
+        """Take spans in, due at once."""
+        records = [(destination, span.key, payload(span, destination)) for span in spans]
+        self.outbox.accept(records, "1.spool", 0, self.clock())
+
+    def run(self, *, steps: int = 100) -> None:
+        """Deliver until nothing moves any more at this time."""
+        for _ in range(steps):
+            if not self.delivery.step():
+                return
+        raise AssertionError(f"delivery still moves after {steps} steps")
+
+    def run_later(self, seconds: float) -> None:
+        """Let time pass, then deliver."""
+        self.clock.sleep(seconds)
+        self.run()
+
+    @property
+    def states(self) -> dict[str, int]:
+        """Number of items by state, without zeros."""
+        return {state: number for state, number in self.outbox.summary().states.items() if number}
+
+    @property
+    def target(self) -> Target:
+        """The one destination."""
+        (target,) = self.outbox.targets()
+        return target
+
+    @property
+    def parked(self) -> dict[str, int]:
+        """Number of parked items by reason."""
+        ((_, _, parked),) = self.outbox.summary().targets
+        return parked
+
+
+class State:
+    """A state directory, a clock, and the deliverers on it."""
+
+    def __init__(self, directory: Path, fake: FakeLabelStudio) -> None:
+        arguments: dict[str, Any] = {"url": fake.url, "api_key": fake.token, "state_dir": directory}
+        self.settings: Settings = load(arguments, {})
+        self.clock = FakeClock()
+        self.writer = SpoolWriter(self.directory / "spool")
+        self._made: list[Deliverer] = []
+
+    @property
+    def directory(self) -> Path:
+        return self.settings.directory
+
+    def put(self, *spans: Span, destination: Destination = PROMPTS) -> None:
+        for one in spans:
+            assert self.writer.append(record(one, destination))
+
+    def deliverer(self, **options: Any) -> Deliverer:
+        deliverer = Deliverer(self.settings, clock=self.clock, **options)
+        self._made.append(deliverer)
+        return deliverer
+
+    def close(self) -> None:
+        self.writer.close()
+        for deliverer in self._made:
+            deliverer.close()
+
+
+def run(deliverer: Deliverer) -> None:
+    """Deliver until nothing moves any more at this time."""
+    for _ in range(100):
+        if not deliverer.step():
+            return
+    raise AssertionError("the deliverer still moves after 100 steps")
+
+
+def states_of(deliverer: Deliverer) -> dict[str, int]:
+    """Return the number of items by state, without zeros."""
+    return {name: number for name, number in deliverer.summary().states.items() if number}
+
+
+def imports(fake: FakeLabelStudio) -> list[Request]:
+    """Return the import requests that came."""
+    return [request for request in fake.requests if "/import" in request.path]
+
+
+def all_tasks(fake: FakeLabelStudio) -> list[dict[str, Any]]:
+    """Return the tasks of all projects."""
+    return [task for project in fake.store.projects for task in fake.tasks(project)]
+
+
+def copies(fake: FakeLabelStudio) -> dict[str, int]:
+    """Return how many tasks there are of each span, by its id without leading zeros."""
+    return dict(Counter(task["data"]["span_id"].lstrip("0") for task in all_tasks(fake)))

@@ -1,0 +1,78 @@
+"""What a user must know is said once, in one line."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from label_studio_otel import log
+
+
+@pytest.fixture(autouse=True)
+def said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    monkeypatch.setattr(log, "_said", set())
+    caplog.set_level(logging.INFO, "label_studio_otel")
+    return caplog
+
+
+def _lines(said: pytest.LogCaptureFixture) -> list[tuple[str, str, str]]:
+    return [(entry.name, entry.levelname, entry.getMessage()) for entry in said.records]
+
+
+def test_a_warning_is_said_once_per_topic(said: pytest.LogCaptureFixture) -> None:
+    log.warn_once("disk", "the disk is full")
+    log.warn_once("disk", "the disk is still full")
+    log.warn_once("token", "the token is wrong")
+    assert _lines(said) == [
+        ("label_studio_otel", "WARNING", "label-studio-otel: the disk is full"),
+        ("label_studio_otel", "WARNING", "label-studio-otel: the token is wrong"),
+    ]
+
+
+def test_what_was_mended_may_be_said_again(said: pytest.LogCaptureFixture) -> None:
+    log.warn_once("disk", "full")
+    log.resolved("disk")
+    log.resolved("disk")
+    log.warn_once("disk", "full")
+    assert [line for *_, line in _lines(said)] == [
+        "label-studio-otel: full",
+        "label-studio-otel: disk: works again",
+        "label-studio-otel: full",
+    ]
+
+
+def test_nothing_is_mended_that_was_not_said_to_be_broken(said: pytest.LogCaptureFixture) -> None:
+    log.resolved("disk")
+    assert said.records == []
+
+
+def test_what_stands_can_be_asked_for_by_topic_and_by_its_beginning() -> None:
+    log.warn_once("delivery /state project 7", "blocked")
+    assert log.said("delivery /state project 7")
+    assert log.said("delivery /state*")
+    assert not log.said("delivery /state")
+    assert not log.said("delivery /other*")
+    log.resolved("delivery /state project 7")
+    assert not log.said("delivery /state*")
+
+
+def test_a_message_is_no_format_string(said: pytest.LogCaptureFixture) -> None:
+    log.warn_once("disk", "100 %s full")
+    log.info("100 %d full")
+    assert [line for *_, line in _lines(said)] == [
+        "label-studio-otel: 100 %s full",
+        "label-studio-otel: 100 %d full",
+    ]
+
+
+def test_an_unexpected_error_is_named_without_its_message() -> None:
+    def fail() -> None:
+        raise ValueError("secret")
+
+    with pytest.raises(ValueError, match="secret") as raised:
+        fail()
+    kind = log.kind(raised.value)
+    assert kind.startswith("ValueError in fail, line ")
+    assert "secret" not in kind
+    assert log.kind(KeyError("secret")) == "KeyError"

@@ -1,0 +1,283 @@
+"""Settings: which source wins, what cannot be used is said and never raised."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
+
+from label_studio_otel.settings import Destination, directory_name, labeling_config, load, normalized_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: 2026-01-01T12:00:00Z
+NOON = 1767268800_000_000_000
+
+
+@pytest.fixture
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_the_defaults_are_those_of_the_callback_handler() -> None:
+    settings = load({}, {"HOME": "/home/me"})
+    assert settings.url == "http://localhost:8080"
+    assert settings.api_key is None
+    assert (settings.project_id, settings.project_name, settings.project_config) == (None, None, None)
+    assert settings.mode == "prompt"
+    assert settings.state_dir == Path("/home/me/.local/state/label-studio-otel")
+    assert settings.delivery == "thread"
+    assert settings.shutdown_timeout == 2.0
+    assert settings.include_errors is False
+    assert settings.operations is None
+    assert settings.uncertain_wait == 900.0
+    assert settings.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "name", "read"),
+    [
+        ("LABEL_STUDIO_URL", "https://labels.example.com/", "url", "https://labels.example.com"),
+        ("LABEL_STUDIO_API_KEY", " token\n", "api_key", "token"),
+        ("LABEL_STUDIO_PROJECT_ID", "7", "project_id", 7),
+        ("LABEL_STUDIO_OTEL_PROJECT_NAME", "Mine", "project_name", "Mine"),
+        ("LABEL_STUDIO_OTEL_PROJECT_CONFIG", "/a.xml", "project_config", "/a.xml"),
+        ("LABEL_STUDIO_OTEL_MODE", "Chat", "mode", "chat"),
+        ("LABEL_STUDIO_OTEL_STATE_DIR", "/state", "state_dir", Path("/state")),
+        ("LABEL_STUDIO_OTEL_DELIVERY", "off", "delivery", "off"),
+        ("LABEL_STUDIO_OTEL_SHUTDOWN_TIMEOUT", "0.5", "shutdown_timeout", 0.5),
+        ("LABEL_STUDIO_OTEL_INCLUDE_ERRORS", "True", "include_errors", True),
+        (
+            "LABEL_STUDIO_OTEL_OPERATIONS",
+            "chat, text_completion,",
+            "operations",
+            frozenset({"chat", "text_completion"}),
+        ),
+        ("LABEL_STUDIO_OTEL_UNCERTAIN_WAIT", "60", "uncertain_wait", 60.0),
+    ],
+)
+def test_every_setting_has_a_variable(variable: str, value: str, name: str, read: object) -> None:
+    settings = load({}, {"HOME": "/home/me", variable: value})
+    assert getattr(settings, name) == read
+    assert settings.problems == ()
+
+
+def test_an_argument_wins_over_a_variable_and_a_variable_over_the_default() -> None:
+    environ = {"LABEL_STUDIO_URL": "http://variable", "LABEL_STUDIO_OTEL_MODE": "chat"}
+    settings = load({"url": "http://argument", "mode": None}, environ)
+    assert (settings.url, settings.mode) == ("http://argument", "chat")
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    settings = load({"project_name": ""}, {"LABEL_STUDIO_URL": "", "LABEL_STUDIO_PROJECT_ID": ""})
+    assert (settings.url, settings.project_id, settings.project_name) == ("http://localhost:8080", None, None)
+    assert settings.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (
+            {"url": "ftp://x"},
+            "url='ftp://x' cannot be used: it must be a URL such as http://localhost:8080; "
+            "using 'http://localhost:8080'",
+        ),
+        (
+            {"url": "http://"},
+            "url='http://' cannot be used: it must be a URL such as http://localhost:8080; "
+            "using 'http://localhost:8080'",
+        ),
+        ({"url": 7}, "url='7' cannot be used: it must be text; using 'http://localhost:8080'"),
+        (
+            {"project_id": "seven"},
+            "project_id='seven' cannot be used: it must be the number in the project's address, such as 7; using None",
+        ),
+        (
+            {"project_id": 0},
+            "project_id='0' cannot be used: it must be the number in the project's address, such as 7; using None",
+        ),
+        (
+            {"project_id": True},
+            "project_id='True' cannot be used: it must be the number in the project's address, such as 7; using None",
+        ),
+        ({"mode": "essay"}, "mode='essay' cannot be used: it must be prompt or chat; using 'prompt'"),
+        ({"delivery": "maybe"}, "delivery='maybe' cannot be used: it must be thread or off; using 'thread'"),
+        (
+            {"shutdown_timeout": "-1"},
+            "shutdown_timeout='-1' cannot be used: it must be a number of seconds, 0 or more; using 2.0",
+        ),
+        (
+            {"shutdown_timeout": "nan"},
+            "shutdown_timeout='nan' cannot be used: it must be a number of seconds, 0 or more; using 2.0",
+        ),
+        (
+            {"include_errors": "perhaps"},
+            "include_errors='perhaps' cannot be used: it must be true or false; using False",
+        ),
+        (
+            {"operations": [1]},
+            "operations='[1]' cannot be used: it must be names such as chat, text_completion; using None",
+        ),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_used_is_said_and_replaced(arguments: dict[str, Any], problem: str) -> None:
+    assert load(arguments, {}).problems == (problem,)
+
+
+def test_the_problem_names_the_variable_it_came_from() -> None:
+    (problem,) = load({}, {"LABEL_STUDIO_OTEL_MODE": "essay"}).problems
+    assert problem.startswith("LABEL_STUDIO_OTEL_MODE='essay' cannot be used")
+
+
+def test_an_argument_that_cannot_be_used_leaves_the_variable() -> None:
+    assert load({"mode": "essay"}, {"LABEL_STUDIO_OTEL_MODE": "chat"}).mode == "chat"
+
+
+def test_unknown_settings_are_said_and_ignored() -> None:
+    (problem,) = load({"labels": 1, "colour": 2}, {}).problems
+    assert problem.startswith("unknown settings colour, labels ignored; known are api_key, delivery, ")
+
+
+def test_a_secret_is_never_shown() -> None:
+    settings = load({"api_key": ["s3cret"]}, {"LABEL_STUDIO_API_KEY": "s3cret"})
+    assert settings.api_key == "s3cret"
+    assert "s3cret" not in repr(settings)
+    assert settings.problems == ("api_key cannot be used: it must be text; using None",)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:s3cret@labels.example.com", "me:s3cret@labels.example.com", "http://me:s3cret@x:y"]
+)
+def test_a_password_in_the_url_goes_no_further(url: str) -> None:
+    settings = load({"url": url}, {})
+    assert "s3cret" not in repr(settings)
+    assert settings.url in ("http://labels.example.com", "http://localhost:8080")
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "url",
+                "api_key",
+                "project_id",
+                "project_name",
+                "mode",
+                "state_dir",
+                "delivery",
+                "operations",
+                "shutdown_timeout",
+                "include_errors",
+                "uncertain_wait",
+                "project_config",
+                "other",
+            ]
+        ),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text()
+        | st.binary()
+        | st.lists(st.text())
+        | st.dictionaries(st.text(), st.integers()),
+    )
+)
+@effort(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_reading_settings_never_raises(arguments: dict[str, Any]) -> None:
+    settings = load(arguments, {})
+    settings.destination(NOON)
+    assert settings.directory.is_absolute()
+
+
+def test_reading_settings_touches_neither_disk_nor_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("touched")
+
+    for owner, name in ((builtins, "open"), (os, "open"), (os, "mkdir"), (os, "stat"), (socket, "socket")):
+        monkeypatch.setattr(owner, name, refuse)
+    settings = load({"project_config": "config.xml", "url": "http://labels.example.com"}, {"HOME": "/home/me"})
+    _ = settings.directory
+    monkeypatch.undo()
+    assert settings.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("labels.example.com", "http://labels.example.com"),
+        ("HTTPS://Labels.Example.com/Label-Studio/", "https://labels.example.com/Label-Studio"),
+        ("http://host:8080//", "http://host:8080"),
+        (" http://host ", "http://host"),
+        ("http://[::1]:8080/", "http://[::1]:8080"),
+    ],
+)
+def test_a_url_names_a_server_in_one_way(given: str, url: str) -> None:
+    assert normalized_url(given) == url
+
+
+def test_each_server_has_its_directory() -> None:
+    urls = ["http://host:8080", "http://host:8081", "https://host:8080", "http://host:8080/a", "http://host-8080"]
+    names = [directory_name(url) for url in urls]
+    assert len(set(names)) == 5
+    assert names[0] == "host-8080-52687e4c"
+    assert all(name.replace("-", "").replace(".", "").isalnum() for name in names)
+
+
+@pytest.mark.parametrize(
+    ("environ", "directory"),
+    [
+        ({"HOME": "/home/me"}, "/home/me/.local/state/label-studio-otel"),
+        ({"HOME": "/home/me", "XDG_STATE_HOME": "/xdg"}, "/xdg/label-studio-otel"),
+        ({"HOME": "/home/me", "LABEL_STUDIO_OTEL_STATE_DIR": "/mine"}, "/mine"),
+    ],
+)
+def test_where_state_is_kept(environ: dict[str, str], directory: str) -> None:
+    assert load({}, environ).state_dir == Path(directory)
+
+
+@pytest.mark.parametrize("environ", [{}, {"HOME": "relative"}, {"XDG_STATE_HOME": "relative"}])
+def test_without_a_home_state_is_kept_in_the_temporary_directory_of_the_user(environ: dict[str, str]) -> None:
+    assert load({}, environ).state_dir.name == f"label-studio-otel-{os.getuid()}"
+
+
+@pytest.mark.usefixtures("utc")
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        (None, "LangChain-2026-01-01"),
+        ("Mine", "Mine"),
+        ("Week %V of %Y", "Week 01 of 2026"),
+        ("100 %", "100 %"),
+    ],
+)
+def test_the_name_of_a_project_is_filled_with_the_date_of_the_call(name: str | None, title: str) -> None:
+    destination = load({"project_name": name}, {}).destination(NOON)
+    assert destination == Destination(title, default_name=name is None)
+
+
+def test_a_destination_holds_no_secret() -> None:
+    assert "s3cret" not in repr(load({"api_key": "s3cret"}, {}).destination(NOON))
+
+
+def test_a_labeling_config_is_xml_or_a_file(tmp_path: Path) -> None:
+    (tmp_path / "config.xml").write_text("<View>\u00fc</View>", "utf-8")
+    assert labeling_config(str(tmp_path / "config.xml")) == "<View>\u00fc</View>"
+    assert labeling_config(" <View/>") == " <View/>"
+    assert labeling_config(None) is None
+    with pytest.raises(FileNotFoundError):
+        labeling_config("missing.xml")
