@@ -1,4 +1,4 @@
-"""Measures what `on_end` takes in the application's thread: `python on_end.py JSON`, one process of a run.
+"""Measures what `on_end` takes in the application's thread: `python on_end.py OPTIONS`, one process of a run.
 
 The spans are made by a tracer, one at a time, and each `on_end` is timed where the SDK calls it, garbage collection
 and all. Times are nanoseconds, the clock's own cost taken off.
@@ -14,14 +14,29 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-
 from spans import makers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.sdk.trace import ReadableSpan
 
-#: Seconds before measuring, in which a deliverer gets going.
-WARM_UP = 3.5
+#: Spans that a process makes back to back: of 2 KB as many as keep a deliverer busy for seconds.
+BACK_TO_BACK = {"other": 10_000, "llm_2kb": 10_000, "llm_100kb": 300}
+#: The pace of spans of 100 KB, beside that of the others.
+LARGE = 0.1
+#: LLM spans per second while a deliverer gets going.
+WARM_UP_RATE = 50
+
+
+class Loop(SpanProcessor):
+    """A control: 40 µs of Python that needs nothing from anybody. Its p99 is the machine's."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Pass the time."""
+        end = time.perf_counter_ns() + 40_000
+        while time.perf_counter_ns() < end:
+            pass
 
 
 class Timed(SpanProcessor):
@@ -43,28 +58,12 @@ class Timed(SpanProcessor):
         self.inner.shutdown()
 
 
-class Busy(SpanProcessor):
-    """A control: Python code as long as our LLM span takes, warm, that needs nothing from anybody."""
-
-    def on_end(self, span: ReadableSpan) -> None:
-        """Pass 40 µs."""
-        end = time.perf_counter_ns() + 40_000
-        while time.perf_counter_ns() < end:
-            pass
-
-
-def clock_cost() -> float:
-    """Return the nanoseconds that lie between two readings of the clock."""
-    clock = time.perf_counter_ns
-    return statistics.median(-(clock() - clock()) for _ in range(2000))
-
-
 def processor(name: str, options: dict[str, Any]) -> SpanProcessor:
     """Return the processor to be measured."""
-    if name == "busy":
-        return Busy()
     if name == "empty":
         return SpanProcessor()
+    if name == "loop":
+        return Loop()
     if name == "batch":
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -84,38 +83,36 @@ def processor(name: str, options: dict[str, Any]) -> SpanProcessor:
 
 
 def run(options: dict[str, Any]) -> dict[str, list[float]]:
-    """Return the times by kind of span.
-
-    Options: processor, seconds per kind, rate (LLM spans per second, 0 is back to back), begin (time.time() at which
-    all processes of the run begin).
-    """
+    """Return the times by kind of span."""
     timed = Timed(processor(options["processor"], options))
     provider = TracerProvider(resource=Resource.create({"service.name": "overhead"}), shutdown_on_exit=False)
     provider.add_span_processor(timed)
     make = makers(provider)
-    cost = clock_cost()
+    clock_cost = _clock_cost()
     result: dict[str, list[float]] = {}
     time.sleep(max(0.0, options["begin"] - time.time()))
-    if options["delivery"] == "thread":
-        _spin(make["llm_2kb"], options["rate"] or 50, WARM_UP, number=10_000_000)
+    _make(make["llm_2kb"], WARM_UP_RATE, int(WARM_UP_RATE * options["warm_up"]), first=1_000_000)
     for kind in options["kinds"]:
         timed.times = []
-        rate = options["rate"] * (0.1 if kind == "llm_100kb" else 1)
-        _spin(make[kind], rate, options["seconds"])
-        result[kind] = [max(0.0, spent - cost) for spent in timed.times]
+        rate = options["rate"] * (LARGE if kind == "llm_100kb" else 1)
+        _make(make[kind], rate, int(rate * options["seconds"] or BACK_TO_BACK[kind] * options["fraction"]))
+        result[kind] = [max(0.0, spent - clock_cost) for spent in timed.times]
     provider.shutdown()
     return result
 
 
-def _spin(make: Any, rate: float, seconds: float, number: int = 0) -> None:
-    end = time.perf_counter() + seconds
-    at = time.perf_counter()
-    while time.perf_counter() < end and (rate or number < 5000):
-        make(number)
-        number += 1
+def _make(make: Callable[[int], None], rate: float, count: int, first: int = 0) -> None:
+    """Make spans at a pace, or back to back at rate 0."""
+    begin = time.perf_counter()
+    for number in range(count):
         if rate:
-            at += 1 / rate
-            time.sleep(max(0.0, at - time.perf_counter()))
+            time.sleep(max(0.0, begin + number / rate - time.perf_counter()))
+        make(first + number)
+
+
+def _clock_cost() -> float:
+    clock = time.perf_counter_ns
+    return statistics.median(-(clock() - clock()) for _ in range(2000))
 
 
 if __name__ == "__main__":

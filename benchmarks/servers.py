@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ def running(name: str) -> Iterator[str]:
 class _Sink(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:  # noqa: N802 - the name is the base class's
+    def do_POST(self) -> None:
         """Take a batch of spans."""
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.send_response(200)
@@ -66,4 +67,6 @@ def _serve_label_studio() -> None:
 
 
 if __name__ == "__main__":
+    if hasattr(os, "nice"):
+        os.nice(19)  # it stands for another machine, and shall not take the processor from what is measured
     {"otlp": _serve_otlp, "label-studio": _serve_label_studio}[sys.argv[1]]()
