@@ -62,6 +62,7 @@ class Store:
     """Projects, tasks and predictions in memory; its caller sees to it that one request is carried out at a time."""
 
     def __init__(self) -> None:
+        self.edition = "Community"
         self.projects: dict[int, dict[str, Any]] = {}
         self.tasks: dict[int, dict[str, Any]] = {}
         self._ids = {kind: count(1) for kind in ("project", "task", "prediction", "import")}
@@ -71,6 +72,8 @@ class Store:
         method, path = call.method, call.path
         if (method, path) == ("GET", "/api/current-user/whoami"):
             return 200, {"id": 1, "email": "admin@example.com", "active_organization": 1}
+        if (method, path) == ("GET", "/api/version"):
+            return 200, {"release": "1.23.2", "edition": self.edition}
         if path == "/api/projects/":
             return self._list_projects(call.query) if method == "GET" else self._create_project(call.body)
         if (method, path) == ("GET", "/api/tasks"):

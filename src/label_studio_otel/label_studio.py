@@ -40,6 +40,10 @@ class Project:
     title: str
     label_config: str
     description: str = ""
+    #: The label stream shows predictions of this version only, of any where it is empty; the first import sets it.
+    model_version: str = ""
+    #: Whether labelers see predictions at all.
+    show_predictions: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,18 @@ class LabelStudio:
         """
         body = {"title": title, "label_config": label_config, "description": description}
         return _project(self._json("POST", "/api/projects/", body, having="id"))
+
+    def change_project(self, project_id: int, **fields: Any) -> Project:
+        """Change fields of a project and return it as it is then.
+
+        Raises:
+            DestinationBlocked: Label Studio refuses the change.
+        """
+        return _project(self._json("PATCH", f"/api/projects/{project_id}/", fields, having="id"))
+
+    def edition(self) -> str:
+        """Return which Label Studio this is: `Community`, or `Enterprise`; empty where it does not say."""
+        return str(self._json("GET", "/api/version", having="release").get("edition") or "")
 
     def delete_project(self, project_id: int) -> None:
         """Delete a project."""
@@ -244,7 +260,14 @@ class LabelStudio:
 
 
 def _project(fields: Mapping[str, Any]) -> Project:
-    return Project(fields["id"], fields["title"], fields.get("label_config") or "", fields.get("description") or "")
+    return Project(
+        fields["id"],
+        fields["title"],
+        fields.get("label_config") or "",
+        fields.get("description") or "",
+        fields.get("model_version") or "",
+        fields.get("show_collab_predictions", True),
+    )
 
 
 def _is_import(path: str) -> bool:

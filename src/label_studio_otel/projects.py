@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from label_studio_otel.outbox import Outbox, Target
     from label_studio_otel.settings import Destination
 
-__all__ = ["Projects", "Resolved"]
+__all__ = ["Projects", "Resolved", "create", "difference", "titled"]
 
 #: Seconds after which a project is read again, so that a change made in its settings page is honoured.
 FRESH = 30.0
@@ -83,7 +83,7 @@ class Projects:
                 f"{where} has no <TextArea>",
                 f"the labeling config of {where} has no <TextArea> for the response: its tasks come without prediction",
             )
-        if destination.project_config and (different := _difference(project, destination.project_config)):
+        if destination.project_config and (different := difference(project, destination.project_config)):
             log.warn_once(
                 f"config of {where}",
                 f"{where} exists with another labeling config than project_config, and keeps it: {different}",
@@ -99,45 +99,37 @@ class Projects:
             except DestinationBlocked as error:
                 if not error.missing:
                     raise
-        found = self._titled(destination)
-        return found or self._create(destination)
-
-    def _titled(self, destination: Destination) -> Project | None:
-        """Return the oldest project of this title, one that fits the mode first."""
-        return self._fitting(destination, self._client.projects_titled(destination.project_name))
-
-    def _fitting(self, destination: Destination, projects: Sequence[Project]) -> Project | None:
-        for project in projects:
-            if _fits(project, destination.mode):
-                return project
-        # Under a name that nobody chose, prompts and chats go to projects of their own.
-        return None if destination.default_name or not projects else projects[0]
-
-    def _create(self, destination: Destination) -> Project:
-        config = destination.project_config or label_config.template(destination.mode)
-        # Label Studio on SQLite runs a request again that met a locked database, after it had made the project: this
-        # one request may make several, and the sign tells them from those of others.
-        sign = f"Made by label-studio-otel ({secrets.token_hex(4)})"
-        made = self._client.create_project(destination.project_name, config, sign)
-        # Label Studio accepts equal titles: of those who made one at the same time, the oldest project wins. One of a
-        # lower id can appear after ours.
-        time.sleep(SECOND_LOOK)
-        projects = self._client.projects_titled(destination.project_name)
-        first = self._fitting(destination, projects) or made
-        for surplus in projects:
-            if surplus.description == sign and surplus.id != first.id and self._client.highest_task_id(surplus.id) == 0:
-                self._client.delete_project(surplus.id)
-        return first
+        return titled(self._client, destination) or create(self._client, destination)
 
 
-def _fits(project: Project, mode: str) -> bool:
-    try:
-        return label_config.parse(project.label_config).dialogue == (mode == "chat")
-    except ConfigError:
-        return False
+def titled(client: LabelStudio, destination: Destination) -> Project | None:
+    """Return the oldest project of a destination's title, one that fits the mode first."""
+    return _fitting(destination, client.projects_titled(destination.project_name))
 
 
-def _difference(project: Project, wanted: str) -> str:
+def create(client: LabelStudio, destination: Destination) -> Project:
+    """Make a destination's project, or return the one that somebody else made at the same time.
+
+    Raises:
+        DestinationBlocked: Label Studio refuses the title or the labeling config.
+    """
+    config = destination.project_config or label_config.template(destination.mode)
+    # Label Studio on SQLite runs a request again that met a locked database, after it had made the project: this one
+    # request may make several, and the sign tells them from those of others.
+    sign = f"Made by label-studio-otel ({secrets.token_hex(4)})"
+    made = client.create_project(destination.project_name, config, sign)
+    # Label Studio accepts equal titles: of those who made one at the same time, the oldest project wins. One of a lower
+    # id can appear after ours.
+    time.sleep(SECOND_LOOK)
+    projects = client.projects_titled(destination.project_name)
+    first = _fitting(destination, projects) or made
+    for surplus in projects:
+        if surplus.description == sign and surplus.id != first.id and client.highest_task_id(surplus.id) == 0:
+            client.delete_project(surplus.id)
+    return first
+
+
+def difference(project: Project, wanted: str) -> str:
     """Return in one line what a project's labeling config has (-) and what another one has instead (+)."""
     try:
         lines = label_config.differences(project.label_config, wanted)
@@ -146,6 +138,21 @@ def _difference(project: Project, wanted: str) -> str:
     shown = [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…" for line in lines[:SHOWN_LINES]]
     more = [f"{len(lines) - SHOWN_LINES} more"] if len(lines) > SHOWN_LINES else []
     return ", ".join(shown + more)
+
+
+def _fitting(destination: Destination, projects: Sequence[Project]) -> Project | None:
+    for project in projects:
+        if _fits(project, destination.mode):
+            return project
+    # Under a name that nobody chose, prompts and chats go to projects of their own.
+    return None if destination.default_name or not projects else projects[0]
+
+
+def _fits(project: Project, mode: str) -> bool:
+    try:
+        return label_config.parse(project.label_config).dialogue == (mode == "chat")
+    except ConfigError:
+        return False
 
 
 def _parsed(project: Project) -> LabelConfig:
