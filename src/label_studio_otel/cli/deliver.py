@@ -125,4 +125,7 @@ def _mention_others(settings: Settings) -> None:
             continue
         left = sum(states[state] for state in OPEN_STATES)
         if left:
-            sys.stderr.write(f"{left} more wait for another server ({directory.name}): set LABEL_STUDIO_URL to it\n")
+            sys.stderr.write(
+                f"{left} more wait for another server ({directory.name}): set LABEL_STUDIO_URL to it, or, where that "
+                f"was never its address, send them here: label-studio-otel retry --from {directory.name}\n"
+            )

@@ -164,6 +164,12 @@ class Outbox(Protocol):
     def retry(self) -> int:
         """Send parked items again and probe blocked destinations now; return how many items."""
 
+    def movable(self, limit: int) -> list[Item]:
+        """Return items that never left for this server, parked ones too, the oldest first."""
+
+    def drop(self, items: Sequence[int]) -> None:
+        """Forget items that are kept elsewhere now."""
+
     def expire(self, before: float) -> int:
         """Forget what was delivered before then; return how many."""
 

@@ -33,7 +33,7 @@ def repeated_span_ids(path: Path) -> int:
 
 
 def _number(path: Path, query: str) -> int:
-    """Return the one number that a query asks for, 0 where there is no readable outbox: `status` names what is wrong."""
+    """Return the number that a query asks for, 0 where there is no readable outbox: `status` names what is wrong."""
     if not path.exists():
         return 0
     try:

@@ -83,6 +83,13 @@ UPDATE item SET state = 'parked', batch = NULL, reason = :reason WHERE id = :id 
 -- parked -> pending: an operator said `retry`.
 UPDATE item SET state = 'pending', due_at = :now, attempts = 0, reason = NULL WHERE state = 'parked';
 
+-- movable
+-- What never left for this server.
+SELECT id, key, record, attempts FROM item WHERE state IN ('pending', 'parked') ORDER BY id LIMIT :limit;
+
+-- drop
+DELETE FROM item WHERE id = :id AND state IN ('pending', 'parked');
+
 -- end_batch
 DELETE FROM batch WHERE id = :batch AND NOT EXISTS (SELECT 1 FROM item WHERE batch = :batch);
 

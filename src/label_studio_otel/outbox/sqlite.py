@@ -181,6 +181,17 @@ class SqliteOutbox:
                 self._run(run, "unblock", destination=row["id"])
         return number
 
+    def movable(self, limit: int) -> list[Item]:
+        """See `Outbox.movable`."""
+        rows = self._rows("movable", limit=limit)
+        return [Item(row["id"], row["key"], row["record"], row["attempts"]) for row in rows]
+
+    def drop(self, items: Sequence[int]) -> None:
+        """See `Outbox.drop`."""
+        with self._transaction() as run:
+            for item in items:
+                self._run(run, "drop", id=item)
+
     def expire(self, before: float) -> int:
         """See `Outbox.expire`."""
         with self._transaction() as run:

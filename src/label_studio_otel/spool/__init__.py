@@ -29,7 +29,18 @@ from label_studio_otel.settings import Destination
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FRAME", "MAGIC", "SUFFIX", "Record", "decode", "encode", "encode_destination", "encode_retry", "to_json"]
+__all__ = [
+    "FRAME",
+    "MAGIC",
+    "SUFFIX",
+    "Record",
+    "decode",
+    "encode",
+    "encode_destination",
+    "encode_retry",
+    "frame",
+    "to_json",
+]
 
 SUFFIX = ".spool"
 MAGIC = b"LSO\x01"
@@ -93,6 +104,11 @@ def encode(destination: str, resource: str, fields: Mapping[str, Any]) -> list[b
 def encode_retry() -> list[bytes]:
     """Return the record that asks whoever delivers to send parked items again."""
     return _framed('{"retry":true}', [])
+
+
+def frame(payload: bytes) -> bytes:
+    """Return the record of a payload that was read."""
+    return FRAME.pack(MAGIC, len(payload), zlib.crc32(payload)) + payload
 
 
 def _framed(header: str, texts: list[bytes]) -> list[bytes]:
