@@ -13,20 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from label_studio_otel import spool
-from label_studio_otel.settings import Destination
 from label_studio_otel.spool.reader import SpoolFile, count, spool_files
 from label_studio_otel.spool.writer import SpoolWriter
+from spooling import record, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-DESTINATION = Destination("Project")
-
-
-def _record(text: str = "hello") -> list[bytes]:
-    span = {"traceId": "1" * 32, "spanId": "2" * 16, "startTimeUnixNano": 3, "attributes": {"text": text}}
-    return spool.encode(spool.encode_destination(DESTINATION), "{}", span)
 
 
 @pytest.fixture
@@ -41,18 +34,6 @@ def writer(directory: Path) -> Iterator[SpoolWriter]:
     writer.close()
 
 
-def _texts(directory: Path) -> list[str]:
-    """Return the texts of all records below a directory, in order."""
-    found = []
-    for path in spool_files(directory):
-        with SpoolFile(path) as file:
-            for read in file.records(0):
-                span = spool.decode(read.payload).span
-                assert span is not None
-                found.append(span["attributes"]["text"])
-    return found
-
-
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("scratch")
@@ -64,36 +45,36 @@ def test_making_a_writer_touches_nothing(writer: SpoolWriter, tmp_path: Path) ->
 
 def test_records_are_read_in_the_order_written(writer: SpoolWriter, directory: Path) -> None:
     for number in range(5):
-        assert writer.append(_record(str(number)))
-    assert _texts(directory) == ["0", "1", "2", "3", "4"]
+        assert writer.append(record(str(number)))
+    assert texts(directory) == ["0", "1", "2", "3", "4"]
 
 
 def test_only_the_user_may_read_the_spool(writer: SpoolWriter, directory: Path) -> None:
-    writer.append(_record())
+    writer.append(record())
     (file,) = directory.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 
 
 def test_reading_goes_on_from_a_position(writer: SpoolWriter, directory: Path) -> None:
-    writer.append(_record("first"))
+    writer.append(record("first"))
     (path,) = spool_files(directory)
     with SpoolFile(path) as file:
         (first,) = file.records(0)
-    writer.append(_record("second"))
+    writer.append(record("second"))
     with SpoolFile(path) as file:
         assert [spool.decode(read.payload) for read in file.records(first.end)] == [
-            spool.decode(b"".join(_record("second"))[spool.FRAME.size :])
+            spool.decode(b"".join(record("second"))[spool.FRAME.size :])
         ]
     assert (count(path, 0), count(path, first.end)) == (2, 1)
 
 
 @pytest.mark.parametrize("kept", [1, 11, 12, 13, 40, -1])
 def test_a_torn_record_at_the_end_is_passed_over(writer: SpoolWriter, directory: Path, kept: int) -> None:
-    writer.append(_record("whole"))
+    writer.append(record("whole"))
     writer.close()
     (path,) = spool_files(directory)
-    torn = b"".join(_record("torn"))[:kept]
+    torn = b"".join(record("torn"))[:kept]
     with path.open("ab") as end:
         end.write(torn)
     with SpoolFile(path) as file:
@@ -105,7 +86,7 @@ def test_a_torn_record_at_the_end_is_passed_over(writer: SpoolWriter, directory:
 @given(st.integers(0, 200), st.binary(min_size=1, max_size=40))
 @settings(deadline=None, max_examples=200)
 def test_after_damage_reading_goes_on_at_the_next_whole_record(scratch: Path, offset: int, noise: bytes) -> None:
-    first, second, third = (b"".join(_record(text)) for text in ("first", "second", "third"))
+    first, second, third = (b"".join(record(text)) for text in ("first", "second", "third"))
     offset = min(offset, len(second) - 1)
     damaged = second[:offset] + noise + second[offset + len(noise) :]
     path = scratch / "damaged.spool"
@@ -119,17 +100,17 @@ def test_after_damage_reading_goes_on_at_the_next_whole_record(scratch: Path, of
 
 
 def test_a_length_beyond_the_end_hides_nothing_behind_it(directory: Path, writer: SpoolWriter) -> None:
-    writer.append(_record("first"))
+    writer.append(record("first"))
     (path,) = spool_files(directory)
     with path.open("ab") as end:
         end.write(spool.FRAME.pack(spool.MAGIC, 1 << 30, 0))
-    writer.append(_record("second"))
-    assert _texts(directory) == ["first", "second"]
+    writer.append(record("second"))
+    assert texts(directory) == ["first", "second"]
 
 
 def test_a_damaged_file_is_set_aside_and_another_is_removed(directory: Path, writer: SpoolWriter) -> None:
     for _ in range(2):
-        writer.append(_record())
+        writer.append(record())
         writer.close()
     good, bad = spool_files(directory)
     with SpoolFile(good) as file:
@@ -142,7 +123,7 @@ def test_a_damaged_file_is_set_aside_and_another_is_removed(directory: Path, wri
 
 
 def test_a_file_that_somebody_else_removed_counts_as_removed(directory: Path, writer: SpoolWriter) -> None:
-    writer.append(_record())
+    writer.append(record())
     (path,) = spool_files(directory)
     with SpoolFile(path) as file:
         path.unlink()
@@ -154,7 +135,7 @@ def test_without_a_directory_there_are_no_files(directory: Path) -> None:
 
 
 def test_a_file_is_abandoned_only_when_its_writer_has_gone(directory: Path, writer: SpoolWriter) -> None:
-    writer.append(_record())
+    writer.append(record())
     (path,) = spool_files(directory)
     with SpoolFile(path) as file:
         assert not file.abandoned()
@@ -165,11 +146,11 @@ def test_a_file_is_abandoned_only_when_its_writer_has_gone(directory: Path, writ
 def test_a_full_file_is_left_and_another_begun(directory: Path) -> None:
     writer = SpoolWriter(directory, max_file_bytes=1000)
     for number in range(10):
-        writer.append(_record("x" * 400 + str(number)))
+        writer.append(record("x" * 400 + str(number)))
     files = spool_files(directory)
     assert len(files) == 5
     assert [_abandoned(path) for path in files] == [True] * 5
-    assert [text[-1] for text in _texts(directory)] == [*"0123456789"]
+    assert [text[-1] for text in texts(directory)] == [*"0123456789"]
 
 
 def _abandoned(path: Path) -> bool:
@@ -178,37 +159,37 @@ def _abandoned(path: Path) -> bool:
 
 
 def test_a_removed_directory_is_made_again(directory: Path, writer: SpoolWriter) -> None:
-    writer.append(_record("before"))
+    writer.append(record("before"))
     shutil.rmtree(directory.parent)
-    assert writer.append(_record("after"))
-    assert _texts(directory) == ["after"]
+    assert writer.append(record("after"))
+    assert texts(directory) == ["after"]
 
 
 def test_threads_write_whole_records(directory: Path, writer: SpoolWriter) -> None:
     def write(name: str) -> None:
         for number in range(50):
-            writer.append(_record(f"{name}{number}" + "x" * 600))
+            writer.append(record(f"{name}{number}" + "x" * 600))
 
     threads = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(set(_texts(directory))) == 200
+    assert len(set(texts(directory))) == 200
 
 
 def test_a_forked_child_writes_a_file_of_its_own(directory: Path, writer: SpoolWriter) -> None:
-    writer.append(_record("parent"))
+    writer.append(record("parent"))
     (parents,) = spool_files(directory)
     child = os.fork()
     if child == 0:
-        os._exit(0 if writer.append(_record("child")) else 1)
+        os._exit(0 if writer.append(record("child")) else 1)
     assert os.waitpid(child, 0)[1] == 0
     with SpoolFile(parents) as file:
         assert not file.abandoned()
-    writer.append(_record("parent again"))
+    writer.append(record("parent again"))
     assert len(spool_files(directory)) == 2
-    assert sorted(_texts(directory)) == ["child", "parent", "parent again"]
+    assert sorted(texts(directory)) == ["child", "parent", "parent again"]
     assert count(parents, 0) == 2
 
 
@@ -216,7 +197,7 @@ def test_a_forked_child_does_not_write_what_its_parent_has_in_memory(directory: 
     writer = SpoolWriter(directory)
     directory.parent.mkdir()
     directory.write_text("in the way")
-    writer.append(_record("parent"))
+    writer.append(record("parent"))
     child = os.fork()
     if child == 0:
         os._exit(writer.backlog)

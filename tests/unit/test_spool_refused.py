@@ -7,22 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from label_studio_otel import spool
-from label_studio_otel.settings import Destination
 from label_studio_otel.spool import writer as writer_module
-from label_studio_otel.spool.reader import SpoolFile, spool_files
+from label_studio_otel.spool.reader import spool_files
 from label_studio_otel.spool.writer import SpoolWriter
+from spooling import record, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-DESTINATION = Destination("Project")
-
-
-def _record(text: str = "hello") -> list[bytes]:
-    span = {"traceId": "1" * 32, "spanId": "2" * 16, "startTimeUnixNano": 3, "attributes": {"text": text}}
-    return spool.encode(spool.encode_destination(DESTINATION), "{}", span)
 
 
 @pytest.fixture
@@ -35,18 +27,6 @@ def writer(directory: Path) -> Iterator[SpoolWriter]:
     writer = SpoolWriter(directory)
     yield writer
     writer.close()
-
-
-def _texts(directory: Path) -> list[str]:
-    """Return the texts of all records below a directory, in order."""
-    found = []
-    for path in spool_files(directory):
-        with SpoolFile(path) as file:
-            for read in file.records(0):
-                span = spool.decode(read.payload).span
-                assert span is not None
-                found.append(span["attributes"]["text"])
-    return found
 
 
 class Disk:
@@ -76,25 +56,25 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 @pytest.mark.parametrize("text", ["short", "long" * 200])
 def test_half_a_record_is_taken_back(directory: Path, writer: SpoolWriter, disk: Disk, text: str) -> None:
-    writer.append(_record("first"))
+    writer.append(record("first"))
     disk.room = 50
-    assert not writer.append(_record(text))
+    assert not writer.append(record(text))
     (path,) = spool_files(directory)
-    assert path.read_bytes() == b"".join(_record("first"))
+    assert path.read_bytes() == b"".join(record("first"))
     disk.room = 1 << 30
     assert writer.flush(now=True)
-    assert _texts(directory) == ["first", text]
+    assert texts(directory) == ["first", text]
 
 
 def test_what_the_disk_refuses_waits_in_memory_in_order(directory: Path, writer: SpoolWriter, disk: Disk) -> None:
     disk.room = 0
-    assert [writer.append(_record(text)) for text in ("1", "2", "3")] == [False, False, False]
+    assert [writer.append(record(text)) for text in ("1", "2", "3")] == [False, False, False]
     assert (writer.backlog, writer.lost) == (3, 0)
     assert not writer.flush(now=True)
     disk.room = 1 << 30
     assert writer.flush(now=True)
-    assert writer.append(_record("4"))
-    assert _texts(directory) == ["1", "2", "3", "4"]
+    assert writer.append(record("4"))
+    assert texts(directory) == ["1", "2", "3", "4"]
     assert writer.backlog == 0
 
 
@@ -105,35 +85,35 @@ def test_the_application_does_not_pay_for_each_attempt(
     monkeypatch.setattr(writer_module.time, "monotonic", lambda: now[0])
     disk.room = 0
     for _ in range(100):
-        writer.append(_record())
+        writer.append(record())
     assert disk.attempts == 1
     disk.room, now[0] = 1 << 30, 101.1
-    assert writer.append(_record("last"))
-    assert len(_texts(directory)) == 101
-    assert _texts(directory)[-1] == "last"
+    assert writer.append(record("last"))
+    assert len(texts(directory)) == 101
+    assert texts(directory)[-1] == "last"
 
 
 def test_the_memory_for_it_is_bounded_and_the_loss_counted(directory: Path, disk: Disk) -> None:
-    size = len(b"".join(_record()))
+    size = len(b"".join(record()))
     writer = SpoolWriter(directory, max_backlog_bytes=3 * size)
     disk.room = 0
     for _ in range(5):
-        writer.append(_record())
+        writer.append(record())
     assert (writer.backlog, writer.lost) == (3, 2)
     disk.room = 1 << 30
     assert writer.flush(now=True)
-    assert len(_texts(directory)) == 3
+    assert len(texts(directory)) == 3
     writer.close()
 
 
 def test_a_full_backlog_makes_room_before_it_gives_up_a_record(directory: Path, disk: Disk) -> None:
-    writer = SpoolWriter(directory, max_backlog_bytes=len(b"".join(_record())))
+    writer = SpoolWriter(directory, max_backlog_bytes=len(b"".join(record())))
     disk.room = 0
-    writer.append(_record("1"))
+    writer.append(record("1"))
     disk.room = 1 << 30
     writer._next_attempt = 0.0
-    assert writer.append(_record("2"))
-    assert (_texts(directory), writer.lost) == (["1", "2"], 0)
+    assert writer.append(record("2"))
+    assert (texts(directory), writer.lost) == (["1", "2"], 0)
     writer.close()
 
 
@@ -141,7 +121,7 @@ def test_refusal_and_recovery_are_reported(directory: Path, disk: Disk) -> None:
     said: list[Any] = []
     writer = SpoolWriter(directory, on_refused=said.append)
     disk.room = 0
-    writer.append(_record())
+    writer.append(record())
     disk.room = 1 << 30
     writer.flush(now=True)
     writer.flush(now=True)
@@ -153,17 +133,17 @@ def test_a_directory_that_cannot_be_made_refuses_too(directory: Path) -> None:
     directory.parent.mkdir()
     directory.write_text("in the way")
     writer = SpoolWriter(directory)
-    assert not writer.append(_record("kept"))
+    assert not writer.append(record("kept"))
     directory.unlink()
     assert writer.flush(now=True)
-    assert _texts(directory) == ["kept"]
+    assert texts(directory) == ["kept"]
     writer.close()
 
 
 def test_a_signal_handler_may_write_in_the_middle_of_a_write(
     directory: Path, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, nested = os.write, [_record("from the handler")]
+    write, nested = os.write, [record("from the handler")]
 
     def interrupted(fd: int, data: bytes) -> int:
         if nested:
@@ -171,5 +151,5 @@ def test_a_signal_handler_may_write_in_the_middle_of_a_write(
         return write(fd, data)
 
     monkeypatch.setattr(writer_module.os, "write", interrupted)
-    writer.append(_record("interrupted"))
-    assert sorted(_texts(directory)) == ["from the handler", "interrupted"]
+    writer.append(record("interrupted"))
+    assert sorted(texts(directory)) == ["from the handler", "interrupted"]

@@ -1,4 +1,4 @@
-"""The command line: `demo`, `deliver`, `status`, `retry`. Reads the same variables as the application."""
+"""The command line; each command is a module of this package. Reads the same variables as the application."""
 
 from __future__ import annotations
 
@@ -12,21 +12,26 @@ from label_studio_otel._version import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
-COMMANDS = ("demo", "deliver", "status", "retry")
+COMMANDS = ("demo", "setup", "deliver", "doctor", "status", "retry")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    whole = argparse.ArgumentParser(
+        prog="label-studio-otel", description="LLM calls traced by OpenTelemetry become Label Studio tasks."
+    )
+    whole.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        import_module(f"label_studio_otel.cli.{name}").add_parser(commands)
+    return whole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="label-studio-otel", description="LLM calls traced by OpenTelemetry become Label Studio tasks."
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name in COMMANDS:
-        import_module(f"label_studio_otel.cli.{name}").add_parser(commands)
-    parsed = parser.parse_args(arguments)
+    parsed = parser().parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
     except KeyboardInterrupt:

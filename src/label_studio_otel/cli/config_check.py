@@ -1,0 +1,130 @@
+"""What is wrong with a labeling config, before a labeler or the first task finds out."""
+
+from __future__ import annotations
+
+import warnings
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel import dialects, label_config, task
+from label_studio_otel.errors import ConfigError, DestinationBlocked
+from label_studio_otel.testing import span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from xml.etree.ElementTree import Element
+
+    from label_studio_otel.spans import Span
+
+__all__ = ["COMMUNITY", "problems", "sample_task", "unknown_tags"]
+
+COMMUNITY = "Community"
+
+#: Label Studio's server accepts them in any edition; the Community edition's page shows an error instead of the task.
+_ENTERPRISE_TAGS = frozenset({"chat", "chatmessage", "reactcode"})
+
+#: What the front end of Label Studio Community 1.23.2 registers, and Repeater, which it expands before.
+_COMMUNITY_TAGS = (
+    "audio audioplus bitmask bitmasklabels brush brushlabels bucket channel choice choices collapse "
+    "custominterface datetime dialog ellipse ellipselabels filter header hypertext hypertextlabels image keypoint "
+    "keypointlabels label labels list magicwand markdown multichannel number pagedview pairwise panel "
+    "paragraphlabels paragraphs pdf polygon polygonlabels ranker rating rectangle rectanglelabels relation "
+    "relations repeater shortcut style table taxonomy text textarea timelinelabels timeseries timeserieslabels "
+    "vector vectorlabels video videorectangle view "
+)
+
+
+def problems(xml: str, edition: str) -> list[str]:
+    """Return a sentence for each thing that must be mended in a labeling config; an empty list where it is fine."""
+    try:
+        elements = _elements(xml)
+        config = label_config.parse(xml)
+    except ConfigError as error:
+        return [str(error)]
+    found = [*_enterprise_only(elements, edition), *_dangling(elements)]
+    if config.response is None:
+        found.append(
+            'it has no <TextArea> that could hold the response: add <TextArea name="response" toName="…" '
+            'editable="true"/>, with the name of the tag that shows the prompt'
+        )
+    if not config.objects:
+        found.append('it shows nothing of a call: add <Text name="prompt" value="$prompt"/>')
+    if not found:
+        found += _unrenderable(xml)
+    return found or _of_label_interface(xml)
+
+
+def unknown_tags(xml: str, edition: str) -> list[str]:
+    """Return the tags that Label Studio Community 1.23 does not know, where this is the edition."""
+    known = _ENTERPRISE_TAGS.union(_COMMUNITY_TAGS.split())
+    tags = {element.tag for element in _elements(xml) if element.tag.lower() not in known}
+    return sorted(tags) if edition == COMMUNITY else []
+
+
+def sample_task(xml: str, **limits: int) -> dict[str, Any]:
+    """Return a call that nobody made, as a task of a project with this labeling config.
+
+    Raises:
+        ConfigError, DestinationBlocked: the config cannot be filled.
+    """
+    config = label_config.parse(xml)
+    call = _chat() if config.dialogue else _completion()
+    return task.render(call, dialects.read(call), config, **limits)
+
+
+def _chat() -> Span:
+    return span("How do I boil an egg?", "Seven minutes in boiling water.", system="Answer in one sentence.")
+
+
+def _completion() -> Span:
+    return span("Tell me how to boil an egg.", "Seven minutes in boiling water.", operation="text_completion")
+
+
+def _elements(xml: str) -> list[Element]:
+    return list(label_config.root_of(xml).iter())
+
+
+def _enterprise_only(elements: list[Element], edition: str) -> Iterator[str]:
+    if edition != COMMUNITY:
+        return
+    for tag in sorted({element.tag for element in elements if element.tag.lower() in _ENTERPRISE_TAGS}):
+        yield (
+            f"<{tag}> is for Label Studio Enterprise only, and this is the Community edition: labelers would see "
+            f"“Not expecting tag: {tag.lower()}” instead of the task. "
+            'Show messages with <Paragraphs layout="dialogue" nameKey="role" textKey="content">'
+        )
+
+
+def _dangling(elements: list[Element]) -> Iterator[str]:
+    names = [element.attrib["name"] for element in elements if element.get("name")]
+    for element in elements:
+        for target in filter(None, map(str.strip, element.get("toName", "").split(","))):
+            if target not in names:
+                tag = f'<{element.tag} name="{element.get("name", "")}">'
+                yield f'{tag} has toName="{target}", and no tag has that name; there are {", ".join(names)}'
+
+
+def _unrenderable(xml: str) -> list[str]:
+    try:
+        sample_task(xml)
+    except DestinationBlocked as error:
+        return [str(error)]
+    return []
+
+
+def _of_label_interface(xml: str) -> list[str]:
+    """Return what Label Studio's own library finds, where it is installed (`label-studio-otel[sdk]`)."""
+    if find_spec("label_studio_sdk") is None:
+        return []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from label_studio_sdk.label_interface.interface import LabelInterface
+
+        try:
+            interface: Any = LabelInterface(xml)
+            interface.validate()
+        except Exception as error:  # its errors have no common base
+            return [f"Label Studio's library says: {error}"]
+        predictions = sample_task(xml)["predictions"]
+        wrong = [text for one in predictions for text in interface.validate_prediction(one, return_errors=True)]
+    return [f"Label Studio's library says of a prediction: {text}" for text in wrong]

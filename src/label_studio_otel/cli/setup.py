@@ -1,0 +1,174 @@
+"""`label-studio-otel setup`: make or check a project before the first call comes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel import label_config, projects
+from label_studio_otel.cli import config_check
+from label_studio_otel.errors import DeliveryError, DestinationBlocked
+from label_studio_otel.label_studio import LabelStudio
+from label_studio_otel.settings import labeling_config, load
+from label_studio_otel.task import MODEL_VERSION
+
+if TYPE_CHECKING:
+    import argparse
+
+    from label_studio_otel.label_studio import Project
+    from label_studio_otel.settings import Destination, Settings
+
+__all__ = ["add_parser", "run"]
+
+SHORTEST_TITLE, LONGEST_TITLE = 3, 50
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser("setup", help="make or check a project and its labeling config")
+    parser.add_argument("--url", help="base URL of Label Studio (LABEL_STUDIO_URL)")
+    parser.add_argument("--project-id", help="the number in its address (LABEL_STUDIO_PROJECT_ID)")
+    parser.add_argument("--project-name", help="its exact title (LABEL_STUDIO_OTEL_PROJECT_NAME)")
+    parser.add_argument("--project-config", help="labeling config, XML or a file (LABEL_STUDIO_OTEL_PROJECT_CONFIG)")
+    parser.add_argument("--mode", help="prompt or chat (LABEL_STUDIO_OTEL_MODE)")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="change nothing; print a sample task as Label Studio would get it"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make or check; 0 when calls can come, 1 when something is wrong, with what to do on standard error."""
+    names = ("url", "project_id", "project_name", "project_config", "mode")
+    settings = load({name: getattr(args, name) for name in names})
+    wrong = list(settings.problems)
+    try:
+        settings = replace(settings, project_config=labeling_config(settings.project_config))
+    except (OSError, ValueError) as error:
+        wrong.append(f"project_config cannot be read: {error}")
+    if not wrong:
+        try:
+            wrong = _Setup(settings, dry_run=args.dry_run).run()
+        except DeliveryError as error:
+            wrong = [str(error)]
+    for sentence in wrong:
+        sys.stderr.write(f"wrong: {sentence}\n")
+    return 1 if wrong else 0
+
+
+class _Setup:
+    """One run of the command: finds the project, checks it, makes or repairs it."""
+
+    def __init__(self, settings: Settings, *, dry_run: bool) -> None:
+        self._settings = settings
+        self._destination = settings.destination(time.time_ns())
+        self._client = LabelStudio(settings.url, settings.api_key)
+        self._dry_run = dry_run
+        # Of a dry run, standard output is the task alone.
+        self._say = sys.stderr if dry_run else sys.stdout
+
+    def run(self) -> list[str]:
+        """Return what is wrong.
+
+        Raises:
+            DeliveryError: Label Studio does not answer as it should.
+        """
+        if wrong := _wrong_title(self._destination):
+            return [wrong]
+        edition = self._client.edition()
+        project = self._find()
+        xml = project.label_config if project else self._config()
+        if wrong_config := config_check.problems(xml, edition):
+            return [f"the labeling config{_of(project)}: {sentence}" for sentence in wrong_config]
+        for tag in config_check.unknown_tags(xml, edition):
+            self._note(f"note: Label Studio Community 1.23 has no tag <{tag}>; labelers may see an error")
+        self._make_or_check(project)
+        self._note(_summary(xml))
+        if self._dry_run:
+            limits = {"max_bytes": self._settings.max_task_bytes, "max_image_bytes": self._settings.max_image_bytes}
+            json.dump(config_check.sample_task(xml, **limits), sys.stdout, indent=2, ensure_ascii=False)
+            sys.stdout.write("\n")
+        return []
+
+    def _find(self) -> Project | None:
+        """Return the project as its own page has it; a list of projects leaves fields out."""
+        if self._destination.project_id:
+            return self._client.project(self._destination.project_id)
+        found = projects.titled(self._client, self._destination)
+        return found and self._client.project(found.id)
+
+    def _config(self) -> str:
+        return self._destination.project_config or label_config.template(self._destination.mode)
+
+    def _make_or_check(self, project: Project | None) -> None:
+        if project is None:
+            made = "would be made" if self._dry_run else f"made: {self._address(self._create())}"
+            self._note(f"{self._destination} {made}")
+            return
+        self._note(f"project {project.id} “{project.title}” exists: {self._address(project)}")
+        wanted = self._destination.project_config
+        if wanted and (different := projects.difference(project, wanted)):
+            self._note(f"note: it keeps its labeling config, which differs from project_config: {different}")
+        self._repair(project)
+
+    def _create(self) -> Project:
+        return projects.create(self._client, self._destination)
+
+    def _repair(self, project: Project) -> None:
+        """Let labelers see our predictions: shown at all, and of our version."""
+        if not project.show_predictions:
+            self._note(f"show_collab_predictions: {self._will} switched on; labelers saw no predictions")
+            if not self._dry_run:
+                self._client.change_project(project.id, show_collab_predictions=True)
+        if project.model_version == MODEL_VERSION:
+            return
+        if project.model_version:
+            self._note(
+                f"model_version: {self._will} {MODEL_VERSION} instead of {project.model_version}, whose predictions "
+                "alone were shown"
+            )
+        if not self._dry_run:
+            self._set_model_version(project)
+
+    def _set_model_version(self, project: Project) -> None:
+        try:
+            self._client.change_project(project.id, model_version=MODEL_VERSION)
+        except DestinationBlocked:
+            # Label Studio takes only versions of which there are predictions; an empty one the next import sets.
+            if project.model_version:
+                self._client.change_project(project.id, model_version="")
+
+    @property
+    def _will(self) -> str:
+        return "would be" if self._dry_run else "is now"
+
+    def _address(self, project: Project) -> str:
+        return f"{self._settings.url}/projects/{project.id}"
+
+    def _note(self, sentence: str) -> None:
+        self._say.write(f"{sentence}\n")
+
+
+def _of(project: Project | None) -> str:
+    return f" of project {project.id} “{project.title}”" if project else " for a new project"
+
+
+def _summary(xml: str) -> str:
+    """Return what a sound labeling config does with a call."""
+    config = label_config.parse(xml)
+    shown = ", ".join(f"${tag.variable}{tag.path} in <{tag.tag}>" for tag in config.objects)
+    area = config.response.name if config.response else ""
+    return f'labeling config: shows {shown}; the response is to be corrected in <TextArea name="{area}">'
+
+
+def _wrong_title(destination: Destination) -> str | None:
+    title = destination.project_name
+    if destination.project_id or SHORTEST_TITLE <= len(title) <= LONGEST_TITLE:
+        return None
+    return (
+        f"the title {title!r} has {len(title)} characters, and Label Studio wants {SHORTEST_TITLE} to {LONGEST_TITLE}: "
+        "choose another LABEL_STUDIO_OTEL_PROJECT_NAME"
+    )
