@@ -36,8 +36,11 @@ class LabelStudioSpanProcessor(SpanProcessor):
             (`LABEL_STUDIO_OTEL_DELIVERY`).
         shutdown_timeout: seconds, in all, that the exit may take because of us
             (`LABEL_STUDIO_OTEL_SHUTDOWN_TIMEOUT`, 2).
+        uncertain_wait: seconds of looking before a batch without an answer counts as not arrived
+            (`LABEL_STUDIO_OTEL_UNCERTAIN_WAIT`, 900).
         include_errors: make tasks of failed calls too (`LABEL_STUDIO_OTEL_INCLUDE_ERRORS`).
-        operations: take these `gen_ai.operation.name` only, such as `{"chat"}`.
+        operations: take these `gen_ai.operation.name` only, such as `{"chat"}`
+            (`LABEL_STUDIO_OTEL_OPERATIONS`).
         max_task_bytes: of a task's JSON; what does not fit is cut, and the task says so
             (`LABEL_STUDIO_OTEL_MAX_TASK_BYTES`, 1 MiB). Of several processors for one server the first one's counts.
         max_image_bytes: of an inline image for an <Image> tag; of a larger one only type, size and hash are given
@@ -57,6 +60,7 @@ class LabelStudioSpanProcessor(SpanProcessor):
         state_dir: str | PathLike[str] | None = None,
         delivery: str | None = None,
         shutdown_timeout: float | None = None,
+        uncertain_wait: float | None = None,
         include_errors: bool | None = None,
         operations: Iterable[str] | None = None,
         max_task_bytes: int | None = None,
@@ -73,6 +77,7 @@ class LabelStudioSpanProcessor(SpanProcessor):
             "state_dir": state_dir,
             "delivery": delivery,
             "shutdown_timeout": shutdown_timeout,
+            "uncertain_wait": uncertain_wait,
             "include_errors": include_errors,
             "operations": operations,
             "max_task_bytes": max_task_bytes,

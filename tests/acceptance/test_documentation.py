@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shutil
@@ -10,12 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import test_examples
 
+from label_studio_otel import LabelStudioSpanProcessor
 from label_studio_otel.cli.label_studio_server import LabelStudioServer
+from label_studio_otel.settings import SETTINGS
+from pages import PAGES, ROOT, commands
 from servers import Api
-
-ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/architecture.md", "examples/README.md", "collector/README.md", "benchmarks/README.md")
 
 #: Every command line of the pages, and the test that runs it.
 COMMANDS = {
@@ -26,28 +28,76 @@ COMMANDS = {
     "export LABEL_STUDIO_API_KEY=your-token": "test_use_it",
     "export OTEL_TRACES_EXPORTER=otlp,label_studio": "test_use_it",
     "opentelemetry-instrument python app.py": "test_use_it",
+    "label-studio-otel setup": "test_use_it",
     "label-studio-otel status": "test_use_it",
     "label-studio-otel deliver": "test_use_it",
     "label-studio-otel retry": "test_use_it",
+    "python3 -m venv app && . app/bin/activate": "test_the_tutorial",
+    'pip install "label-studio-otel[auto]" langchain opentelemetry-instrumentation-langchain': "test_the_tutorial",
+    "export LABEL_STUDIO_OTEL_PROJECT_NAME=Tutorial": "test_the_tutorial",
+    "export LABEL_STUDIO_OTEL_MODE=chat": "test_the_tutorial",
+    "export OTEL_TRACES_EXPORTER=label_studio": "test_the_tutorial",
+    "export OTEL_METRICS_EXPORTER=none OTEL_LOGS_EXPORTER=none": "test_the_tutorial",
+    'export LABEL_STUDIO_OTEL_PROJECT_NAME="My project"': "test_the_migration",
+    "label-studio-otel doctor": "test_the_lines_of_a_page",
+    "label-studio-otel doctor -- python app.py": "test_the_lines_of_a_page",
+    "label-studio-otel doctor --in-code -- python app.py": "test_the_lines_of_a_page",
     'pip install "label-studio-otel[auto]" langchain langchain-openai opentelemetry-instrumentation-langchain': (
         "test_the_examples"
     ),
-    "set -a; . examples/langchain_app.env; set +a      # enter your URL and API key there first": "test_the_examples",
+    "set -a; . examples/langchain_app.env; set +a": "test_the_examples",
     "opentelemetry-instrument python examples/langchain_app.py": "test_the_examples",
+    "set -a; . examples/langgraph_agent.env; set +a": "test_a_langgraph_agent_with_tools",
+    'opentelemetry-instrument python examples/langgraph_agent.py "Where is my order 20417?"': (
+        "test_a_langgraph_agent_with_tools"
+    ),
+    "set -a; . examples/fastapi_app.env; set +a": "test_a_fastapi_application_under_gunicorn",
+    "opentelemetry-instrument gunicorn --chdir examples --workers 2 --worker-class uvicorn_worker.UvicornWorker "
+    "--bind 127.0.0.1:8000 fastapi_app:app": "test_a_fastapi_application_under_gunicorn",
+    """curl --silent --json '{"text": "Do you repair gears?"}' http://127.0.0.1:8000/answers""": (
+        "test_a_fastapi_application_under_gunicorn"
+    ),
+    "set -a; . examples/celery_worker.env; set +a": "test_a_celery_worker_whose_processes_are_replaced",
+    "opentelemetry-instrument celery --app celery_worker --workdir examples worker --concurrency 2 "
+    "--max-tasks-per-child 2": "test_a_celery_worker_whose_processes_are_replaced",
+    'cd examples && python celery_worker.py "The bell is missing." "The frame is bent." "Thank you, all is well."': (
+        "test_a_celery_worker_whose_processes_are_replaced"
+    ),
+    "set -a; . examples/declarative.env; set +a": "test_the_declarative_file",
+    "set -a; . examples/in_code.env; set +a": "test_set_up_in_code",
+    "python examples/in_code.py": "test_set_up_in_code",
     "python benchmarks/overhead.py": "test_the_benchmark",
     "python benchmarks/overhead.py --quick": "test_the_benchmark",
 }
 
 
-def commands(page: str) -> list[str]:
-    """Return the lines of a page's shell blocks."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line.strip()]
-
-
 @pytest.mark.parametrize("page", PAGES)
-def test_each_command_of_a_page_is_run_by_a_test_of_this_file(page: str) -> None:
-    assert [line for line in commands(page) if COMMANDS.get(line) not in globals()] == []
+def test_each_command_of_a_page_is_run_by_a_test(page: str) -> None:
+    tests = {*globals(), *vars(test_examples)}
+
+    assert [line for line in commands(page) if COMMANDS.get(line) not in tests] == []
+
+
+def test_what_the_pages_have_from_the_code_is_what_stands_there() -> None:
+    """Where this fails, `python docs/generate.py` writes them anew."""
+    ran = subprocess.run([sys.executable, "docs/generate.py", "--check"], cwd=ROOT, capture_output=True, check=False)
+
+    assert (ran.returncode, ran.stdout.decode()) == (0, "")
+
+
+def test_the_processor_takes_and_documents_every_setting() -> None:
+    documented = inspect.getdoc(LabelStudioSpanProcessor)
+    keywords = inspect.signature(LabelStudioSpanProcessor).parameters
+
+    assert [one.argument for one in SETTINGS if one.argument not in keywords] == []
+    assert [one.variable for one in SETTINGS if f"`{one.variable}`" not in documented] == []
+
+
+def test_the_index_names_every_page() -> None:
+    index = (ROOT / "docs/README.md").read_text()
+
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert {page for page in pages if f"]({page})" not in index} == set()
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -74,11 +124,12 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path / "clone"
 
 
-def shell(line: str, directory: Path, timeout: float = 600, **variables: str) -> str:
-    """Run a line in a fresh Python environment of `directory`; return what it printed."""
-    if not (directory / "python").exists():
-        subprocess.run([sys.executable, "-m", "venv", str(directory / "python")], check=True)
-    path = f"{directory / 'python' / 'bin'}:{os.environ['PATH']}"
+def shell(line: str, directory: Path, timeout: float = 600, *, fresh: bool = True, **variables: str) -> str:
+    """Run a line with a fresh Python environment of `directory`, or with that of the tests; return what it printed."""
+    python = directory / "python" if fresh else Path(sys.prefix)
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(python)], check=True)
+    path = f"{python / 'bin'}:{os.environ['PATH']}"
     foreign = ("OPENAI_", "OTEL_", "LABEL_STUDIO_", "VIRTUAL_ENV", "PYTHON")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     environ |= {"PATH": path, **variables}
@@ -131,16 +182,90 @@ def test_use_it(tmp_path: Path, label_studio: LabelStudioServer, api: Api) -> No
     assert len(api.tasks(api.project("Use it")["id"])) == 4
 
 
+def entered(line: str, label_studio: LabelStudioServer) -> str:
+    """Return a line with what its reader enters."""
+    return line.replace("http://localhost:8080", label_studio.url).replace("your-token", label_studio.token)
+
+
+def test_the_tutorial(tmp_path: Path, label_studio: LabelStudioServer, api: Api) -> None:
+    (program,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/tutorial.md").read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "app.py").write_text(program)
+    lines = [installable(entered(line, label_studio)) for line in commands("docs/tutorial.md")]
+
+    said = shell(
+        "\n".join(["set -e", *lines]), tmp_path, fresh=False, LABEL_STUDIO_OTEL_STATE_DIR=str(tmp_path / "state")
+    )
+
+    assert "0 errors" in said
+    assert "all delivered (1 LLM calls are tasks)" in said
+    (task,) = api.tasks(api.project("Tutorial")["id"])
+    assert task["data"]["prompt"] == [
+        {"role": "system", "content": "Answer in one sentence."},
+        {"role": "user", "content": "What is the capital of France?"},
+    ]
+    assert task["predictions"][0]["result"][0]["value"]["text"] == ["Paris is the capitol of France."]
+
+
+def test_the_migration(tmp_path: Path, label_studio: LabelStudioServer, api: Api) -> None:
+    shutil.copy(ROOT / "examples/langchain_app.py", tmp_path / "app.py")
+    lines = [entered(line, label_studio) for line in commands("docs/migration.md")]
+    quiet = {"OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
+
+    script = "\n".join(["set -e", *lines, "label-studio-otel deliver"])
+    shell(script, tmp_path, fresh=False, LABEL_STUDIO_OTEL_STATE_DIR=str(tmp_path / "state"), **quiet)
+
+    tasks = api.tasks(api.project("My project")["id"])
+    roles = [[message["role"] for message in task["data"]["prompt"]] for task in tasks]
+    assert roles == [["user"], ["system", "user"], ["system", "user"], ["system", "user", "assistant", "tool"]]
+    assert {task["predictions"][0]["model_version"] for task in tasks} == {"label-studio-otel"}
+
+
+#: Sets tracing up by itself where nobody did.
+IN_CODE = """
+from langchain_core.language_models import FakeListLLM
+from opentelemetry import trace
+from opentelemetry.instrumentation.langchain import LangchainInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+
+from label_studio_otel import LabelStudioSpanProcessor
+
+if not isinstance(trace.get_tracer_provider(), TracerProvider):
+    provider = TracerProvider()
+    provider.add_span_processor(LabelStudioSpanProcessor())
+    trace.set_tracer_provider(provider)
+    LangchainInstrumentor().instrument()
+FakeListLLM(responses=["An answer"]).invoke("A question")
+"""
+
+
+@pytest.mark.parametrize(("page", "title"), [("docs/troubleshooting.md", "Trouble"), ("docs/set-ups.md", "Set-ups")])
+def test_the_lines_of_a_page(tmp_path: Path, label_studio: LabelStudioServer, page: str, title: str) -> None:
+    (tmp_path / "app.py").write_text(IN_CODE)
+    variables = {
+        "LABEL_STUDIO_URL": label_studio.url,
+        "LABEL_STUDIO_API_KEY": label_studio.token,
+        "LABEL_STUDIO_OTEL_PROJECT_NAME": title,
+        "LABEL_STUDIO_OTEL_STATE_DIR": str(tmp_path / "state"),
+        "OTEL_TRACES_EXPORTER": "label_studio",
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_LOGS_EXPORTER": "none",
+    }
+    for line in commands(page):
+        said = shell(line, tmp_path, fresh=False, **variables)
+        assert ("LLM calls found: 1" in said) is ("app.py" in line), said
+
+
 def test_the_examples(clone: Path, label_studio: LabelStudioServer, api: Api) -> None:
-    install, entered, run = commands("examples/README.md")
+    (install,) = commands("examples/README.md", "# Examples")
+    load, run = commands("examples/README.md", "## Plain script")
     file = clone / "examples/langchain_app.env"
     text = re.sub(r"(?m)^LABEL_STUDIO_URL=.*", f"LABEL_STUDIO_URL={label_studio.url}", file.read_text())
     text = re.sub(r"(?m)^LABEL_STUDIO_API_KEY=.*", f"LABEL_STUDIO_API_KEY={label_studio.token}", text)
     file.write_text(text)
 
     shell(installable(install), clone)
-    shell(f"{entered}\n{run}", clone, LABEL_STUDIO_OTEL_STATE_DIR=str(clone / "state"))
-    shell(f"{entered}\nlabel-studio-otel deliver", clone, LABEL_STUDIO_OTEL_STATE_DIR=str(clone / "state"))
+    shell(f"{load}\n{run}", clone, LABEL_STUDIO_OTEL_STATE_DIR=str(clone / "state"))
+    shell(f"{load}\nlabel-studio-otel deliver", clone, LABEL_STUDIO_OTEL_STATE_DIR=str(clone / "state"))
 
     assert len(api.tasks(api.project("langchain-app")["id"])) == 4
 

@@ -1,0 +1,94 @@
+"""Writes the parts of the documentation that stand in the code already: settings, task data, commands.
+
+Such a part stands between `<!-- generated: name -->` and `<!-- end -->`. `python docs/generate.py` writes them anew,
+with `--check` it only says which pages are stale.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from label_studio_otel.cli import parser
+from label_studio_otel.metadata import METADATA
+from label_studio_otel.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/configuration.md")
+PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def settings() -> Iterator[str]:
+    """Yield the table of the settings."""
+    yield "| variable | argument | default | |"
+    yield "|---|---|---|---|"
+    for one in SETTINGS:
+        yield f"| `{one.variable}` | `{one.argument}` | {one.shown}{' ' if one.shown else ''}| {one.meaning} |"
+
+
+def data() -> Iterator[str]:
+    """Yield the names of a task's metadata."""
+    yield ", ".join(f"`{name}`" for name in METADATA) + "."
+
+
+def commands() -> Iterator[str]:
+    """Yield a table for each command: its options, and what they mean."""
+    for name, command in _commands().items():
+        yield f"### `{name}`\n"
+        yield f"{_sentence(name)}.\n"
+        options = [action for action in command._actions if action.dest != "help"]
+        if options:
+            yield "| option | |\n|---|---|"
+        for action in options:
+            names = ", ".join(f"`{option}`" for option in action.option_strings) or f"`{action.dest}`"
+            yield f"| {names} | {(action.help or '').replace(str(Path.home()), '~')} |"
+        yield ""
+
+
+# argparse has no public way to what it was told.
+
+
+def _subparsers() -> argparse._SubParsersAction[argparse.ArgumentParser]:
+    (found,) = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    return found
+
+
+def _commands() -> dict[str, argparse.ArgumentParser]:
+    return dict(_subparsers().choices)
+
+
+def _sentence(name: str) -> str:
+    (said,) = [one.help or "" for one in _subparsers()._choices_actions if one.dest == name]
+    return said[:1].upper() + said[1:]
+
+
+PARTS: dict[str, Callable[[], Iterator[str]]] = {"settings": settings, "data": data, "commands": commands}
+
+
+def written(page: str) -> str:
+    """Return a page with its parts written anew."""
+    text = (ROOT / page).read_text("utf-8")
+    return PART.sub(lambda part: part[1] + "\n".join(PARTS[part[2]]()).rstrip() + "\n" + part[3], text)
+
+
+def main() -> int:
+    """Write the pages, or check them; 1 where a checked one is stale."""
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("--check", action="store_true", help="write nothing")
+    check = options.parse_args().check
+    stale = [page for page in PAGES if written(page) != (ROOT / page).read_text("utf-8")]
+    for page in stale:
+        sys.stdout.write(f"{page} {'is stale: run python docs/generate.py' if check else 'written'}\n")
+        if not check:
+            (ROOT / page).write_text(written(page), "utf-8")
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
