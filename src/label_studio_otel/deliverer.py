@@ -156,7 +156,8 @@ class Deliverer:
         if reason is None:
             log.resolved(topic)
         else:
-            log.warn_once(topic, f"{reason.rstrip(".")}. LLM calls are kept in {self._directory} and sent when this is mended")
+            said = reason.rstrip(".")
+            log.warn_once(topic, f"{said}. LLM calls are kept in {self._directory} and sent when this is mended")
 
     def _expire(self) -> None:
         if self._clock() >= self._next_expiry:
