@@ -7,6 +7,7 @@ instrumentation, so this one never does.
 
 from __future__ import annotations
 
+import os
 import sys
 
 __all__ = ["add_span_processors"]
@@ -14,6 +15,8 @@ __all__ = ["add_span_processors"]
 
 def add_span_processors() -> None:
     """Add a span processor for each exporter of ours in this process, once. Never raises."""
+    if "LABEL_STUDIO_OTEL_DOCTOR" in os.environ:
+        _observe()
     exporter = sys.modules.get("label_studio_otel.exporter")
     if exporter is None:
         return  # nobody named it
@@ -25,6 +28,18 @@ def add_span_processors() -> None:
         log.warn_once(
             "autoload", f"the span processor could not be added ({log.kind(error)}); the exporter works by itself"
         )
+
+
+def _observe() -> None:
+    """Let `label-studio-otel doctor` see which spans there are."""
+    try:
+        from label_studio_otel.observation import observe  # noqa: PLC0415
+
+        observe()
+    except Exception as error:
+        from label_studio_otel import log  # noqa: PLC0415
+
+        log.warn_once("doctor", f"the run cannot be looked at ({log.kind(error)})")
 
 
 def _add(exporters: list[object]) -> None:

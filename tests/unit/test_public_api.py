@@ -29,11 +29,12 @@ LAYERS = [
     {"deliverer"},
     {"late_import"},
     {"recorder"},
-    {"capture"},
+    {"capture", "observation"},
     {"processor", "exporter"},
     {"autoload", ""},
     {"_fake_store"},
-    {"testing", "cli"},
+    {"testing"},
+    {"cli"},
     {"__main__"},
 ]
 #: Who may import what does I/O; each name stands for its submodules too.
@@ -44,7 +45,7 @@ ONLY = {
     "socket": {"cli", "testing"},
     "urllib.request": {"transport", "cli"},
     "subprocess": {"cli"},
-    "label_studio_sdk": set(),
+    "label_studio_sdk": {"cli"},
     "requests": set(),
     "httpx": set(),
     "rich": {"cli"},

@@ -71,6 +71,16 @@ def test_what_json_has_not_is_kept_in_a_form_that_it_has(value: Any, kept: Any) 
     assert span["attributes"] == {"value": kept}
 
 
+def test_an_integer_longer_than_python_writes_is_kept_as_hexadecimal_text() -> None:
+    huge = 1 << 16_000  # 4,817 digits
+    nested = {"list": [1, huge], "set": frozenset({-huge})}
+    buffers = spool.encode(spool.encode_destination(DESTINATION), "{}", _span(huge=huge, small=7, yes=True, **nested))
+    span = spool.decode(_payload(buffers)).span
+    assert span is not None
+    text = "0x1" + "0" * 4000
+    assert span["attributes"] == {"huge": text, "small": 7, "yes": True, "list": [1, text], "set": [f"-{text}"]}
+
+
 def test_a_long_text_stands_apart_and_unescaped() -> None:
     text = 'a "quoted" \u00fcmlaut\n' * 100
     header, apart = _record(text)
