@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from label_studio_otel import log, spool
-from label_studio_otel.errors import SpoolError
+from label_studio_otel import log
 from label_studio_otel.spool.reader import SpoolFile, count, spool_files
 
 if TYPE_CHECKING:
@@ -56,6 +55,8 @@ def ingest(directory: Path, outbox: Outbox, due_at: float, pause: Callable[[], N
                 abandoned = file.abandoned()
                 if abandoned or file.size() > position:
                     new += _Ingestion(file, outbox, due_at, pause).run(position)
+                if abandoned and position:
+                    file.examine(pause)
         except FileNotFoundError:
             continue
         if abandoned and file.remove():
@@ -96,10 +97,8 @@ class _Ingestion:
         return self._new
 
     def _take(self, payload: bytes) -> None:
-        try:
-            record = spool.decode(payload)
-        except SpoolError:
-            self._file.damaged += len(payload)
+        record = self._file.record(payload)
+        if record is None:
             return
         if record.retry:
             self._outbox.retry()

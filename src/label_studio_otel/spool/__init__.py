@@ -20,14 +20,12 @@ import base64
 import json
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from label_studio_otel.errors import SpoolError
 from label_studio_otel.settings import Destination
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = [
     "FRAME",
@@ -62,7 +60,24 @@ class Record:
 
 def to_json(value: Any) -> str:
     """Return JSON that keeps every string as it is, lone surrogates too; bytes become OTLP's `bytesValue`."""
-    return _to_json(value)
+    try:
+        return _to_json(value)
+    except ValueError:
+        return _to_json(_writable(value))
+
+
+def _writable(value: Any) -> Any:
+    """Return the value with hexadecimal text for each integer that is longer than Python writes in decimal."""
+    if isinstance(value, Mapping):
+        return {name: _writable(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_writable(inner) for inner in value]
+    if isinstance(value, int):
+        try:
+            str(value)
+        except ValueError:
+            return hex(value)
+    return value
 
 
 def _foreign(value: Any) -> Any:

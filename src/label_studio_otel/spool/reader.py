@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from label_studio_otel.spool import FRAME, MAGIC, SUFFIX
+from label_studio_otel.errors import SpoolError
+from label_studio_otel.spool import FRAME, MAGIC, SUFFIX, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
+
+    from label_studio_otel.spool import Record
 
 try:
     import fcntl
@@ -96,6 +99,21 @@ class SpoolFile:
                 continue
             yield Read(data[position + FRAME.size : end], offset + end)
             position = end
+
+    def examine(self, pause: Callable[[], None]) -> None:
+        """Count the damage of the whole file: an earlier reading met what it can no longer tell."""
+        self.damaged = 0
+        for read in self.records(0):
+            self.record(read.payload)
+            pause()
+
+    def record(self, payload: bytes) -> Record | None:
+        """Return the record of a payload; one that cannot be read is None and damage."""
+        try:
+            return decode(payload)
+        except SpoolError:
+            self.damaged += len(payload)
+            return None
 
     def size(self) -> int:
         """Return the file's present length in bytes."""

@@ -1,0 +1,400 @@
+"""The outbox against a model: any order of calls, wrong ones too, and death before any statement.
+
+Each method is written a second time here, naively, over dictionaries; what is on the disk must be the same after each
+call, and each item may only have moved along an arrow drawn in `outbox/__init__.py`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel.settings import Destination
+from label_studio_otel.testing import FakeClock
+
+ARROWS = {
+    (None, "pending"),
+    ("pending", "leased"),
+    ("pending", "parked"),
+    ("pending", None),
+    ("leased", "pending"),
+    ("leased", "uncertain"),
+    ("leased", "parked"),
+    ("leased", "delivered"),
+    ("uncertain", "delivered"),
+    ("uncertain", "pending"),
+    ("parked", "pending"),
+    ("parked", None),
+    ("delivered", None),
+}
+DESTINATIONS = [Destination("Prompts"), Destination("Chats", mode="chat")]
+KEYS = st.lists(st.sampled_from("abcdefgh"), max_size=5)
+SECONDS = st.integers(-500, 1000).map(float)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Mortal(SqliteOutbox):
+    """Dies before a statement, in the middle of its transaction, when its fuse has burnt down."""
+
+    def __init__(self, directory: Path, clock: FakeClock) -> None:
+        super().__init__(directory / "outbox.db", clock=clock)
+        self.directory = directory
+        self.fuse: int | None = None
+        self.left: Path | None = None
+
+    def _run(self, connection: sqlite3.Connection, query: str, /, **values: Any) -> sqlite3.Cursor:
+        if self.fuse is not None:
+            if self.fuse == 0:
+                self.left = self.remains()
+                raise Killed
+            self.fuse -= 1
+        return super()._run(connection, query, **values)
+
+    def remains(self) -> Path:
+        """Return a copy of what a process that ended now would leave on the disk."""
+        copy = self.directory.with_name(f"{int(self.directory.name) + 1}")
+        shutil.copytree(self.directory, copy, ignore=shutil.ignore_patterns("*-shm"))
+        return copy
+
+
+@dataclass
+class Entry:
+    """An item as the model has it."""
+
+    id: int
+    target: int
+    key: str
+    due_at: float
+    state: str = "pending"
+    batch: int | None = None
+    attempts: int = 0
+    predictions: int | None = None
+    reason: str | None = None
+    task: int | None = None
+    delivered_at: float | None = None
+
+
+@dataclass
+class Lot:
+    """A batch as the model has it."""
+
+    id: int
+    target: int
+    project: int
+    watermark: int
+    sent_at: float
+    looked_at: float | None = None
+    lookups: int = 0
+
+
+@dataclass
+class Model:
+    """All that is durable."""
+
+    items: list[Entry] = field(default_factory=list)
+    lots: dict[int, Lot] = field(default_factory=dict)
+    targets: dict[int, list[Any]] = field(default_factory=dict)
+    positions: dict[str, int] = field(default_factory=dict)
+
+    def of(self, batch: int, *states: str) -> list[Entry]:
+        return [one for one in self.items if one.batch == batch and one.state in states]
+
+    def end(self, batch: int) -> None:
+        if not any(one.batch == batch for one in self.items):
+            del self.lots[batch]
+
+
+class OutboxModel(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scratch = Path(tempfile.mkdtemp())
+        self.clock = FakeClock(1000.0)
+        (self.scratch / "0").mkdir()
+        self.outbox = Mortal(self.scratch / "0", self.clock)
+        self.fuse: int | None = None
+        self.model = Model()
+        self.before: dict[tuple[int, str], str] = {}
+        self.tasks = count(1)
+
+    @initialize(data=st.data(), doubted=st.booleans())
+    def begin(self, data: st.DataObject, doubted: bool) -> None:
+        """Begin with items of one destination, some of them under way."""
+        self.accept(0, [*"abcd"], "1.spool", 7)
+        self.lease(data, 1, 0, 1)
+        if doubted:
+            self.doubt(data)
+
+    @rule(to=st.integers(0, 1), keys=KEYS, file=st.sampled_from(["1.spool", "2.spool"]), at=st.integers(0, 99))
+    def accept(self, to: int, keys: list[str], file: str, at: int) -> None:
+        due_at = self.clock() + 2
+        records = [(DESTINATIONS[to], key, key.encode()) for key in keys]
+        new = self._call("accept", records, file, at, due_at)
+        if new is None:
+            return
+        target = self._target(to) if keys else 0
+        known = {one.key for one in self.model.items if one.target == target}
+        fresh = [key for key in dict.fromkeys(keys) if key not in known]
+        for key in fresh:
+            number = max((one.id for one in self.model.items), default=0) + 1
+            self.model.items.append(Entry(number, target, key, due_at))
+        self.model.positions[file] = at
+        assert new == (len(fresh),)
+
+    @rule(file=st.sampled_from(["1.spool", "2.spool"]))
+    def forget_spool(self, file: str) -> None:
+        if self._call("forget_spool", file):
+            self.model.positions.pop(file, None)
+
+    @precondition(lambda self: self.model.targets)
+    @rule(data=st.data(), project=st.integers(1, 9), watermark=st.integers(0, 99), number=st.integers(0, 3))
+    def lease(self, data: st.DataObject, project: int, watermark: int, number: int) -> None:
+        """Also what is not pending is asked for, of one destination."""
+        target = data.draw(st.sampled_from(sorted(self.model.targets)))
+        chosen = self._chosen(data, [one for one in self.model.items if one.target == target])
+        done = self._call("lease", target, project, watermark, {one.id: number for one in chosen})
+        if done is None:
+            return
+        batch = max(self.model.lots, default=0) + 1
+        assert done == (batch,)
+        self.model.lots[batch] = Lot(batch, target, project, watermark, self.clock())
+        for one in chosen:
+            if one.state == "pending":
+                one.state, one.batch, one.predictions, one.reason = "leased", batch, number, None
+                one.attempts += 1
+
+    @precondition(lambda self: self.model.lots)
+    @rule(data=st.data())
+    def deliver(self, data: st.DataObject) -> None:
+        """Also what is not under way is said to have arrived."""
+        lot = self._lot(data)
+        theirs = [one for one in self.model.items if one.batch in (None, lot.id)]
+        tasks = {one.id: next(self.tasks) for one in self._chosen(data, theirs)}
+        if self._call("deliver", lot.id, tasks) is None:
+            return
+        if tasks:
+            target = self.model.targets[lot.target]
+            target[5] = max(target[5] or 0, *tasks.values())
+        for one in self.model.items:
+            if one.id in tasks and one.state in ("leased", "uncertain"):
+                one.state, one.task, one.delivered_at = "delivered", tasks[one.id], self.clock()
+                one.batch = one.reason = None
+        self.model.end(lot.id)
+
+    @precondition(lambda self: self.model.lots)
+    @rule(data=st.data(), seconds=SECONDS)
+    def release(self, data: st.DataObject, seconds: float) -> None:
+        lot, due_at = self._lot(data), self.clock() + seconds
+        if self._call("release", lot.id, due_at, "refused"):
+            for one in self.model.of(lot.id, "leased"):
+                one.state, one.batch, one.due_at, one.reason = "pending", None, due_at, "refused"
+            self.model.end(lot.id)
+
+    @precondition(lambda self: self.model.lots)
+    @rule(data=st.data())
+    def doubt(self, data: st.DataObject) -> None:
+        lot = self._lot(data)
+        if self._call("doubt", lot.id, "no answer"):
+            for one in self.model.of(lot.id, "leased"):
+                one.state, one.reason = "uncertain", "no answer"
+
+    @precondition(lambda self: self.model.lots)
+    @rule(data=st.data())
+    def look(self, data: st.DataObject) -> None:
+        lot = self._lot(data)
+        if self._call("looked", lot.id):
+            lot.looked_at, lot.lookups = self.clock(), lot.lookups + 1
+
+    @precondition(lambda self: self.model.lots)
+    @rule(data=st.data())
+    def absent(self, data: st.DataObject) -> None:
+        lot = self._lot(data)
+        if self._call("absent", lot.id, "not there"):
+            for one in self.model.of(lot.id, "uncertain"):
+                one.state, one.batch, one.due_at, one.reason = "pending", None, self.clock(), "not there"
+            self.model.end(lot.id)
+
+    @precondition(lambda self: self.model.items)
+    @rule(data=st.data())
+    def park(self, data: st.DataObject) -> None:
+        chosen = self._chosen(data, self.model.items)
+        if self._call("park", {one.id: "unreadable" for one in chosen}):
+            for one in chosen:
+                if one.state in ("pending", "leased"):
+                    one.state, one.batch, one.reason = "parked", None, "unreadable"
+
+    @precondition(lambda self: self.model.items)
+    @rule(data=st.data())
+    def drop(self, data: st.DataObject) -> None:
+        chosen = self._chosen(data, self.model.items)
+        if self._call("drop", [one.id for one in chosen]):
+            gone = [one for one in chosen if one.state in ("pending", "parked")]
+            self.model.items = [one for one in self.model.items if one not in gone]
+
+    @rule()
+    def retry(self) -> None:
+        parked = [one for one in self.model.items if one.state == "parked"]
+        if done := self._call("retry"):
+            assert done == (len(parked),)
+            for one in parked:
+                one.state, one.due_at, one.attempts, one.reason = "pending", self.clock(), 0, None
+            for target in self.model.targets.values():
+                target[1:4] = [None, 0, 0.0]
+
+    @rule()
+    def waive(self) -> None:
+        if self._call("waive"):
+            for one in self.model.items:
+                if one.state == "pending" and one.attempts == 0:
+                    one.due_at = min(one.due_at, self.clock())
+
+    @rule(seconds=st.integers(0, 300))
+    def expire(self, seconds: int) -> None:
+        before = self.clock() - seconds
+        gone = [one for one in self.model.items if one.delivered_at is not None and one.delivered_at < before]
+        if done := self._call("expire", before):
+            assert done == (len(gone),)
+            self.model.items = [one for one in self.model.items if one not in gone]
+
+    @precondition(lambda self: self.model.targets)
+    @rule(
+        data=st.data(), what=st.sampled_from(["block", "unblock", "resolve"]), watermark=st.none() | st.integers(0, 9)
+    )
+    def change_target(self, data: st.DataObject, what: str, watermark: int | None) -> None:
+        number = data.draw(st.sampled_from(sorted(self.model.targets)))
+        target = self.model.targets[number]
+        if what == "block" and self._call("block", number, "401", self.clock() + 60, passing=True):
+            target[1:4] = ["401", target[2] + 1, self.clock() + 60]
+        if what == "unblock" and self._call("unblock", number):
+            target[1:4] = [None, 0, 0.0]
+        if what == "resolve" and self._call("resolve", number, 7, watermark):
+            target[4:6] = [7, watermark]
+
+    @rule(seconds=SECONDS)
+    def the_clock_jumps(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
+
+    @rule()
+    def crash_and_take_over(self) -> None:
+        """Killed between two calls, and another process goes on with what is on the disk."""
+        self._reopen(self.outbox.remains())
+        leased = [one for one in self.model.items if one.state == "leased"]
+        if done := self._call("take_over", "its process ended"):
+            assert done == (len({one.batch for one in leased}),)
+            for one in leased:
+                one.state, one.reason = "uncertain", "its process ended"
+            for target in self.model.targets.values():
+                target[3] = 0.0 if target[1] else target[3]
+
+    @rule(statements=st.integers(0, 6))
+    def die_soon(self, statements: int) -> None:
+        self.fuse = statements
+
+    @rule()
+    def close(self) -> None:
+        self.outbox.close()
+
+    @invariant()
+    def the_disk_is_the_models(self) -> None:
+        rows = self._rows(
+            "SELECT id, destination, key, due_at, state, batch, attempts, predictions, reason, task,"
+            " delivered_at FROM item ORDER BY id"
+        )
+        assert [Entry(*row) for row in rows] == sorted(self.model.items, key=lambda one: one.id)
+        lots = self._rows("SELECT id, destination, project, watermark, sent_at, looked_at, lookups FROM batch")
+        assert [Lot(*row) for row in lots] == sorted(self.model.lots.values(), key=lambda lot: lot.id)
+
+    @invariant()
+    def answers_are_the_models(self) -> None:
+        assert self.outbox.positions() == self.model.positions
+        for number in self.model.targets:
+            pending = [one for one in self.model.items if (one.target, one.state) == (number, "pending")]
+            due = [(one.id, one.key, one.key.encode(), one.attempts) for one in pending if one.due_at <= self.clock()]
+            found = [(one.id, one.key, one.record, one.attempts) for one in self.outbox.due(number, 3)]
+            assert found == sorted(due)[:3]
+            assert self.outbox.next_due(number) == min((one.due_at for one in pending), default=None)
+        doubted = {one.batch for one in self.model.items if one.state == "uncertain"}
+        assert [lot.id for lot in self.outbox.uncertain()] == sorted(filter(None, doubted))
+        for batch in self.model.lots:
+            assert {one.key for one in self.outbox.items(batch)} == {
+                one.key for one in self.model.of(batch, "leased", "uncertain")
+            }
+        assert {one.id for one in self.outbox.movable(99)} == {
+            one.id for one in self.model.items if one.state in ("pending", "parked")
+        }
+        counted = {state: number for state, number in self.outbox.summary().states.items() if number}
+        states = [one.state for one in self.model.items]
+        assert counted == {state: states.count(state) for state in set(states)}
+        targets = {
+            one.id: [one.destination.project_name, one.blocked, one.failures, one.retry_at, one.project, one.watermark]
+            for one in self.outbox.targets()
+        }
+        assert targets == self.model.targets
+
+    def teardown(self) -> None:
+        self.outbox.close()
+        shutil.rmtree(self.scratch)
+
+    def _call(self, method: str, /, *arguments: Any, **options: Any) -> tuple[Any] | None:
+        """Return the answer, None where the process died in it: then nothing may have happened."""
+        outbox = self.outbox
+        outbox.fuse, self.fuse = self.fuse, None
+        try:
+            answer = getattr(outbox, method)(*arguments, **options)
+            outbox.fuse = None
+            self._moved_along_arrows()
+            return (answer,)
+        except Killed:
+            assert outbox.left is not None
+            self._reopen(outbox.left)
+            return None
+
+    def _moved_along_arrows(self) -> None:
+        now = {(target, key): state for target, key, state in self._rows("SELECT destination, key, state FROM item")}
+        moved = {(self.before.get(one), now.get(one)) for one in {*self.before, *now}}
+        assert {(old, new) for old, new in moved if old != new} <= ARROWS
+        self.before = now
+
+    def _reopen(self, directory: Path) -> None:
+        self.outbox.close()
+        self.outbox = Mortal(directory, self.clock)
+
+    def _rows(self, query: str) -> list[Any]:
+        self.outbox.positions()  # makes the file where there is none
+        with closing(sqlite3.connect(f"{(self.outbox.directory / 'outbox.db').as_uri()}?mode=ro", uri=True)) as reader:
+            return reader.execute(query).fetchall()
+
+    def _target(self, to: int) -> int:
+        name = DESTINATIONS[to].project_name
+        for number, target in self.model.targets.items():
+            if target[0] == name:
+                return number
+        number = len(self.model.targets) + 1
+        self.model.targets[number] = [name, None, 0, 0.0, None, None]
+        return number
+
+    def _lot(self, data: st.DataObject) -> Lot:
+        return self.model.lots[data.draw(st.sampled_from(sorted(self.model.lots)))]
+
+    def _chosen(self, data: st.DataObject, entries: list[Entry]) -> list[Entry]:
+        chosen = data.draw(st.sets(st.sampled_from([one.id for one in entries]))) if entries else set()
+        return [one for one in entries if one.id in chosen]
+
+
+TestOutboxModel = OutboxModel.TestCase
+TestOutboxModel.settings = settings(
+    max_examples=100, stateful_step_count=40, deadline=None, derandomize=True, database=None
+)
