@@ -1,0 +1,51 @@
+"""Bugs put into the product, to show that the harness finds them. Arguments: which one, then those of the command."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from label_studio_otel import label_studio
+from label_studio_otel.delivery import Delivery
+from label_studio_otel.outbox.sqlite import SqliteOutbox
+
+
+def _blind_resend() -> None:
+    """What was sent without an answer is sent again."""
+
+    def doubt(self: SqliteOutbox, batch: int, reason: str) -> None:
+        self.release(batch, self._clock(), reason)
+
+    SqliteOutbox.doubt = doubt  # type: ignore[method-assign]
+
+
+def _hundred_rows() -> None:
+    """A look-up shows 100 tasks, as Label Studio does where no page size is given, and nobody compares the total."""
+    asked = label_studio.LabelStudio._tasks
+    label_studio.KEYS_PER_LOOKUP = 180  # more make a request line that Label Studio refuses
+
+    def tasks(self: Any, project_id: int, query: Any, *, page_size: int, **options: Any) -> Any:
+        answer = asked(self, project_id, query, page_size=min(page_size, 100), **options)
+        return {**answer, "total": len(answer["tasks"])}
+
+    label_studio.LabelStudio._tasks = tasks  # type: ignore[method-assign]
+
+
+def _no_repair() -> None:
+    """A prediction that did not arrive is left out."""
+    Delivery._repair = lambda *_: None  # type: ignore[method-assign, assignment]
+
+
+BUGS = {"blind-resend": _blind_resend, "hundred-rows": _hundred_rows, "no-repair": _no_repair}
+
+
+def apply(bug: str) -> None:
+    BUGS[bug]()
+
+
+if __name__ == "__main__":
+    apply(sys.argv[1])
+    from label_studio_otel.cli import main
+
+    sys.argv[:2] = ["label-studio-otel"]
+    sys.exit(main())
