@@ -203,3 +203,34 @@ def test_a_forked_child_does_not_write_what_its_parent_has_in_memory(directory: 
         os._exit(writer.backlog)
     assert os.waitpid(child, 0)[1] == 0
     assert writer.backlog == 1
+
+
+def test_without_file_locks_as_on_windows_records_are_written_and_read(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("label_studio_otel.spool.writer.fcntl", None)
+    monkeypatch.setattr("label_studio_otel.spool.reader.fcntl", None)
+    writer = SpoolWriter(directory)
+
+    assert writer.append(record("one"))
+    assert writer.append(record("two"))
+
+    assert texts(directory) == ["one", "two"]
+    writer.close()
+
+
+def test_a_file_that_may_not_be_removed_yet_as_on_windows_is_kept(
+    directory: Path, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.append(record())
+    (path,) = spool_files(directory)
+
+    def refuse(_path: Path) -> None:
+        raise PermissionError(13, "in use")
+
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    with SpoolFile(path) as file:
+        list(file.records(0))
+
+    assert file.remove() is False
+    assert path.exists()
