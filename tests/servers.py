@@ -72,6 +72,12 @@ class Api:
 
         return wait_for(found, timeout=timeout, what=f"{count} tasks in {title!r}")
 
+    def personal_access_token(self) -> str:
+        """Return a new one; a user has one at a time, so any other is revoked."""
+        for token in self.call("GET", "/api/token/"):
+            self.call("POST", "/api/token/blacklist/", {"refresh": token["token"]})
+        return self.call("POST", "/api/token/")["token"]
+
     def annotate(self, task_id: int, text: str, to_name: str = "prompt") -> dict[str, Any]:
         result = [{"from_name": "response", "to_name": to_name, "type": "textarea", "value": {"text": [text]}}]
         return self.call("POST", f"/api/tasks/{task_id}/annotations", {"result": result})

@@ -83,15 +83,8 @@ def test_a_new_project_gets_the_labeling_config_that_was_given(
 def test_a_project_by_its_number_and_a_personal_access_token(deployment: Deployment, api: Api) -> None:
     project = api.create_project(deployment.title)
     variables = {"LABEL_STUDIO_PROJECT_ID": str(project["id"]), "LABEL_STUDIO_OTEL_PROJECT_NAME": "Another"}
-    variables["LABEL_STUDIO_API_KEY"] = personal_access_token(api)
+    variables["LABEL_STUDIO_API_KEY"] = api.personal_access_token()
     run = deployment.run("interactive.py", stdin="One\n", **variables)
     assert (run.code, run.said) == (0, [])
     deployment.deliver(**variables)
     assert deployment.prompts() == {"One": 1}
-
-
-def personal_access_token(api: Api) -> str:
-    """Return a new one; a user has one at a time."""
-    for token in api.call("GET", "/api/token/"):
-        api.call("POST", "/api/token/blacklist/", {"refresh": token["token"]})
-    return api.call("POST", "/api/token/")["token"]

@@ -225,9 +225,7 @@ def test_a_token_that_the_real_server_does_not_know(deployment: Deployment) -> N
 
 
 def test_a_personal_access_token_that_was_revoked(deployment: Deployment, api: Api) -> None:
-    for token in api.call("GET", "/api/token/"):
-        api.call("POST", "/api/token/blacklist/", {"refresh": token["token"]})
-    revoked = api.call("POST", "/api/token/")["token"]
+    revoked = api.personal_access_token()
     api.call("POST", "/api/token/blacklist/", {"refresh": revoked})
 
     report = examined(deployment, LABEL_STUDIO_API_KEY=revoked)
@@ -237,8 +235,7 @@ def test_a_personal_access_token_that_was_revoked(deployment: Deployment, api: A
 
 
 def test_legacy_tokens_that_are_disabled(deployment: Deployment, api: Api) -> None:
-    key = api.call("GET", "/api/token/") or [api.call("POST", "/api/token/")]
-    access = api.call("POST", "/api/token/refresh/", {"refresh": key[0]["token"]})["access"]
+    access = api.call("POST", "/api/token/refresh/", {"refresh": api.personal_access_token()})["access"]
     settings = {"legacy_api_tokens_enabled": False}
     api.call("POST", "/api/jwt/settings", settings)
     try:

@@ -59,9 +59,7 @@ class Client:
 def server(request: pytest.FixtureRequest) -> Iterator[Client]:
     if request.param == "real":
         real = request.getfixturevalue("label_studio")
-        status, answer = Client(real.url, real.token, "").send("POST", "/api/token/")
-        assert status == 201, answer
-        yield Client(real.url, real.token, answer["token"])
+        yield Client(real.url, real.token, request.getfixturevalue("api").personal_access_token())
         return
     with FakeLabelStudio() as fake:
         yield Client(fake.url, fake.token, fake.personal_access_token)
