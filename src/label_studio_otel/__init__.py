@@ -6,9 +6,32 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from label_studio_otel._version import __version__
-from label_studio_otel.errors import LabelStudioOtelError
-from label_studio_otel.exporter import LabelStudioSpanExporter
-from label_studio_otel.processor import LabelStudioSpanProcessor
+
+if TYPE_CHECKING:
+    from label_studio_otel.errors import LabelStudioOtelError
+    from label_studio_otel.exporter import LabelStudioSpanExporter
+    from label_studio_otel.processor import LabelStudioSpanProcessor
 
 __all__ = ["LabelStudioOtelError", "LabelStudioSpanExporter", "LabelStudioSpanProcessor", "__version__"]
+
+_MODULES = {
+    "LabelStudioOtelError": "errors",
+    "LabelStudioSpanExporter": "exporter",
+    "LabelStudioSpanProcessor": "processor",
+}
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def __getattr__(name: str) -> Any:
+    # Every program under `opentelemetry-instrument` loads our hook, and with it this package, whether or not it names
+    # our exporter: it pays for no more than the hook, and no import that fails can end its tracing.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -8,7 +8,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -156,12 +155,26 @@ def test_the_public_names_are_sorted_and_there() -> None:
 
 
 def test_the_package_shows_nothing_else() -> None:
-    shown = {
-        name
-        for name, value in vars(label_studio_otel).items()
-        if not name.startswith("_") and not isinstance(value, ModuleType)
-    }
-    assert shown == {"LabelStudioOtelError", "LabelStudioSpanExporter", "LabelStudioSpanProcessor", "annotations"}
+    assert dir(label_studio_otel) == [
+        "LabelStudioOtelError",
+        "LabelStudioSpanExporter",
+        "LabelStudioSpanProcessor",
+        "__version__",
+    ]
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'LabelStudioExporter'"):
+        _ = label_studio_otel.LabelStudioExporter
+
+
+def test_the_hook_alone_imports_nothing_but_itself() -> None:
+    program = (
+        "import sys; import label_studio_otel.autoload as hook; hook.add_span_processors();"
+        "print(sorted(name for name in sys.modules if name.startswith(('label_studio', 'opentelemetry'))))"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert said == "['label_studio_otel', 'label_studio_otel._version', 'label_studio_otel.autoload']\n"
 
 
 @pytest.mark.parametrize("name", sorted(set(MODULES) - {"__main__", "_version"}))
