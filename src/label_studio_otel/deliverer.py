@@ -126,12 +126,6 @@ class Deliverer:
         self._outbox.take_over("the process that sent it ended before the answer")
         return True
 
-    def next_at(self) -> float | None:
-        """Return when the next step may have something to do, None when nothing waits."""
-        with contextlib.suppress(LabelStudioOtelError):
-            return self._delivery.next_at()
-        return None
-
     def summary(self) -> Summary:
         """Return what stands in the outbox.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -138,10 +138,3 @@ def _event_fields(event: Any) -> dict[str, Any]:
 def _link_fields(link: Any) -> dict[str, Any]:
     context = link.context
     return {"traceId": f"{context.trace_id:032x}", "spanId": f"{context.span_id:016x}"}
-
-
-def texts(value: Any) -> Sequence[str]:
-    """Return a string or a sequence of strings as a sequence; anything else is empty."""
-    if isinstance(value, str):
-        return (value,)
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, (list, tuple)) else ()

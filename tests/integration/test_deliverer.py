@@ -60,7 +60,7 @@ def test_an_item_settles_before_it_is_sent_unless_waived(state: State, fake: Fak
     state.put(span(number=1))
     run(deliverer)
     assert imports(fake) == []
-    assert deliverer.next_at() == state.clock.now + 2
+    assert deliverer._delivery.next_at() == state.clock.now + 2
     state.clock.sleep(2)
     run(deliverer)
     assert copies(fake) == {"1": 1}

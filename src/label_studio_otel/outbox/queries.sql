@@ -15,11 +15,8 @@ INSERT INTO item (destination, key, record, state, taken_at, due_at)
 VALUES (:destination, :key, :record, :state, :now, :due_at)
 ON CONFLICT (destination, key) DO NOTHING;
 
--- offset
--- How far a spool file has been read.
-SELECT position FROM spool WHERE name = :name;
-
 -- move_offset
+-- How far a spool file has been read.
 INSERT INTO spool (name, position) VALUES (:name, :position)
 ON CONFLICT (name) DO UPDATE SET position = excluded.position;
 
