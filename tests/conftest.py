@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from label_studio_otel.cli.label_studio_server import LabelStudioServer
+from postgresql import PostgreSQL, migrated
 from servers import Api
 
 if TYPE_CHECKING:
@@ -14,9 +15,32 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
+def label_studio_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
     """A running Label Studio, one for all tests: tests use projects of their own."""
     with LabelStudioServer(tmp_path_factory.mktemp("label-studio")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def label_studio(label_studio_on_sqlite: LabelStudioServer) -> LabelStudioServer:
+    """The one that most tests use."""
+    return label_studio_on_sqlite
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A running PostgreSQL with Label Studio's tables."""
+    with PostgreSQL(migrated()) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def label_studio_on_postgresql(
+    postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LabelStudioServer]:
+    """A running Label Studio whose database is PostgreSQL, one for all tests."""
+    directory = tmp_path_factory.mktemp("label-studio-on-postgresql")
+    with LabelStudioServer(directory, env=postgresql.variables) as server:
         yield server
 
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from label_studio_otel._fake_imports import AsynchronousImport, ProjectImport
 from label_studio_otel.errors import ConfigError
 from label_studio_otel.label_config import parse
 
@@ -26,6 +29,9 @@ Answer = tuple[int, Any]
 #: What a list of tasks shows only when `fields=all` asks for it.
 DETAILS = ("predictions", "annotations")
 NOT_FOUND = "<!doctype html><title>Page not found</title>"
+BEGINNING = datetime(2026, 1, 1, tzinfo=timezone.utc)
+#: Microseconds that have passed: one from each creation to the next, of whatever server.
+_moments = count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,9 @@ class Flaws:
     without_counts: bool = False
     lose_predictions: bool = False
     reject: tuple[int, ...] = ()
+    #: Text that the database chokes on.
+    poison: str = ""
+    asynchronous: AsynchronousImport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +67,22 @@ def _invalid(**errors: list[Any]) -> Answer:
     return error(400, "Validation error", validation_errors=errors)
 
 
+def _now() -> str:
+    return (BEGINNING + timedelta(microseconds=next(_moments))).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
 class Store:
-    """Projects, tasks and predictions in memory; its caller sees to it that one request is carried out at a time."""
+    """Projects, tasks and predictions in memory; its caller sees to it that one request is carried out at a time.
+
+    A deep copy is a backup.
+    """
 
     def __init__(self) -> None:
         self.edition = "Community"
         self.projects: dict[int, dict[str, Any]] = {}
         self.tasks: dict[int, dict[str, Any]] = {}
-        self._ids = {kind: count(1) for kind in ("project", "task", "prediction", "import")}
+        self.imports: dict[int, ProjectImport] = {}
+        self._ids = {"project": 0, "task": 0, "prediction": 0, "import": 0}
 
     def carry_out(self, call: Call) -> Answer:
         """Do what a request asks and return status and answer; an answer that is a string is HTML."""
@@ -82,9 +99,15 @@ class Store:
             return self._list_predictions(call.query) if method == "GET" else self._add_prediction(call.body)
         if found := re.fullmatch(r"/api/projects/(\d+)/import", path):
             return self._import(int(found[1]), call)
+        if found := re.fullmatch(r"/api/projects/\d+/imports/(\d+)/", path):
+            return self._poll(int(found[1]))
         if found := re.fullmatch(r"/api/(project|task)s/(\d+)/", path):
             return self._one(found[1], int(found[2]), call)
         return 404, NOT_FOUND
+
+    def _next(self, kind: str) -> int:
+        self._ids[kind] += 1
+        return self._ids[kind]
 
     def _one(self, kind: str, number: int, call: Call) -> Answer:
         """Show, change or delete a project or a task."""
@@ -95,6 +118,7 @@ class Store:
             del table[number]
             if kind == "project":
                 self.tasks = {key: task for key, task in self.tasks.items() if task["project"] != number}
+                self.imports = {key: one for key, one in self.imports.items() if one.shown["project"] != number}
             return 204, None
         if call.method == "PATCH":
             table[number].update(call.body)
@@ -120,42 +144,65 @@ class Store:
             parse(body["label_config"])
         except ConfigError as failure:
             return _invalid(label_config=[str(failure)])
-        number = next(self._ids["project"])
-        self.projects[number] = {"model_version": "", "show_collab_predictions": True, **body, "id": number}
+        number = self._next("project")
+        defaults = {"model_version": "", "show_collab_predictions": True, "created_at": _now()}
+        self.projects[number] = {**defaults, **body, "id": number}
         return 201, self.projects[number]
 
     def _import(self, project_id: int, call: Call) -> Answer:
-        project = self.projects.get(project_id)
-        if project is None:
+        if project_id not in self.projects:
             return 404, NOT_FOUND
-        body, flaws = call.body, call.flaws
+        asked, flaws = call.query.get("return_task_ids") == "true", call.flaws
+        plan = AsynchronousImport(polls=0) if flaws.without_counts else flaws.asynchronous
+        if plan is None:
+            status, answer = self._take(project_id, flaws, call.body)
+            if not asked:
+                answer.pop("task_ids", None)
+            return status, answer
+        number, now = self._next("import"), _now()
+        shown = {"id": number, "project": project_id, "return_task_ids": asked, "created_at": now, "updated_at": now}
+        take = partial(self._take, project_id, flaws)
+        self.imports[number] = ProjectImport({**shown, "tasks": call.body}, plan, take)
+        return 201, {"import": number}
+
+    def _poll(self, number: int) -> Answer:
+        """Show an import; its project's id in the path is of no account."""
+        if number not in self.imports:
+            return error(404, "No ProjectImport matches the given query.")
+        return 200, self.imports[number].poll()
+
+    def _take(self, project_id: int, flaws: Flaws, tasks: Any) -> Answer:
+        """Import tasks, all or none."""
+        if None in tasks:
+            return error(500, "argument of type 'NoneType' is not iterable")
+        project = self.projects[project_id]
         wanted = [tag.variable for tag in parse(project["label_config"]).objects]
-        errors = [_flaw(index, task, wanted, flaws) for index, task in enumerate(body)]
+        errors = [_flaw(index, task, wanted, flaws) for index, task in enumerate(tasks)]
         if any(errors):
             last = max(index for index, text in enumerate(errors) if text)
             return _invalid(non_field_errors=[text or {} for text in errors[: last + 1]])
-        ids = [self._add_task(project, task, flaws) for task in body]
-        predictions = sum(len(self.tasks[number]["predictions"]) for number in ids)
-        answer: dict[str, Any] = {
+        for task in tasks:
+            if flaws.poison and flaws.poison in (text := json.dumps(task, ensure_ascii=False)):
+                return error(500, f"unsupported Unicode escape sequence\nLINE 1: ... VALUES ( E'{text[:200]}")
+        siblings = sum(1 for other in self.tasks.values() if other["project"] == project_id)
+        ids = [self._add_task(project, inner_id, task, flaws) for inner_id, task in enumerate(tasks, siblings + 1)]
+        return 201, {
             "task_count": len(ids),
             "annotation_count": 0,
-            "prediction_count": predictions,
+            "prediction_count": sum(len(self.tasks[number]["predictions"]) for number in ids),
             "duration": 0.01,
             "file_upload_ids": [],
             "could_be_tasks_list": False,
             "found_formats": [],
             "data_columns": [],
+            "task_ids": ids,
         }
-        if call.query.get("return_task_ids") == "true":
-            answer["task_ids"] = ids
-        return 201, {"import": next(self._ids["import"])} if flaws.without_counts else answer
 
-    def _add_task(self, project: dict[str, Any], task: dict[str, Any], flaws: Flaws) -> int:
-        number, project_id = next(self._ids["task"]), project["id"]
-        siblings = sum(1 for other in self.tasks.values() if other["project"] == project_id)
+    def _add_task(self, project: dict[str, Any], inner_id: int, task: dict[str, Any], flaws: Flaws) -> int:
+        number, project_id = self._next("task"), project["id"]
         self.tasks[number] = {
             "id": number,
-            "inner_id": siblings + 1,
+            "inner_id": inner_id,
             "project": project_id,
             "data": task["data"],
             "meta": task.get("meta", {}),
@@ -174,7 +221,7 @@ class Store:
         if task is None:
             return _invalid(task=[f'Invalid pk "{body["task"]}" - object does not exist.'])
         defaults = {"model_version": "undefined", "score": None}
-        prediction = {**defaults, **body, "id": next(self._ids["prediction"]), "project": task["project"]}
+        prediction = {**defaults, **body, "id": self._next("prediction"), "project": task["project"]}
         task["predictions"].append(prediction)
         task["total_predictions"] += 1
         return 201, prediction

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 __all__ = [
     "BlobPart",
     "Choice",
+    "FilePart",
+    "Gap",
     "Generation",
     "Message",
     "Part",
     "ReasoningPart",
+    "RefusalPart",
     "TextPart",
     "ToolCallPart",
     "ToolResponsePart",
@@ -37,6 +40,13 @@ class TextPart:
 @dataclass(frozen=True, slots=True)
 class ReasoningPart:
     """What the model thought before it answered."""
+
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalPart:
+    """What the model said instead of an answer."""
 
     content: str
 
@@ -80,13 +90,32 @@ class UriPart:
 
 
 @dataclass(frozen=True, slots=True)
+class FilePart:
+    """Media that the provider keeps under an id."""
+
+    modality: str
+    file_id: str
+    mime_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownPart:
     """A part of a kind we do not know, kept as it came."""
 
     raw: Any
 
 
-Part: TypeAlias = TextPart | ReasoningPart | ToolCallPart | ToolResponsePart | BlobPart | UriPart | UnknownPart
+Part: TypeAlias = (
+    TextPart
+    | ReasoningPart
+    | RefusalPart
+    | ToolCallPart
+    | ToolResponsePart
+    | BlobPart
+    | UriPart
+    | FilePart
+    | UnknownPart
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +137,16 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """Something that was said and that the span does not hold."""
+
+    #: For programs; see `dialects._gaps`.
+    reason: str
+    #: For the labeler; names the setting that would have kept it.
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     """One LLM call as it was said."""
 
@@ -116,12 +155,15 @@ class Generation:
     messages: tuple[Message, ...]
     choices: tuple[Choice, ...]
     provider: str | None = None
-    #: The model that answered, else the one that was asked for.
-    model: str | None = None
+    request_model: str | None = None
+    response_model: str | None = None
+    #: The provider's id of the answer; two spans that have the same one are one call.
+    response_id: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
     #: Type and message of a failed call.
     error: str | None = None
+    error_type: str | None = None
     conversation_id: str | None = None
     session_id: str | None = None
     user_id: str | None = None
@@ -130,5 +172,9 @@ class Generation:
     prompt_version: str | None = None
     #: Tool definitions as they came.
     tools: tuple[Mapping[str, Any], ...] = field(default=())
-    #: What the span does not hold and why, each a sentence for the labeler.
-    incomplete: tuple[str, ...] = ()
+    incomplete: tuple[Gap, ...] = ()
+
+    @property
+    def model(self) -> str | None:
+        """The model that answered, else the one that was asked for."""
+        return self.response_model or self.request_model

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Choice, Generation
     from label_studio_otel.spans import Span
 
-__all__ = ["METADATA", "metadata_of"]
+__all__ = ["METADATA", "metadata_of", "sentences"]
 
 #: The keys in their order; further choices are `response_2`, `response_3`, ….
 METADATA = (
@@ -67,11 +67,16 @@ def metadata_of(span: Span, generation: Generation, responses: Sequence[str]) ->
         "prompt_version": generation.prompt_version,
         "tools": ", ".join(_tool_names(generation)) or None,
         "error": generation.error,
-        "incomplete": " ".join(generation.incomplete) or None,
+        "incomplete": sentences(generation) or None,
         "reasoning": first and _reasoning(first),
     }
     numbered = {f"response_{number}" if number > 1 else "response": text for number, text in enumerate(responses, 1)}
     return {key: value for key, value in values.items() if value is not None} | numbered
+
+
+def sentences(generation: Generation) -> str:
+    """Return what the call lacks, as text."""
+    return " ".join(gap.sentence for gap in generation.incomplete)
 
 
 def _service(span: Span) -> str | None:

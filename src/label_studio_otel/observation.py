@@ -82,7 +82,7 @@ def _read(span: Span) -> tuple[str, list[str]]:
         generation = dialects.read(span)
     except DialectError as error:
         return "", [str(error)]
-    return generation.operation, list(generation.incomplete)
+    return generation.operation, [gap.sentence for gap in generation.incomplete]
 
 
 def _taken(processors: Any) -> bool:

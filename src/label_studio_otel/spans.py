@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-__all__ = ["Event", "Span", "fields_of"]
+__all__ = ["Event", "LogRecord", "Span", "fields_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,36 @@ class Event:
     name: str
     attributes: Mapping[str, Any]
     time_unix_nano: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A log event of a call's span; some instrumentations write the messages there."""
+
+    #: The record's own event name, else the attribute `event.name`; empty where it has neither.
+    event_name: str
+    #: As decoded: text, numbers, lists and mappings.
+    body: Any
+    attributes: Mapping[str, Any]
+    time_unix_nano: int = 0
+    #: Empty where the emitter set none.
+    trace_id: str = ""
+    span_id: str = ""
+    scope_name: str = ""
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> LogRecord:
+        """Build a log record from OTLP's JSON names, attributes and body decoded."""
+        attributes = fields.get("attributes", {})
+        return cls(
+            event_name=str(fields.get("eventName") or attributes.get("event.name") or ""),
+            body=fields.get("body"),
+            attributes=attributes,
+            time_unix_nano=fields.get("timeUnixNano") or fields.get("observedTimeUnixNano") or 0,
+            trace_id=fields.get("traceId", ""),
+            span_id=fields.get("spanId", ""),
+            scope_name=fields.get("scope", {}).get("name", ""),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +81,8 @@ class Span:
     #: Attributes that the SDK's limits evicted, the oldest first.
     dropped_attributes: int = 0
     dropped_events: int = 0
+    #: The log events of this span, in the order of their times.
+    logs: tuple[LogRecord, ...] = ()
 
     @property
     def key(self) -> str:

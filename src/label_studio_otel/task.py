@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.errors import DestinationBlocked
-from label_studio_otel.generation import BlobPart, Message, ReasoningPart, TextPart, UriPart
+from label_studio_otel.generation import BlobPart, Gap, Message, ReasoningPart, TextPart, UriPart
 from label_studio_otel.limits import clean, cut, fit, json_size
-from label_studio_otel.metadata import METADATA, metadata_of
+from label_studio_otel.metadata import METADATA, metadata_of, sentences
 from label_studio_otel.text import (
     blob_bytes,
     media_note,
@@ -92,7 +92,8 @@ def render(
     task = _task(span, generation, config, image)
     if json_size(task) <= max_bytes:
         return task
-    generation = _noted(generation, f"The call is too large for a task ({max_bytes:,} bytes): parts of it are cut.")
+    too_large = f"The call is too large for a task ({max_bytes:,} bytes): parts of it are cut."
+    generation = _noted(generation, Gap("task_too_large", too_large))
 
     def shorten(text: str, limit: int) -> str:
         return NO_IMAGE if text == image else cut(text, limit)
@@ -105,8 +106,8 @@ def render(
     return dict(fit(task, max_bytes, shorten, min_string=0))
 
 
-def _noted(generation: Generation, *sentences: str) -> Generation:
-    return replace(generation, incomplete=generation.incomplete + sentences) if sentences else generation
+def _noted(generation: Generation, *gaps: Gap) -> Generation:
+    return replace(generation, incomplete=generation.incomplete + gaps) if gaps else generation
 
 
 def _smaller(generation: Generation) -> Iterator[Generation]:
@@ -236,7 +237,7 @@ def _shown(generation: Generation) -> tuple[Message, ...]:
     """Return the messages, and instead of none a note that says why."""
     if generation.messages:
         return generation.messages
-    return (Message("note", (TextPart(f"[{' '.join(generation.incomplete) or 'The call has no messages.'}]"),)),)
+    return (Message("note", (TextPart(f"[{sentences(generation) or 'The call has no messages.'}]"),)),)
 
 
 def _list(call: _Call, _tag: ObjectTag) -> list[dict[str, str]]:
@@ -261,17 +262,21 @@ _FILLERS: dict[str, Callable[[_Call, ObjectTag], Any]] = {
 _STRUCTURED = frozenset({"paragraphs", "chat", "list", "table"})
 
 
-def _image(generation: Generation, config: LabelConfig, max_bytes: int) -> tuple[str, tuple[str, ...]]:
+def _image(generation: Generation, config: LabelConfig, max_bytes: int) -> tuple[str, tuple[Gap, ...]]:
     """Return the first image for an <Image> tag as a URL, and what is to be said about it."""
     if not any(tag.tag.lower() == "image" for tag in config.objects):
         return NO_IMAGE, ()
     for part in (part for message in generation.messages for part in message.parts):
         if isinstance(part, UriPart) and part.modality == "image":
             if len(part.uri) > max_bytes:
-                return NO_IMAGE, (f"An image is too large to be shown: {message_text(Message('user', (part,)))}",)
+                return NO_IMAGE, (_too_large(message_text(Message("user", (part,)))),)
             return part.uri, ()
         if isinstance(part, BlobPart) and part.modality == "image":
             if len(blob_bytes(part)) > max_bytes:
-                return NO_IMAGE, (f"An image is too large to be shown: {media_note(part)}",)
+                return NO_IMAGE, (_too_large(media_note(part)),)
             return f"data:{part.mime_type or 'image/png'};base64,{part.content}", ()
     return NO_IMAGE, ()
+
+
+def _too_large(image: str) -> Gap:
+    return Gap("image_too_large", f"An image is too large to be shown: {image}")

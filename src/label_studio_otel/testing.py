@@ -7,6 +7,7 @@ It is there for what a real server cannot be made to do: lose an answer, hang, f
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import re
 import socket
@@ -18,80 +19,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
+from label_studio_otel._fake_imports import AsynchronousImport
+from label_studio_otel._fake_span import START_TIME, span
 from label_studio_otel._fake_store import Call, Flaws, Store, error
-from label_studio_otel.spans import Span
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from typing_extensions import Self
 
-__all__ = ["FakeClock", "FakeLabelStudio", "Fault", "Request", "span"]
-
-#: 2026-01-01T00:00:00Z
-START_TIME = 1767225600_000_000_000
-
-
-def span(
-    prompt: str | Sequence[Mapping[str, Any]] = "Say hello.",
-    response: str | Sequence[str] = "Hello!",
-    *,
-    number: int = 1,
-    operation: str = "chat",
-    model: str = "gpt-4o-mini",
-    system: str | None = None,
-    attributes: Mapping[str, Any] | None = None,
-    **fields: Any,
-) -> Span:
-    """Return the span of an LLM call as opentelemetry-instrumentation-langchain 0.62.4 writes it.
-
-    Args:
-        prompt: what the user said, or all messages in the form of `gen_ai.input.messages`.
-        response: the answer, or all choices.
-        number: makes the ids, so that spans of different numbers are different calls.
-        operation: chat or text_completion.
-        model: what was asked for; the model that answered has a date behind it in a chat.
-        system: the system message.
-        attributes: added to the others, or replacing them.
-        fields: any field of `Span`.
-    """
-    chat = operation == "chat"
-    messages = [_message("user", prompt)] if isinstance(prompt, str) else prompt
-    choices = (_message("assistant", text) for text in ([response] if isinstance(response, str) else response))
-    said: dict[str, Any] = {
-        "gen_ai.provider.name": "openai",
-        "gen_ai.operation.name": operation,
-        "gen_ai.request.model": model,
-        "gen_ai.input.messages": json.dumps(messages),
-        "gen_ai.response.model": f"{model}-2026-01-15" if chat else model,
-        "gen_ai.usage.input_tokens": 12,
-        "gen_ai.usage.output_tokens": 34,
-        "gen_ai.usage.total_tokens": 46,
-        "gen_ai.output.messages": json.dumps([{**choice, "finish_reason": "stop"} for choice in choices]),
-        "gen_ai.response.finish_reasons": ("stop",),
-    }
-    if chat:
-        said["gen_ai.response.id"] = f"chatcmpl-{number}"
-    if system is not None:
-        said["gen_ai.system_instructions"] = json.dumps([{"type": "text", "content": system}])
-    defaults: dict[str, Any] = {
-        "trace_id": f"{number:032x}",
-        "span_id": f"{number:016x}",
-        "name": "ChatOpenAI.chat" if chat else "OpenAI.completion",
-        "kind": "CLIENT",
-        "start_time_unix_nano": START_TIME,
-        "end_time_unix_nano": START_TIME + 1_500_000_000,
-        "resource": {"service.name": "test-app"},
-        "scope_name": "opentelemetry.instrumentation.langchain",
-        "scope_version": "0.62.4",
-        "attributes": {**said, **(attributes or {})},
-    }
-    return Span(**{**defaults, **fields})
-
-
-def _message(role: str, text: str) -> dict[str, Any]:
-    return {"role": role, "parts": [{"type": "text", "content": text}] if text else []}
+__all__ = ["AsynchronousImport", "FakeClock", "FakeLabelStudio", "Fault", "Request", "span"]
 
 
 class FakeClock:
@@ -141,7 +79,11 @@ class Fault:
     body: bytes = b""
     #: With `status`: whether the request was carried out nevertheless, as behind a proxy that gave up.
     carried_out: bool = False
-    #: The import's answer has no counts, as that of a Label Studio which imports later.
+    #: Carried out once more, as Label Studio does when its database was locked; the answer is the second one's.
+    twice: bool = False
+    #: Carried out only by `FakeLabelStudio.release`; until then `drop`, `status` or silence is all that is answered.
+    held: bool = False
+    #: The import's answer has no counts, as that of a Label Studio which imports later; this one has then imported.
     without_counts: bool = False
     #: No prediction of the import is kept, nor counted.
     lose_predictions: bool = False
@@ -166,12 +108,17 @@ class FakeLabelStudio:
         self.requests: list[Request] = []
         #: What will go wrong: each takes the next request that it is about.
         self.faults: deque[Fault] = deque()
+        #: How imports go that are carried out after their answer, as in Enterprise and Cloud; None: before it.
+        self.asynchronous_import: AsynchronousImport | None = None
+        #: An import that contains this text is answered 500, and nothing is taken.
+        self.poison = ""
         #: Personal access token: a JWT that is good for access tokens only.
         self.personal_access_token = _jwt(token_type="refresh", exp=time.time() + 1e9)  # noqa: S106 - no password
         self.path = path.rstrip("/")
         self.access_lifetime = access_lifetime
         self.store = Store()
         self.closing = threading.Event()
+        self._held: list[tuple[Request, Fault]] = []
         self._access: dict[str, float] = {}
         self._lock = threading.RLock()
         self._http = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"fake": self}))
@@ -195,6 +142,33 @@ class FakeLabelStudio:
         with self._lock:
             self.faults.extend(faults)
 
+    def release(self) -> None:
+        """Carry out what was held, now."""
+        with self._lock:
+            held, self._held = self._held, []
+            for request, fault in held:
+                self.carry_out(request, fault)
+
+    def end_imports(self) -> None:
+        """Let all asynchronous imports come to what they come to, without a poll."""
+        with self._lock:
+            for one in self.store.imports.values():
+                one.end()
+
+    def backup(self) -> Store:
+        """Return all that the server holds."""
+        with self._lock:
+            return copy.deepcopy(self.store)
+
+    def restore(self, backup: Store) -> None:
+        """Go back to a backup: what came since is gone, and ids repeat."""
+        with self._lock:
+            self.store = copy.deepcopy(backup)
+
+    def replace(self) -> None:
+        """Be another server at the same address: nothing in it, ids from 1, the same tokens."""
+        self.restore(Store())
+
     def tasks(self, project_id: int) -> list[dict[str, Any]]:
         """Return the tasks of a project in the order of their ids, with their predictions."""
         with self._lock:
@@ -209,6 +183,11 @@ class FakeLabelStudio:
                 self.faults.remove(fault)
         return fault or Fault()
 
+    def hold(self, request: Request, fault: Fault) -> None:
+        """Keep a request for `release`."""
+        with self._lock:
+            self._held.append((request, fault))
+
     def carry_out(self, request: Request, fault: Fault) -> tuple[int, Any]:
         """Do what a request asks and return status and answer."""
         parts = urlsplit(request.path)
@@ -221,8 +200,13 @@ class FakeLabelStudio:
             if (refusal := self._refusal(request.headers.get("authorization", ""))) is not None:
                 return error(401, refusal)
             query = dict(parse_qsl(parts.query, keep_blank_values=True))
-            flaws = Flaws(fault.without_counts, fault.lose_predictions, fault.reject)
-            return self.store.carry_out(Call(request.method, parts.path, query, body, flaws))
+            flaws = Flaws(
+                fault.without_counts, fault.lose_predictions, fault.reject, self.poison, self.asynchronous_import
+            )
+            call = Call(request.method, parts.path, query, body, flaws)
+            if fault.twice:
+                self.store.carry_out(call)
+            return self.store.carry_out(call)
 
     def _refusal(self, authorization: str) -> str | None:
         scheme, _, token = authorization.partition(" ")
@@ -266,9 +250,14 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, path, time.monotonic(), headers, body)
         fault = self.fake.received(request)
+        if fault.held:
+            self.fake.hold(request, fault)
         if self._silent(fault.wait) or fault.drop == "before":
             return self._break_off()
-        if fault.status is None or fault.carried_out:
+        if fault.held and fault.status is None and fault.drop is None:
+            self.fake.closing.wait()
+            return self._break_off()
+        if not fault.held and (fault.status is None or fault.carried_out):
             status, answer = self.fake.carry_out(request, fault)
         if self._silent(fault.wait_after) or fault.drop == "after":
             return self._break_off()

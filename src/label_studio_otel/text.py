@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.generation import (
     BlobPart,
+    FilePart,
     ReasoningPart,
+    RefusalPart,
     TextPart,
     ToolCallPart,
     ToolResponsePart,
@@ -79,6 +81,8 @@ def _part_text(part: Part) -> str:
         return part.content
     if isinstance(part, ReasoningPart):
         return f"[reasoning]\n{part.content}"
+    if isinstance(part, RefusalPart):
+        return f"[refusal]\n{part.content}"
     if isinstance(part, ToolCallPart):
         return _headed(f"[tool call: {part.name}{_reference(part.id)}]", part.arguments)
     if isinstance(part, ToolResponsePart):
@@ -87,6 +91,8 @@ def _part_text(part: Part) -> str:
         return media_note(part)
     if isinstance(part, UriPart):
         return f"[{part.modality}: {_short(part.uri)}]"
+    if isinstance(part, FilePart):
+        return f"[{part.modality}: {part.file_id}]"
     return _indented(part.raw, _short_word)
 
 

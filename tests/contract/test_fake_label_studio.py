@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import uuid
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
@@ -175,6 +176,12 @@ def test_a_project_can_be_read_changed_and_deleted(server: Client) -> None:
         assert refusal(answer) == {"status_code": 404, "detail": "No Project matches the given query."}
 
 
+def test_no_two_projects_were_created_at_the_same_time(server: Client) -> None:
+    created = [server.get(f"/api/projects/{server.project()}/")[1]["created_at"] for _ in range(3)]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", moment) for moment in created)
+    assert created == sorted(set(created))
+
+
 def test_a_title_of_51_characters_is_refused(server: Client) -> None:
     status, answer = server.send("POST", "/api/projects/", {"title": "t" * 51, "label_config": CONFIG})
     assert status == 400
@@ -236,6 +243,20 @@ def test_an_import_with_a_bad_task_takes_none_and_names_it_by_its_position(serve
         'Error at item 3: Prediction must have "result" fields',
     ]
     assert server.get("/api/tasks", project=project)[1]["total"] == 0
+
+
+def test_a_task_that_makes_the_server_stumble_is_a_500_and_none_is_taken(server: Client) -> None:
+    project = server.project()
+    status, answer = server.send("POST", f"/api/projects/{project}/import", [task("a", "one"), None])
+    assert status == 500
+    assert refusal(answer) == {"status_code": 500, "detail": "argument of type 'NoneType' is not iterable"}
+    assert server.get("/api/tasks", project=project)[1]["total"] == 0
+
+
+def test_an_asynchronous_import_that_is_not_there_is_404(server: Client) -> None:
+    status, answer = server.get(f"/api/projects/{server.project()}/imports/99999999/")
+    assert status == 404
+    assert refusal(answer) == {"status_code": 404, "detail": "No ProjectImport matches the given query."}
 
 
 def test_an_import_into_a_project_that_is_not_there_answers_html(server: Client) -> None:

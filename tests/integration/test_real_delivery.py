@@ -1,4 +1,4 @@
-"""Delivery to a real Label Studio: what the fake says of it, it does."""
+"""Delivery to a real Label Studio, on SQLite and on PostgreSQL: what the fake says of it, it does."""
 
 from __future__ import annotations
 
@@ -17,13 +17,26 @@ from label_studio_otel.label_studio import LabelStudio
 from label_studio_otel.settings import Destination
 from label_studio_otel.testing import span
 from proxies import RecordingProxy
+from servers import Api
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from label_studio_otel.cli.label_studio_server import LabelStudioServer
-    from servers import Api
+    from postgresql import PostgreSQL
+
+
+@pytest.fixture(params=["label_studio_on_sqlite", "label_studio_on_postgresql"], ids=["SQLite", "PostgreSQL"])
+def label_studio(request: pytest.FixtureRequest) -> LabelStudioServer:
+    """Each of the two, for every test here."""
+    server: LabelStudioServer = request.getfixturevalue(request.param)
+    return server
+
+
+@pytest.fixture
+def api(label_studio: LabelStudioServer) -> Api:
+    return Api(label_studio)
 
 
 @pytest.fixture

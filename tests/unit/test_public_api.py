@@ -19,7 +19,7 @@ ROOT = Path(label_studio_otel.__file__).parent
 #: own package.
 LAYERS = [
     {"values"},
-    {"_version", "errors", "generation", "spans", "values", "log", "suppression"},
+    {"_version", "counts", "errors", "generation", "spans", "log", "suppression"},
     {"settings"},
     {"limits", "retry", "lock", "transport", "label_config", "spool"},
     {"text", "metadata", "dialects", "label_studio", "outbox"},
@@ -31,6 +31,7 @@ LAYERS = [
     {"capture", "observation"},
     {"processor", "exporter"},
     {"autoload", ""},
+    {"_fake_imports", "_fake_span"},
     {"_fake_store"},
     {"testing"},
     {"cli"},

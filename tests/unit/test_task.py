@@ -19,10 +19,13 @@ from label_studio_otel.errors import DestinationBlocked
 from label_studio_otel.generation import (
     BlobPart,
     Choice,
+    FilePart,
+    Gap,
     Generation,
     Message,
     Part,
     ReasoningPart,
+    RefusalPart,
     TextPart,
     ToolCallPart,
     ToolResponsePart,
@@ -490,7 +493,7 @@ class TestMetadata:
             user("Hello"),
             choices=(answer(ReasoningPart("Hm"), "Hi", reason="stop"),),
             provider="openai",
-            model="gpt-1",
+            response_model="gpt-1",
             input_tokens=0,
             output_tokens=2,
             error="Timeout: late",
@@ -501,7 +504,7 @@ class TestMetadata:
             prompt_name="greeting",
             prompt_version="3",
             tools=({"name": "f"}, {"type": "function", "function": {"name": "g"}}, {"name": None}),
-            incomplete=("One thing.", "Another."),
+            incomplete=(Gap("one", "One thing."), Gap("another", "Another.")),
         )
 
         assert render(SPAN, generation, PROMPT)["data"] == snapshot(
@@ -678,9 +681,9 @@ class TestTags:
 
     @pytest.mark.parametrize(
         ("incomplete", "note"),
-        [(("Nothing was recorded.",), "[Nothing was recorded.]"), ((), "[The call has no messages.]")],
+        [((Gap("none", "Nothing was recorded."),), "[Nothing was recorded.]"), ((), "[The call has no messages.]")],
     )
-    def test_a_dialogue_without_messages_is_a_note(self, incomplete: tuple[str, ...], note: str) -> None:
+    def test_a_dialogue_without_messages_is_a_note(self, incomplete: tuple[Gap, ...], note: str) -> None:
         generation = chat(incomplete=incomplete)
 
         assert only('<Paragraphs name="t" value="$x"/>', generation) == [{"author": "note", "text": note}]
@@ -727,7 +730,7 @@ class TestTags:
         ]
 
     def test_a_table_shows_the_metadata(self) -> None:
-        table = only('<Table name="t" value="$x"/>', chat(user("Hello"), model="gpt-1"))
+        table = only('<Table name="t" value="$x"/>', chat(user("Hello"), response_model="gpt-1"))
 
         assert (table["model"], table["response"]) == ("gpt-1", "Hi")
         assert "x" not in table
@@ -739,7 +742,7 @@ class TestTags:
             '<Hologram name="d" value="$input_tokens"/></View>'
         )
 
-        data = render(SPAN, chat(user("Hello"), model="gpt-1", input_tokens=7, choices=(answer("<b>"),)), config)[
+        data = render(SPAN, chat(user("Hello"), response_model="gpt-1", input_tokens=7, choices=(answer("<b>"),)), config)[
             "data"
         ]
 
@@ -840,7 +843,7 @@ class TestLimits:
         ],
     )
     def test_characters_that_postgresql_refuses_are_replaced(self, said: str, arrives: str) -> None:
-        task = render(SPAN, chat(user(said), model=said, choices=(answer(said),)), CHAT)
+        task = render(SPAN, chat(user(said), response_model=said, choices=(answer(said),)), CHAT)
 
         assert task["data"]["prompt"][0]["content"] == arrives
         assert (task["data"]["model"], prediction_texts(task)) == (arrives, [arrives])
@@ -855,6 +858,8 @@ RAW = st.recursive(
 PARTS = st.one_of(
     st.builds(TextPart, TEXTS),
     st.builds(ReasoningPart, TEXTS),
+    st.builds(RefusalPart, TEXTS),
+    st.builds(FilePart, TEXTS, TEXTS, TEXTS),
     st.builds(ToolCallPart, TEXTS, RAW, st.none() | TEXTS),
     st.builds(ToolResponsePart, RAW, st.none() | TEXTS),
     st.builds(BlobPart, st.sampled_from(["image", "audio"]) | TEXTS, TEXTS, TEXTS),
@@ -867,10 +872,10 @@ GENERATIONS = st.builds(
     st.sampled_from(["chat", "text_completion"]) | TEXTS,
     st.lists(MESSAGES, max_size=12).map(tuple),
     st.lists(st.builds(Choice, MESSAGES, st.none() | TEXTS), max_size=5).map(tuple),
-    model=st.none() | TEXTS,
+    response_model=st.none() | TEXTS,
     input_tokens=st.none() | st.integers() | st.just(10**5_000),
     error=st.none() | TEXTS,
-    incomplete=st.lists(TEXTS, max_size=3).map(tuple),
+    incomplete=st.lists(st.builds(Gap, TEXTS, TEXTS), max_size=3).map(tuple),
     tools=st.lists(st.dictionaries(st.just("name") | TEXTS, RAW, max_size=2), max_size=2).map(tuple),
 )
 SPANS = st.builds(

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import trustme
 
-from label_studio_otel.testing import FakeClock, FakeLabelStudio, Fault, span
+from label_studio_otel.testing import AsynchronousImport, FakeClock, FakeLabelStudio, Fault, span
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -114,6 +114,204 @@ def test_an_answer_can_lack_its_counts() -> None:
         assert answer.status == 201
         assert list(answer.json()) == ["import"]
         assert len(fake.tasks(number)) == 1
+
+
+def test_an_import_can_be_carried_out_twice_and_answered_once() -> None:
+    with FakeLabelStudio() as fake:
+        number = project(fake)
+        fake.fail(Fault(twice=True))
+        answer = import_task(fake, number).json()
+        assert (answer["task_count"], answer["task_ids"]) == (1, [2])
+        assert [task["id"] for task in fake.tasks(number)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (Fault(held=True, status=504), 504),
+        (Fault(held=True, drop="before"), "RemoteDisconnected"),
+        (Fault(held=True, drop="after"), "RemoteDisconnected"),
+        (Fault(held=True), "TimeoutError"),
+    ],
+)
+def test_an_import_can_arrive_after_its_client_gave_up(fault: Fault, told: Any) -> None:
+    with FakeLabelStudio() as fake:
+        number = project(fake)
+        fake.fail(fault)
+        try:
+            answer: Any = import_task(fake, number, timeout=0.2).status
+        except (http.client.RemoteDisconnected, TimeoutError) as error:
+            answer = type(error).__name__
+        assert answer == told
+        assert fake.tasks(number) == []
+        fake.release()
+        fake.release()
+        assert len(fake.tasks(number)) == 1
+
+
+def test_a_poisoned_import_is_a_500_that_cites_it_and_nothing_is_taken() -> None:
+    with FakeLabelStudio() as fake:
+        number = project(fake)
+        fake.poison = "hell"
+        poisoned = {"data": {"prompt": "hello", "key": "b"}}
+        answer = send(fake, "POST", f"/api/projects/{number}/import", [TASK, poisoned, TASK])
+        said = answer.json()
+        assert (answer.status, said["status_code"]) == (500, 500)
+        assert said["detail"] == (
+            'unsupported Unicode escape sequence\nLINE 1: ... VALUES ( E\'{"data": {"prompt": "hello", "key": "b"}}'
+        )
+        assert fake.tasks(number) == []
+        assert import_task(fake, number).status == 201
+
+
+def polled(fake: FakeLabelStudio, number: int, answer: Answer, times: int = 1) -> list[dict[str, Any]]:
+    assert (answer.status, list(answer.json())) == (201, ["import"])
+    path = f"/api/projects/{number}/imports/{answer.json()['import']}/"
+    return [send(fake, "GET", path).json() for _ in range(times)]
+
+
+def test_an_asynchronous_import_is_polled_until_its_tasks_are_there() -> None:
+    with FakeLabelStudio() as fake:
+        number = project(fake)
+        fake.asynchronous_import = AsynchronousImport(polls=2)
+        answer = import_task(fake, number)
+        first, second = polled(fake, number, answer, 2)
+        assert [first["status"], second["status"]] == ["in_progress", "in_progress"]
+        assert fake.tasks(number) == []
+        (last,) = polled(fake, number, answer)
+        assert [task["id"] for task in fake.tasks(number)] == [1]
+        created = (last.pop("created_at"), last.pop("updated_at"))
+        assert created == (first["created_at"], first["updated_at"])
+        # What a Label Studio 1.23.2 shows whose asynchronous import is switched on.
+        assert last == {
+            "id": 1,
+            "project": number,
+            "preannotated_from_fields": None,
+            "commit_to_project": True,
+            "return_task_ids": True,
+            "status": "completed",
+            "url": None,
+            "error": None,
+            "finished_at": None,
+            "task_count": 1,
+            "annotation_count": 0,
+            "prediction_count": 1,
+            "duration": 0,
+            "file_upload_ids": [],
+            "could_be_tasks_list": False,
+            "found_formats": {},
+            "data_columns": [],
+            "tasks": [TASK],
+            "task_ids": [1],
+        }
+
+
+def test_an_asynchronous_import_shows_task_ids_only_where_they_were_asked_for() -> None:
+    with FakeLabelStudio() as fake:
+        number = project(fake)
+        fake.asynchronous_import = AsynchronousImport(polls=0)
+        answer = send(fake, "POST", f"/api/projects/{number}/import", [TASK, TASK])
+        assert len(fake.tasks(number)) == 2
+        (shown,) = polled(fake, number, answer)
+        assert (shown["status"], shown["task_count"], shown["task_ids"]) == ("completed", 2, [])
+
+
+@pytest.mark.parametrize("taken", [0, 2])
+def test_an_asynchronous_import_can_fail_with_nothing_or_a_part_of_it_taken(taken: int) -> None:
+    with FakeLabelStudio() as fake:
+        number = project(fake)
+        fake.asynchronous_import = AsynchronousImport(status="failed", error="out of memory", taken=taken)
+        answer = send(fake, "POST", f"/api/projects/{number}/import", [TASK, TASK, TASK])
+        _, shown, again = polled(fake, number, answer, 3)
+        assert shown == again
+        assert (shown["status"], shown["error"], shown["task_count"]) == ("failed", "out of memory", 0)
+        assert len(fake.tasks(number)) == taken
+
+
+@pytest.mark.parametrize("status", ["created", "in_progress"])
+def test_an_asynchronous_import_can_stay_unfinished_for_ever(status: str) -> None:
+    with FakeLabelStudio() as fake:
+        number = project(fake)
+        fake.asynchronous_import = AsynchronousImport(polls=1, status=status)
+        answer = import_task(fake, number)
+        assert [shown["status"] for shown in polled(fake, number, answer, 5)] == [status] * 5
+        fake.end_imports()
+        assert fake.tasks(number) == []
+
+
+def test_an_asynchronous_import_ends_without_a_poll_when_told() -> None:
+    with FakeLabelStudio() as fake:
+        number = project(fake)
+        fake.asynchronous_import = AsynchronousImport(polls=9)
+        answer = import_task(fake, number)
+        fake.end_imports()
+        fake.end_imports()
+        assert len(fake.tasks(number)) == 1
+        assert polled(fake, number, answer)[0]["status"] == "completed"
+
+
+def test_an_asynchronous_import_says_what_is_wrong_only_when_it_is_polled() -> None:
+    with FakeLabelStudio() as fake:
+        number = project(fake)
+        fake.asynchronous_import = AsynchronousImport(polls=0)
+        answer = send(fake, "POST", f"/api/projects/{number}/import", [TASK, {"data": {"key": "b"}}, TASK])
+        (shown,) = polled(fake, number, answer)
+        assert shown["status"] == "failed"
+        assert shown["error"].startswith('[{}, ErrorDetail(string=\'Error at item 1: "prompt" key is expected')
+        assert shown["error"].endswith("{\\'data\\': {\\'key\\': \\'b\\'}}', code='invalid')]")
+        fake.poison = "hi"
+        (shown,) = polled(fake, number, import_task(fake, number))
+        assert (shown["status"], shown["error"][:19]) == ("failed", "unsupported Unicode")
+        assert fake.tasks(number) == []
+
+
+def test_an_import_of_a_deleted_project_is_gone() -> None:
+    with FakeLabelStudio() as fake:
+        number = project(fake)
+        fake.asynchronous_import = AsynchronousImport()
+        made = import_task(fake, number).json()["import"]
+        send(fake, "DELETE", f"/api/projects/{number}/")
+        assert send(fake, "GET", f"/api/projects/{number}/imports/{made}/").status == 404
+        fake.end_imports()
+
+
+def test_a_restored_backup_repeats_ids_and_forgets_what_came_since() -> None:
+    with FakeLabelStudio() as fake:
+        number = project(fake)
+        kept = import_task(fake, number).json()["task_ids"]
+        fake.asynchronous_import = AsynchronousImport(polls=0)
+        backup = fake.backup()
+        import_task(fake, number)
+        (other, lost) = (project(fake), fake.store.projects[2]["created_at"])
+        for _ in range(2):
+            fake.restore(backup)
+            assert [task["id"] for task in fake.tasks(number)] == kept
+            assert project(fake) == other
+            assert fake.store.projects[other]["created_at"] > lost
+            assert import_task(fake, number).json() == {"import": 1}
+            assert [task["id"] for task in fake.tasks(number)] == [1, 2]
+
+
+def test_a_restored_backup_goes_on_with_the_imports_that_it_held() -> None:
+    with FakeLabelStudio() as fake:
+        number = project(fake)
+        fake.asynchronous_import = AsynchronousImport()
+        import_task(fake, number)
+        fake.restore(fake.backup())
+        fake.end_imports()
+        assert [task["id"] for task in fake.tasks(number)] == [1]
+
+
+def test_a_replaced_server_is_empty_and_counts_from_1() -> None:
+    with FakeLabelStudio() as fake:
+        numbers = [project(fake), project(fake)]
+        created = fake.store.projects[1]["created_at"]
+        import_task(fake, 1)
+        fake.replace()
+        assert send(fake, "GET", "/api/projects/").json()["count"] == 0
+        assert (numbers, project(fake)) == ([1, 2], 1)
+        assert fake.tasks(1) == []
+        assert fake.store.projects[1]["created_at"] > created
 
 
 def test_predictions_can_get_lost() -> None:

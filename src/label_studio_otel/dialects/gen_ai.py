@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from label_studio_otel.dialects import _gaps
 from label_studio_otel.dialects._attributes import first_text, integer, json_of, string_list
 from label_studio_otel.dialects._messages import message_of, part_of, split
 from label_studio_otel.errors import DialectError
-from label_studio_otel.generation import Choice, Generation, Message, Part, TextPart
+from label_studio_otel.generation import Choice, Gap, Generation, Message, Part, TextPart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,7 @@ PROVIDER = "gen_ai.provider.name"
 SYSTEM = "gen_ai.system"  # the provider's name before 1.37
 REQUEST_MODEL = "gen_ai.request.model"
 RESPONSE_MODEL = "gen_ai.response.model"
+RESPONSE_ID = "gen_ai.response.id"
 INPUT_TOKENS = "gen_ai.usage.input_tokens"
 OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 FINISH_REASONS = "gen_ai.response.finish_reasons"
@@ -84,7 +86,7 @@ def read(span: Span) -> Generation:
         DialectError: an attribute that should hold messages is neither text nor structured.
     """
     attributes = span.attributes
-    incomplete: list[str] = []
+    incomplete: list[Gap] = []
     messages = _messages(span, incomplete)
     choices = _choices(span, incomplete)
     incomplete += _missing(span, messages, choices)
@@ -93,10 +95,13 @@ def read(span: Span) -> Generation:
         messages=messages,
         choices=choices,
         provider=first_text(attributes, PROVIDER, SYSTEM),
-        model=first_text(attributes, RESPONSE_MODEL, REQUEST_MODEL),
+        request_model=first_text(attributes, REQUEST_MODEL),
+        response_model=first_text(attributes, RESPONSE_MODEL),
+        response_id=first_text(attributes, RESPONSE_ID),
         input_tokens=integer(attributes, INPUT_TOKENS),
         output_tokens=integer(attributes, OUTPUT_TOKENS),
         error=_error(span),
+        error_type=_error_type(span),
         tools=_tools(span, incomplete),
         incomplete=tuple(incomplete),
         **_identities(attributes),
@@ -119,7 +124,7 @@ def _identities(attributes: Mapping[str, Any]) -> dict[str, str | None]:
     }
 
 
-def _messages(span: Span, incomplete: list[str]) -> tuple[Message, ...]:
+def _messages(span: Span, incomplete: list[Gap]) -> tuple[Message, ...]:
     items, rest = _split(span, INPUT_MESSAGES, incomplete)
     messages = [message_of(item, "user") for item in items]
     if rest:
@@ -130,7 +135,7 @@ def _messages(span: Span, incomplete: list[str]) -> tuple[Message, ...]:
     return tuple(messages)
 
 
-def _instructions(span: Span, incomplete: list[str]) -> tuple[Part, ...]:
+def _instructions(span: Span, incomplete: list[Gap]) -> tuple[Part, ...]:
     """Return the parts of the system message; some emitters write it as plain text, which may look like JSON."""
     value = span.attributes.get(SYSTEM_INSTRUCTIONS)
     if not value:
@@ -151,7 +156,7 @@ def _leading_system_parts(messages: list[Message]) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _choices(span: Span, incomplete: list[str]) -> tuple[Choice, ...]:
+def _choices(span: Span, incomplete: list[Gap]) -> tuple[Choice, ...]:
     items, rest = _split(span, OUTPUT_MESSAGES, incomplete)
     if rest:
         items.append(rest)
@@ -169,7 +174,7 @@ def _choice(raw: Any, reason: str | None) -> Choice:
     return Choice(message, (own if isinstance(own, str) else None) or reason or None)
 
 
-def _split(span: Span, attribute: str, incomplete: list[str]) -> tuple[list[Any], str]:
+def _split(span: Span, attribute: str, incomplete: list[Gap]) -> tuple[list[Any], str]:
     value = span.attributes.get(attribute)
     if value is None:
         return [], ""
@@ -178,55 +183,54 @@ def _split(span: Span, attribute: str, incomplete: list[str]) -> tuple[list[Any]
     except TypeError as error:
         raise DialectError(f"span {span.span_id}: {name} cannot read {attribute} of type {error}") from None
     if cut:
-        incomplete.append(_cut(attribute))
+        incomplete.append(_gaps.truncated(attribute))
     return items, rest
 
 
-def _tools(span: Span, incomplete: list[str]) -> tuple[Mapping[str, Any], ...]:
+def _tools(span: Span, incomplete: list[Gap]) -> tuple[Mapping[str, Any], ...]:
     value = span.attributes.get(TOOL_DEFINITIONS)
     decoded = json_of(value) if isinstance(value, str) else value
     if isinstance(value, str) and value and decoded is None:
-        incomplete.append(_cut(TOOL_DEFINITIONS))
+        incomplete.append(_gaps.truncated(TOOL_DEFINITIONS))
     return tuple(tool for tool in decoded if isinstance(tool, dict)) if isinstance(decoded, (list, tuple)) else ()
 
 
-def _cut(attribute: str) -> str:
-    return (
-        f"{attribute} ends in the middle of its JSON: a length limit of the application's OpenTelemetry SDK cut it "
-        "(OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT or OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT)."
-    )
-
-
-def _missing(span: Span, messages: tuple[Message, ...], choices: tuple[Choice, ...]) -> list[str]:
-    sentences = []
+def _missing(span: Span, messages: tuple[Message, ...], choices: tuple[Choice, ...]) -> list[Gap]:
+    gaps = []
     if span.dropped_attributes:
-        sentences.append(
-            f"{span.dropped_attributes} attributes of the span were dropped by the application's OpenTelemetry SDK "
-            "(OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT)."
-        )
+        gaps.append(_gaps.attributes_dropped(span.dropped_attributes))
     if not messages and not choices:
-        sentences.append(f"The span holds no messages: {_capture_switch(span.scope_name)} in the application.")
+        gaps.append(_gaps.content_not_captured(_capture_switch(span.scope_name)))
     elif not messages:
-        sentences.append("The span holds no input messages.")
+        gaps.append(_gaps.no_input())
     elif not choices and span.status_code != "ERROR":
-        sentences.append("The span holds no answer of the model.")
-    return sentences
+        gaps.append(_gaps.no_output())
+    return gaps
 
 
 def _capture_switch(scope_name: str) -> str:
     if scope_name.startswith(_TRACELOOP_SCOPES):
-        return "content capture is off, set TRACELOOP_TRACE_CONTENT=true"
-    return "content capture is off, set OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+        return "set TRACELOOP_TRACE_CONTENT=true"
+    return "set OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 
 def _error(span: Span) -> str | None:
     """Return a failed call's error as "Type: message", from the exception, else the status."""
     if span.status_code != "ERROR":
         return None
-    events = [event for event in span.events if event.name == EXCEPTION_EVENT]
-    exception = events[-1].attributes if events else {}
-    kind = first_text(exception, EXCEPTION_TYPE) or first_text(span.attributes, ERROR_TYPE)
-    message = first_text(exception, EXCEPTION_MESSAGE) or span.status_message
+    kind = _error_type(span)
+    message = first_text(_exception(span), EXCEPTION_MESSAGE) or span.status_message
     if kind and message and not message.startswith(kind):
         return f"{kind}: {message}"
     return message or kind or "error"
+
+
+def _error_type(span: Span) -> str | None:
+    if span.status_code != "ERROR":
+        return None
+    return first_text(_exception(span), EXCEPTION_TYPE) or first_text(span.attributes, ERROR_TYPE)
+
+
+def _exception(span: Span) -> Mapping[str, Any]:
+    events = [event for event in span.events if event.name == EXCEPTION_EVENT]
+    return events[-1].attributes if events else {}

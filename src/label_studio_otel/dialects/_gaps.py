@@ -1,0 +1,85 @@
+"""What a span can lack, said once for all dialects: a reason for programs, a sentence for the labeler."""
+
+from __future__ import annotations
+
+from label_studio_otel.generation import Gap
+
+__all__ = [
+    "attributes_dropped",
+    "content_not_captured",
+    "events_dropped",
+    "log_events_missing",
+    "media_not_captured",
+    "no_input",
+    "no_output",
+    "redacted",
+    "truncated",
+]
+
+
+def attributes_dropped(number: int) -> Gap:
+    """The SDK evicted attributes."""
+    return Gap(
+        "attributes_dropped",
+        f"{number} attributes of the span were dropped by the application's OpenTelemetry SDK "
+        "(OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT).",
+    )
+
+
+def events_dropped(number: int) -> Gap:
+    """The SDK evicted span events."""
+    return Gap(
+        "events_dropped",
+        f"{number} events of the span were dropped by the application's OpenTelemetry SDK "
+        "(OTEL_SPAN_EVENT_COUNT_LIMIT).",
+    )
+
+
+def truncated(attribute: str) -> Gap:
+    """A length limit cut a value."""
+    return Gap(
+        "attribute_truncated",
+        f"{attribute} ends in the middle of its JSON: a length limit of the application's OpenTelemetry SDK cut it "
+        "(OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT or OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT).",
+    )
+
+
+def content_not_captured(switch: str) -> Gap:
+    """The instrumentation leaves messages out.
+
+    Args:
+        switch: what the user must set, such as `set TRACELOOP_TRACE_CONTENT=true`.
+    """
+    return Gap(
+        "content_not_captured",
+        f"The span holds no messages: content capture is off, {switch} in the application.",
+    )
+
+
+def log_events_missing() -> Gap:
+    """The messages are log events, and none came."""
+    return Gap(
+        "log_events_missing",
+        "The messages of this call are log events, and none came: send the application's logs the same way as its "
+        "spans.",
+    )
+
+
+def redacted(attribute: str, switch: str) -> Gap:
+    """The instrumentation wrote a placeholder."""
+    return Gap("redacted", f"{attribute} was replaced by a placeholder in the application ({switch}).")
+
+
+def media_not_captured(kind: str) -> Gap:
+    """The instrumentation leaves this kind of media out."""
+    return Gap("media_not_captured", f"The instrumentation of the application does not record {kind}.")
+
+
+def no_input() -> Gap:
+    """Only the answer is there."""
+    return Gap("no_input", "The span holds no input messages.")
+
+
+def no_output() -> Gap:
+    """Only the question is there, and the call did not fail."""
+    return Gap("no_output", "The span holds no answer of the model.")
