@@ -1,6 +1,7 @@
-"""The servers that the benchmark's processes talk to, each in a process of its own: `python servers.py NAME`.
+"""The servers that the benchmark's processes talk to, each in a process of its own: `python servers.py NAME [PORT]`.
 
-`label-studio` answers as Label Studio does, at once; `otlp` takes what it gets. The first line printed is the URL.
+`label-studio` answers as Label Studio does, at once; `forgetting` does too and keeps nothing but the last task; `otlp`
+takes what it gets. The first line printed is the URL.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,9 +21,9 @@ __all__ = ["running"]
 
 
 @contextmanager
-def running(name: str) -> Iterator[str]:
+def running(name: str, *port: int) -> Iterator[str]:
     """Run a server while the context lasts; yields its URL."""
-    command = [sys.executable, str(Path(__file__)), name]
+    command = [sys.executable, str(Path(__file__)), name, *map(str, port)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -66,7 +67,23 @@ def _serve_label_studio() -> None:
         sys.stdin.read()
 
 
+def _serve_forgetting() -> None:
+    from label_studio_otel.testing import FakeLabelStudio
+
+    class Forgetting(FakeLabelStudio):
+        def carry_out(self, *arguments: Any) -> tuple[int, Any]:
+            answer = super().carry_out(*arguments)
+            self.requests.clear()
+            self.store.tasks = dict(list(self.store.tasks.items())[-1:])
+            return answer
+
+    with Forgetting(port=int(sys.argv[2])) as server:
+        print(server.url, flush=True)
+        sys.stdin.read()
+
+
 if __name__ == "__main__":
     if hasattr(os, "nice"):
         os.nice(19)  # it stands for another machine, and shall not take the processor from what is measured
-    {"otlp": _serve_otlp, "label-studio": _serve_label_studio}[sys.argv[1]]()
+    serve = {"otlp": _serve_otlp, "label-studio": _serve_label_studio, "forgetting": _serve_forgetting}
+    serve[sys.argv[1]]()

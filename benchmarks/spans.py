@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import TracerProvider
 
-__all__ = ["KINDS", "makers"]
+__all__ = ["KINDS", "conversation", "makers"]
 
 #: Kinds of spans, and the bytes of messages in an LLM span.
 KINDS = {"other": 0, "llm_2kb": 2_000, "llm_100kb": 100_000}
@@ -38,6 +38,19 @@ def makers(provider: TracerProvider) -> dict[str, Callable[[int], None]]:
         return make
 
     return {kind: maker(size) if size else other for kind, size in KINDS.items()}
+
+
+def conversation(provider: TracerProvider) -> Callable[[int], None]:
+    """Return a function that starts and ends the span of a chat whose task is 2.4 KB: four messages and an answer."""
+    tracer = provider.get_tracer("opentelemetry.instrumentation.langchain", "0.62.4")
+    roles = (("system", 150), ("user", 350), ("assistant", 300), ("user", 200))
+
+    def make(number: int) -> None:
+        messages = [message for role, size in roles for message in json.loads(_messages(role, number, size))]
+        attributes = {**_chat(number, 800), "gen_ai.input.messages": json.dumps(messages)}
+        tracer.start_span("ChatOpenAI.chat", attributes=attributes).end()
+
+    return make
 
 
 def _http(number: int) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class Bench:
         clock: FakeClock | None = None,
         answer_timeout: float = 30.0,
         uncertain_wait: float = 900.0,
-        **limits: int,
+        **options: Any,
     ) -> None:
         self.clock = clock or FakeClock()
         self.outbox = SqliteOutbox(directory / "outbox.db", clock=self.clock)
@@ -75,7 +75,7 @@ class Bench:
             clock=self.clock,
             uncertain_wait=uncertain_wait,
             report=lambda destination, reason: self.said.append((destination, reason)),
-            **limits,
+            **options,
         )
 
     def put(self, *spans: Span, destination: Destination = PROMPTS) -> None:
@@ -157,7 +157,7 @@ def states_of(deliverer: Deliverer) -> dict[str, int]:
 
 def imports(fake: FakeLabelStudio) -> list[Request]:
     """Return the import requests that came."""
-    return [request for request in fake.requests if "/import" in request.path]
+    return [request for request in fake.requests if request.method == "POST" and "/import" in request.path]
 
 
 def all_tasks(fake: FakeLabelStudio) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ goes wrong in here is swallowed, logged once and counted.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import replace
@@ -39,6 +40,8 @@ class Capture:
         self.settings: Settings = load(arguments)
         #: Spans that were lost to an error of ours.
         self.failures = 0
+        #: Whether `force_flush` waits until calls were delivered, so that it must know which.
+        self._remembers = self.settings.flush == "delivered"
         self._config_read = False
         self._known_recorder: Recorder | None = None
         # What consecutive spans share, as JSON. Each pair is replaced as a whole: threads share this object.
@@ -49,16 +52,31 @@ class Capture:
         """Keep the span where it is an LLM call. Never raises."""
         try:
             attributes = span.attributes
-            if attributes and dialects.is_llm_call(attributes, _scope_name(span)) and self._wanted(span):
-                self._record(span)
+            if attributes and dialects.is_llm_call(attributes, _scope_name(span)):
+                if self._wanted(span):
+                    self._record(span)
+                else:
+                    self._recorder().counts.filtered += 1
         except Exception as error:
             self.failures += 1
+            if self._known_recorder is not None:
+                self._known_recorder.counts.failed += 1
             log.warn_once("capture", f"a span could not be kept: {log.kind(error)}")
 
-    def force_flush(self) -> bool:
-        """Return True when everything taken before is durable. Never raises."""
+    def keep_event(self, fields: Mapping[str, Any], resource: Resource | None) -> None:
+        """Keep a log event, for whichever span it is of."""
+        written = self._resource_of(resource) if resource is not None else "{}"
+        self._recorder().append(spool.encode_log(written, fields), calls=0)
+        self._recorder().counts.events += 1
+
+    def force_flush(self, timeout: float) -> bool:
+        """Return True when everything taken before is durable, or delivered where that was set. Never raises.
+
+        Args:
+            timeout: seconds that it may take.
+        """
         try:
-            return self._recorder().flush()
+            return self._recorder().flush(timeout, delivered=self._remembers)
         except Exception as error:
             log.warn_once("flush", f"flushing failed: {log.kind(error)}")
             return False
@@ -90,11 +108,17 @@ class Capture:
         if second != start_time // 1_000_000_000:  # no date or time in a project's name is finer
             destination = spool.encode_destination(self._settled().destination(start_time))
             self._destination = (start_time // 1_000_000_000, destination)
-        known, resource = self._resource
-        if known is not span.resource:
-            resource = spool.to_json(dict(span.resource.attributes))
-            self._resource = (span.resource, resource)
-        self._recorder().append(spool.encode(destination, resource, fields_of(span)))
+        resource = self._resource_of(span.resource)
+        fields = fields_of(span)
+        key = spool.key_of(fields) if self._remembers else None
+        self._recorder().append(spool.encode(destination, resource, fields), key)
+
+    def _resource_of(self, resource: Resource) -> str:
+        known, written = self._resource
+        if known is not resource:
+            written = spool.to_json(dict(resource.attributes))
+            self._resource = (resource, written)
+        return written
 
     def _settled(self) -> Settings:
         """Return the settings with the labeling config in place of its file's name."""
@@ -136,3 +160,11 @@ class _Allowance:
 
 
 _allowance = _Allowance()
+
+
+def _after_fork_in_child() -> None:
+    _allowance._lock = threading.Lock()  # a thread that is not there any more may hold it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
-__all__ = ["Counts"]
+__all__ = ["Counts", "Depth"]
 
 
 @dataclass(slots=True)
 class Counts:
     """Numbers since the process began. Each has one writer at a time, so that plain additions suffice."""
 
+    #: Calls that settings left out.
+    filtered: int = 0
+    #: Calls that were lost to an error of ours.
+    failed: int = 0
+    #: Log events that were taken for calls.
+    events: int = 0
     #: Calls that came into the outbox.
     accepted: int = 0
     #: Calls that were there already: the same span twice.
@@ -29,3 +35,22 @@ class Counts:
     damaged_bytes: int = 0
     #: Calls that an age limit gave up.
     expired: int = 0
+
+    def reset(self) -> None:
+        """Begin from nothing, in a process that was forked."""
+        for one in fields(self):
+            setattr(self, one.name, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """What waits in an outbox, as one look found it."""
+
+    #: Number of items by state, without those that need nothing more.
+    states: dict[str, int] = field(default_factory=dict)
+    #: When the oldest that is to be delivered was taken, seconds since the epoch; None where there is none.
+    oldest: float | None = None
+    #: Destinations that nothing is sent to.
+    blocked: int = 0
+    #: Bytes of the spool's files.
+    spool_bytes: int = 0

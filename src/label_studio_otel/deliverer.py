@@ -13,17 +13,21 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel import log
-from label_studio_otel.delivery import Delivery
+from label_studio_otel import log, spool
+from label_studio_otel.counts import Counts
+from label_studio_otel.delivery import LOOKUP_BEFORE, Delivery
 from label_studio_otel.errors import LabelStudioOtelError, OutboxCorrupt
-from label_studio_otel.label_studio import LabelStudio
 from label_studio_otel.lock import DirectoryLock
+from label_studio_otel.outbox import looks
+from label_studio_otel.outbox.salvage import salvage
 from label_studio_otel.outbox.sqlite import SqliteOutbox
-from label_studio_otel.pipeline import ingest
+from label_studio_otel.pipeline import ingest, spool_directory
+from label_studio_otel.timed import TimedLabelStudio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from label_studio_otel.counts import Depth
     from label_studio_otel.outbox import Summary
     from label_studio_otel.settings import Settings
 
@@ -50,6 +54,9 @@ class Deliverer:
 
     Args:
         settle: seconds between a span's arrival and its delivery.
+        restarted_at: Label Studio's process is known to have begun then.
+        observe: called with the seconds between a call's arrival and its task's.
+        imported: called with the seconds of each import, and with the kind of error that it met or None.
         pause: called between two items, to let the application's threads run.
         clock: seconds since the epoch.
     """
@@ -59,21 +66,31 @@ class Deliverer:
         settings: Settings,
         *,
         settle: float = 0.0,
+        restarted_at: float = 0.0,
+        observe: Callable[[float], None] = lambda _: None,
+        imported: Callable[[float, str | None], None] = lambda _, __: None,
         pause: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._directory = settings.directory
-        self._settle = settle
+        #: Seconds between a span's arrival and its delivery.
+        self.settle = settle
         self._pause = pause
         self._clock = clock
         self._lock = DirectoryLock(self._directory)
         self._next_expiry = 0.0
+        self._max_bytes = settings.max_state_bytes
+        self._max_age = settings.max_age
+        self.counts = Counts()
         self._outbox = SqliteOutbox(self._directory / OUTBOX, clock=clock)
         self._delivery = Delivery(
             self._outbox,
-            LabelStudio(settings.url, settings.api_key, clock=clock),
+            TimedLabelStudio(settings.url, settings.api_key, observe=imported, clock=clock),
             clock=clock,
             uncertain_wait=settings.uncertain_wait,
+            restarted_at=restarted_at,
+            counts=self.counts,
+            observe=observe,
             max_task_bytes=settings.max_task_bytes,
             max_image_bytes=settings.max_image_bytes,
             report=self._report,
@@ -92,7 +109,7 @@ class Deliverer:
         try:
             if not self.take_lock():
                 return False
-            moved = bool(ingest(self._directory, self._outbox, self._clock() + self._settle, self._pause))
+            moved = self._ingest()
             moved |= self._delivery.step()
             self._expire()
         except OutboxCorrupt as error:
@@ -124,7 +141,17 @@ class Deliverer:
             return False
         # Whoever had it died in the middle of these, or was cut off at its process's end.
         self._outbox.take_over("the process that sent it ended before the answer")
+        if not self.settle:
+            self._outbox.waive()
         return True
+
+    def reconcile(self) -> None:
+        """Look up what is waiting now before it is sent: an outbox that was lost may have delivered it.
+
+        Raises:
+            OutboxError: the outbox cannot be used.
+        """
+        self._outbox.note(LOOKUP_BEFORE, self._clock())
 
     def summary(self) -> Summary:
         """Return what stands in the outbox.
@@ -134,9 +161,32 @@ class Deliverer:
         """
         return self._outbox.summary()
 
+    def depth(self) -> Depth | None:
+        """Return what waits; None where another process delivers."""
+        if not self._lock.held:
+            return None
+        with contextlib.suppress(LabelStudioOtelError, OSError):
+            return looks.depth(self._outbox, spool.size_of(spool_directory(self._directory)))
+        return None
+
+    def states_of(self, keys: Iterable[str]) -> dict[str, set[str]]:
+        """Return the states of the items of each key that is known, also where another process delivers.
+
+        Raises:
+            OutboxError: the outbox cannot be read.
+        """
+        if _inherited:
+            return {}
+        if self._lock.held:
+            return looks.states_of(self._outbox, keys)
+        with self._outbox.lock, contextlib.closing(SqliteOutbox(self._directory / OUTBOX, read_only=True)) as read:
+            return looks.states_of(read, keys)  # opened and closed under the lock that a fork waits for
+
     def waive(self) -> None:
-        """Let what waits be sent now."""
-        self._settle = 0.0
+        """Let what waits, and what comes from now on, be sent at once."""
+        self.settle = 0.0
+        if not self._lock.held:
+            return  # another process delivers, and it alone writes
         with contextlib.suppress(LabelStudioOtelError):
             self._outbox.waive()
 
@@ -153,10 +203,33 @@ class Deliverer:
             said = reason.rstrip(".")
             log.warn_once(topic, f"{said}. LLM calls are kept in {self._directory} and sent when this is mended")
 
+    def _ingest(self) -> bool:
+        topic = f"full {self._directory}"
+        if self._max_bytes and self._outbox.used_bytes() >= self._max_bytes:
+            log.warn_once(
+                topic,
+                f"{self._directory / OUTBOX} holds {self._max_bytes} bytes (LABEL_STUDIO_OTEL_MAX_STATE_BYTES): calls "
+                "stay in the spool until some were delivered",
+            )
+            return False
+        log.resolved(topic)
+        return bool(ingest(self._directory, self._outbox, self._clock() + self.settle, self._pause, self.counts))
+
     def _expire(self) -> None:
-        if self._clock() >= self._next_expiry:
-            self._next_expiry = self._clock() + EXPIRY_INTERVAL
-            self._outbox.expire(self._clock() - RETENTION)
+        if self._clock() < self._next_expiry:
+            return
+        self._next_expiry = self._clock() + EXPIRY_INTERVAL
+        self._outbox.expire(self._clock() - RETENTION)
+        if self._max_age:
+            self._next_expiry = self._clock() + min(EXPIRY_INTERVAL, self._max_age / 10)
+            given_up = self._outbox.give_up(self._clock() - self._max_age)
+            self.counts.expired += given_up
+            if given_up:
+                log.warn_once(
+                    f"given up {self._directory} {self._clock():.0f}",
+                    f"{given_up} LLM calls were given up: they waited longer than {self._max_age:g} s "
+                    "(LABEL_STUDIO_OTEL_MAX_AGE)",
+                )
 
     def _set_aside(self, error: OutboxCorrupt) -> None:
         aside = f"{OUTBOX}.corrupt-{time.strftime('%Y%m%dT%H%M%S', time.localtime(self._clock()))}"
@@ -165,7 +238,14 @@ class Deliverer:
             path = self._directory / f"{OUTBOX}{suffix}"
             with contextlib.suppress(FileNotFoundError):
                 path.rename(self._directory / f"{aside}{suffix}")
-        log.warn_once(f"corrupt {aside}", f"{error}; it was set aside as {self._directory / aside}, a new one is begun")
+        with contextlib.suppress(LabelStudioOtelError):
+            self.reconcile()
+            saved = salvage(self._directory / aside, self._outbox)
+            log.warn_once(
+                f"corrupt {aside}",
+                f"{error}; it was set aside as {self._directory / aside}, and a new one was begun with the {saved} "
+                "calls that could be read",
+            )
 
     def _before_fork(self) -> None:
         self._fork.quiet = self._outbox.lock.acquire(timeout=FORK_PATIENCE)

@@ -6,55 +6,42 @@ before any of them is sent again. Presence is believed at once, absence only aft
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
-from dataclasses import dataclass
-from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from label_studio_otel import dialects, spool, task
+from label_studio_otel import task
+from label_studio_otel.counts import Counts
 from label_studio_otel.errors import (
     BatchTooLarge,
     DeliveryError,
     DestinationBlocked,
-    DialectError,
     ItemRejected,
     Retryable,
-    SpoolError,
     Uncertain,
 )
+from label_studio_otel.pace import Pace
+from label_studio_otel.preparation import Preparation
 from label_studio_otel.projects import Projects
-from label_studio_otel.retry import delay, lookup_delay
-from label_studio_otel.spans import Span
+from label_studio_otel.reconciliation import Reconciliation
+from label_studio_otel.retry import delay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
-    from label_studio_otel.label_config import LabelConfig
-    from label_studio_otel.label_studio import Found, LabelStudio
-    from label_studio_otel.outbox import Batch, Item, Outbox, Target
+    from label_studio_otel.label_studio import Imported, LabelStudio
+    from label_studio_otel.outbox import Item, Outbox, Target
+    from label_studio_otel.preparation import Prepared
     from label_studio_otel.projects import Resolved
 
-__all__ = ["Delivery"]
+__all__ = ["LOOKUP_BEFORE", "Delivery"]
 
-#: Above 500 tasks a request gets no faster per task, only longer, and so does the time in doubt.
-MAX_BATCH_TASKS = 500
-MAX_BATCH_BYTES = 8 << 20
 #: Records read at once.
 PAGE = 25
+#: A number kept in the outbox: calls that began before then may have been delivered by an outbox that was lost.
+LOOKUP_BEFORE = "lookup_before"
 
 _WANTED = re.compile(r'"([^"]*)" key is expected in task data')
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A task as it is sent."""
-
-    item: int
-    body: bytes
-    predictions: int
 
 
 class Delivery:
@@ -63,9 +50,11 @@ class Delivery:
     Args:
         clock: seconds since the epoch.
         uncertain_wait: seconds of unchanged absence before a batch in doubt counts as not arrived.
+        restarted_at: the server's process is known to have begun then; what was sent before is not being worked on.
         max_task_bytes: of a rendered task's JSON.
         max_image_bytes: of an inline image for an <Image> tag.
         report: called with a destination and what blocks it, or None when it is open again.
+        observe: called with the seconds between a call's arrival and its task's.
         pause: called between two tasks, to let the application's threads run.
     """
 
@@ -76,34 +65,49 @@ class Delivery:
         *,
         clock: Callable[[], float],
         uncertain_wait: float = 900.0,
+        restarted_at: float = 0.0,
         max_task_bytes: int = task.MAX_BYTES,
         max_image_bytes: int = task.MAX_IMAGE_BYTES,
+        counts: Counts | None = None,
         report: Callable[[str, str | None], None] = lambda _, __: None,
+        observe: Callable[[float], None] = lambda _: None,
         pause: Callable[[], None] = lambda: None,
     ) -> None:
         self._outbox = outbox
         self._client = client
         self._clock = clock
-        self._uncertain_wait = uncertain_wait
         self._report = report
-        self._pause = pause
+        self._observe = observe
+        self._counts = counts or Counts()
         self._projects = Projects(client, outbox, clock)
-        self._limits: dict[int, int] = {}
-        self._render = partial(task.render, max_bytes=max_task_bytes, max_image_bytes=max_image_bytes)
+        self._paces: dict[int, Pace] = {}
+        self._preparation = Preparation(
+            outbox, max_task_bytes=max_task_bytes, max_image_bytes=max_image_bytes, pause=pause
+        )
+        self._reconciliation = Reconciliation(
+            outbox,
+            client,
+            self._projects,
+            self._preparation,
+            self._counts,
+            uncertain_wait=uncertain_wait,
+            restarted_at=restarted_at,
+            clock=clock,
+        )
 
     def step(self) -> bool:
         """Look up what is in doubt, then send one batch per destination; True when anything moved."""
-        moved = False
-        for batch in self._outbox.uncertain():
-            moved |= self._reconcile(batch)
+        moved = self._reconciliation.step()
+        importing = {batch.target for batch in self._outbox.uncertain() if batch.import_id is not None}
         for target in self._outbox.targets():
-            if not target.blocked or target.retry_at <= self._clock():
+            if target.id not in importing and (not target.blocked or target.retry_at <= self._clock()):
                 moved |= self._deliver(target)
         return moved
 
     def next_at(self) -> float | None:
         """Return when the next step may have something to do, seconds since the epoch; None when nothing waits."""
-        times = [self._next_lookup(batch) for batch in self._outbox.uncertain()]
+        lookup = self._reconciliation.next_at()
+        times = [] if lookup is None else [lookup]
         for target in self._outbox.targets():
             due = self._outbox.next_due(target.id)
             if due is not None:
@@ -111,15 +115,17 @@ class Delivery:
         return min(times, default=None)
 
     def _deliver(self, target: Target) -> bool:
-        items = self._due(target)
+        pace = self._paces.setdefault(target.id, Pace())
+        items = self._due(target, pace.tasks)
         first = next(items, None)
         if first is None:
             return False
         try:
             project = self._projects.resolve(target)
-            prepared = self._prepare(chain([first], items), project.config)
-            if prepared:
-                self._send(target, project, prepared)
+            preparing = self._preparation.prepare(chain([first], items), project.config, pace)
+            self._park(preparing.unreadable)
+            if unsent := self._not_there(project, preparing.tasks):
+                self._send(target, project, unsent, pace)
         except (DestinationBlocked, Retryable) as error:
             self._block(target, error)
             return False
@@ -128,9 +134,9 @@ class Delivery:
             self._report(str(target.destination), None)
         return True
 
-    def _due(self, target: Target) -> Iterator[Item]:
+    def _due(self, target: Target, number: int) -> Iterator[Item]:
         """Yield what may go into one batch, page by page: 500 records can be large."""
-        left, after = self._limits.get(target.id, MAX_BATCH_TASKS), 0
+        left, after = number, 0
         while left > 0:
             page = self._outbox.due(target.id, min(left, PAGE), after)
             yield from page
@@ -146,135 +152,102 @@ class Delivery:
         self._outbox.block(target.id, str(error), retry_at, passing=passing)
         self._report(str(target.destination), str(error))
 
-    def _prepare(self, items: Iterable[Item], config: LabelConfig) -> list[Prepared]:
-        """Render items until the batch is full; park those that cannot be read."""
-        prepared: list[Prepared] = []
-        unreadable: dict[int, str] = {}
-        size = 0
-        for item in items:
-            self._pause()
-            try:
-                rendered = self._rendered(item.record, config)
-            except (SpoolError, DialectError) as error:
-                unreadable[item.id] = str(error)
-                continue
-            body = json.dumps(rendered, ensure_ascii=False, separators=(",", ":")).encode()
-            size += len(body)
-            if prepared and size > MAX_BATCH_BYTES:
-                break
-            prepared.append(Prepared(item.id, body, len(rendered.get("predictions", ()))))
-        if unreadable:
-            self._outbox.park(unreadable)
-        return prepared
+    def _park(self, reasons: dict[int, str]) -> None:
+        if reasons:
+            self._outbox.park(reasons)
+            self._counts.parked += len(reasons)
 
-    def _send(self, target: Target, project: Resolved, prepared: Sequence[Prepared]) -> None:
+    def _not_there(self, project: Resolved, prepared: list[Prepared]) -> list[Prepared]:
+        """Return what is to be sent: what an outbox that was lost may have delivered is looked up before."""
+        before = self._outbox.facts().get(LOOKUP_BEFORE, 0.0)
+        doubtful = [one.item for one in prepared if _started(one.item) <= before]
+        if not doubtful:
+            return prepared
+        found = self._client.find(project.id, [item.key for item in doubtful], 0)
+        there = {item.id: found[item.key][0].id for item in doubtful if item.key in found}
+        self._outbox.adopt(there)
+        self._counts.duplicates += len(there)
+        return [one for one in prepared if one.item.id not in there]
+
+    def _send(self, target: Target, project: Resolved, prepared: list[Prepared], pace: Pace) -> None:
         batch: list[int] = []
 
         def lease() -> None:
             if not batch:  # a request is begun twice where an access token had ended
-                predictions = {one.item: one.predictions for one in prepared}
+                predictions = {one.item.id: one.predictions for one in prepared}
                 batch.append(self._outbox.lease(target.id, project.id, project.watermark, predictions))
 
+        begun = self._clock()
         try:
             imported = self._client.import_tasks(project.id, [one.body for one in prepared], lease)
         except Uncertain as error:
-            self._outbox.doubt(batch[0], str(error))
+            self._outbox.doubt(batch[0], str(error), answer=error.status, import_id=error.import_id)
+            if error.import_id is None:
+                pace.doubted(len(prepared))
+                raise Retryable(str(error)) from error  # what cannot be told apart from an outage is waited out as one
         except DeliveryError as error:
             if batch:
                 self._outbox.release(batch[0], self._clock(), None)
-            self._refused(target, project, prepared, error)
+            self._refused(target, project, prepared, error, pace)
         else:
-            counts = (imported.task_count, imported.prediction_count, len(imported.task_ids))
-            sent = (len(prepared), sum(one.predictions for one in prepared), len(prepared))
-            if counts == sent:
-                tasks = dict(zip((one.item for one in prepared), imported.task_ids, strict=True))
-                self._outbox.deliver(batch[0], tasks)
-            else:
-                said = f"Label Studio counted {counts[0]} tasks and {counts[1]} predictions of {sent[0]} and {sent[1]}"
-                self._outbox.doubt(batch[0], said)
-            self._limits[target.id] = min(MAX_BATCH_TASKS, 2 * max(len(prepared), self._limits.get(target.id, 0)))
+            pace.arrived(len(prepared), self._clock() - begun)
+            self._arrived(batch[0], project, prepared, imported)
 
-    def _refused(self, target: Target, project: Resolved, prepared: Sequence[Prepared], error: DeliveryError) -> None:
-        """Park what was named, else try halves; what concerns the whole destination goes on up."""
-        if not isinstance(error, (ItemRejected, BatchTooLarge)):
-            raise error
-        reasons = error.reasons if isinstance(error, ItemRejected) else {}
-        if isinstance(error, ItemRejected):
-            self._projects.forget(target.id)
-            if self._projects.resolve(target).config != project.config:
-                return  # somebody changed the labeling config since it was read: the items are rendered anew
-            _blame_config(reasons.values())
-        named = {prepared[at].item: reason for at, reason in reasons.items() if at < len(prepared)}
-        if not named and len(prepared) == 1:
-            named = {prepared[0].item: str(error)}
-        if named:
-            self._outbox.park(named)
+    def _arrived(self, batch: int, project: Resolved, prepared: list[Prepared], imported: Imported) -> None:
+        counts = (imported.task_count, imported.prediction_count, len(imported.task_ids))
+        sent = (len(prepared), sum(one.predictions for one in prepared), len(prepared))
+        if counts != sent:
+            said = f"Label Studio counted {counts[0]} tasks and {counts[1]} predictions of {sent[0]} and {sent[1]}"
+            self._outbox.doubt(batch, said)
+        elif self._copied(project, imported):
+            self._outbox.doubt(batch, "Label Studio has more new tasks than were sent")
         else:
-            self._limits[target.id] = len(prepared) // 2
+            tasks = dict(zip((one.item.id for one in prepared), imported.task_ids, strict=True))
+            self._outbox.deliver(batch, tasks)
+            self._counts.delivered += len(tasks)
+            for one in prepared:
+                self._observe(self._clock() - one.item.taken_at)
 
-    def _next_lookup(self, batch: Batch) -> float:
-        return (batch.looked_at or batch.sent_at) + lookup_delay(batch.lookups)
+    def _copied(self, project: Resolved, imported: Imported) -> bool:
+        """Tell whether the request was carried out twice, as Label Studio on SQLite does with one that met a lock.
 
-    def _reconcile(self, batch: Batch) -> bool:
-        if self._next_lookup(batch) > self._clock():
-            return False
-        items = self._outbox.items(batch.id)
-        try:
-            found = self._found(batch, items)
-            tasks = {item.id: self._verified(batch, item, found[item.key]) for item in items if item.key in found}
-        except DeliveryError:
-            self._outbox.looked(batch.id)
-            return False
-        if tasks:
-            self._outbox.deliver(batch.id, tasks)
-        self._outbox.looked(batch.id)
-        if len(tasks) < len(items) and self._clock() >= batch.sent_at + self._uncertain_wait:
-            self._outbox.absent(batch.id, "it had not arrived")
-            return True
-        return bool(tasks)
-
-    def _found(self, batch: Batch, items: Sequence[Item]) -> dict[str, list[Found]]:
-        try:
-            return self._client.find(batch.project, [item.key for item in items], batch.watermark)
-        except DestinationBlocked as error:
-            if error.missing:
-                return {}  # the project was deleted, or another token may see it: believed as any absence
-            raise
-
-    def _verified(self, batch: Batch, item: Item, found: Sequence[Found]) -> int:
-        """Return the task of an item, its predictions complete, its surplus copies gone."""
-        kept = next((one for one in found if one.annotations), found[0])
-        for surplus in found:
-            if surplus is not kept and not surplus.annotations:
-                self._client.delete_task(surplus.id)
-        if kept.predictions < item.predictions:
-            with contextlib.suppress(SpoolError, DialectError):  # the task is there, only its answers cannot be read
-                self._repair(kept.id, self._rendered(item.record, self._projects.config(batch.project)))
-        return kept.id
-
-    def _repair(self, task_id: int, rendered: dict[str, Any]) -> None:
-        present = [prediction["result"] for prediction in self._client.predictions(task_id)]
-        for prediction in rendered.get("predictions", ()):
-            if prediction["result"] not in present:
-                self._client.add_prediction(task_id, prediction)
-
-    def _rendered(self, record: bytes, config: LabelConfig) -> dict[str, Any]:
-        """Return the task of a record.
-
-        Raises:
-            SpoolError, DialectError: it cannot be read; the message holds no content.
-            DestinationBlocked: the labeling config wants what no call has.
+        Then ids are missing before the first that was answered. They are too where others import: only then it is
+        worth a request of its own.
         """
-        fields = spool.decode(record).span
-        if fields is None:
-            raise SpoolError("the record holds no span")
+        if not imported.task_ids or min(imported.task_ids) <= project.watermark + 1:
+            return False
         try:
-            span = Span.from_fields(fields)
-            return self._render(span, dialects.read(span), config)
-        except (DialectError, DestinationBlocked):
-            raise
-        except Exception as error:  # whatever a span holds, the others of its batch go on
-            raise DialectError(f"span {fields.get('spanId')} cannot be rendered: {type(error).__name__}") from error
+            return self._client.newer_tasks(project.id, project.watermark) > imported.task_count
+        except DeliveryError:
+            return True
+
+    def _refused(
+        self, target: Target, project: Resolved, prepared: list[Prepared], error: DeliveryError, pace: Pace
+    ) -> None:
+        """Park what was named, else try halves; what concerns the whole destination goes on up."""
+        if isinstance(error, BatchTooLarge):
+            if len(prepared) > 1:
+                pace.too_large(sum(len(one.body) for one in prepared))
+            else:
+                self._park({prepared[0].item.id: str(error)})
+            return
+        if not isinstance(error, ItemRejected):
+            raise error
+        self._projects.forget(target.id)
+        if self._projects.resolve(target).config != project.config:
+            return  # somebody changed the labeling config since it was read: the items are rendered anew
+        _blame_config(error.reasons.values())
+        named = {prepared[at].item.id: reason for at, reason in error.reasons.items() if at < len(prepared)}
+        if not named and len(prepared) == 1:
+            named = {prepared[0].item.id: str(error)}
+        if not named:
+            pace.refused(len(prepared))
+        self._park(named)
+
+
+def _started(item: Item) -> float:
+    """Return when a call began, seconds since the epoch: a spool that is read anew is taken anew."""
+    return int(item.key.rpartition(":")[2]) / 1e9
 
 
 def _blame_config(reasons: Iterable[str]) -> None:

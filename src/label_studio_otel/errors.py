@@ -4,6 +4,7 @@
 
     LabelStudioOtelError
     ├── ConfigError            a setting: which, where it came from, what it should be
+    ├── DecodeError            bytes that are no OTLP; the message names the file and the line
     ├── DialectError           a span that its dialect could not read; the raw record stays
     ├── SpoolError             a spool file that cannot be written or read
     ├── OutboxError            the outbox
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchTooLarge",
     "ConfigError",
+    "DecodeError",
     "DeliveryError",
     "DestinationBlocked",
     "DialectError",
@@ -47,6 +49,10 @@ class LabelStudioOtelError(Exception):
 
 class ConfigError(LabelStudioOtelError):
     """A setting has a value that cannot be used; the message names it and says what it should be."""
+
+
+class DecodeError(LabelStudioOtelError):
+    """Bytes that should be OTLP could not be decoded; the message names where they came from, never what they say."""
 
 
 class DialectError(LabelStudioOtelError):
@@ -82,7 +88,17 @@ class Retryable(DeliveryError):
 
 
 class Uncertain(DeliveryError):
-    """The request may have been carried out: no answer, or one that does not say so."""
+    """The request may have been carried out: no answer, or one that does not say so.
+
+    Args:
+        status: the HTTP status of the answer, None where there was none.
+        import_id: of an import that Label Studio carries out later.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, import_id: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.import_id = import_id
 
 
 class ItemRejected(DeliveryError):

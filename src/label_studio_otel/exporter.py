@@ -48,8 +48,11 @@ class LabelStudioSpanExporter(SpanExporter):
         return SpanExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Return True when every exported call is durable."""
-        return self.inert or self._capture.force_flush()
+        """Return True when every exported call is durable, or delivered where `flush` says so.
+
+        False when the time is up.
+        """
+        return self.inert or self._capture.force_flush(timeout_millis / 1000)
 
     def shutdown(self) -> None:
         """Deliver what is there, for at most the shutdown time-out; what is left is kept."""

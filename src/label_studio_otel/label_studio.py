@@ -1,20 +1,20 @@
 """Label Studio's API: the few requests that delivery needs.
 
-What an answer means is said by one table, `_refusal`. Only an import can be `Uncertain`: everything else here may be
-asked again.
+What an answer means is said by one table, `answers.refusal`. Only an import can be `Uncertain`: everything else here
+may be asked again.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from label_studio_otel.errors import BatchTooLarge, DestinationBlocked, ItemRejected, Retryable, Uncertain
+from label_studio_otel.answers import cause, is_import, refusal
+from label_studio_otel.errors import DestinationBlocked, Retryable, Uncertain
 from label_studio_otel.transport import Transport
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from label_studio_otel.transport import Answer
 
-__all__ = ["Found", "Imported", "LabelStudio", "Project"]
+__all__ = ["Found", "Imported", "Job", "LabelStudio", "Project"]
 
 #: Seconds to wait for an answer: an import of 500 tasks takes 2 to 12 on a busy server.
 ANSWER_TIMEOUT = 60.0
@@ -44,6 +44,8 @@ class Project:
     model_version: str = ""
     #: Whether labelers see predictions at all.
     show_predictions: bool = True
+    #: Tells it from a project of the same id on a server that was set up anew.
+    created_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,16 @@ class Imported:
     prediction_count: int
     #: Ids in the order sent.
     task_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An import that Label Studio carries out after its answer, as Enterprise and the cloud do."""
+
+    #: False as long as it waits or works.
+    ended: bool
+    #: Why it failed; None where it did not.
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +114,7 @@ class LabelStudio:
         found: list[Project] = []
         page = 1
         while True:
-            include = "id,title,label_config,description"
+            include = "id,title,label_config,description,created_at"
             query = urlencode({"title": title, "page": page, "page_size": 100, "include": include})
             answer = self._json("GET", f"/api/projects/?{query}", having="results")
             found += [_project(one) for one in answer["results"] if one["title"] == title]
@@ -141,6 +153,11 @@ class LabelStudio:
         answer = self._tasks(project_id, query, page_size=1, include="id", fields="task_only")
         return max((task["id"] for task in answer["tasks"]), default=0)
 
+    def newer_tasks(self, project_id: int, watermark: int) -> int:
+        """Return how many tasks of a project have a higher id."""
+        query = {"filters": {"conjunction": "and", "items": [_above(watermark)]}}
+        return int(self._tasks(project_id, query, page_size=1, include="id", fields="task_only")["total"])
+
     def import_tasks(self, project_id: int, tasks: Sequence[bytes], begin: Callable[[], None]) -> Imported:
         """Import tasks, all or none.
 
@@ -159,7 +176,20 @@ class LabelStudio:
         try:
             return Imported(counts["task_count"], counts["prediction_count"], tuple(counts["task_ids"]))
         except (TypeError, KeyError):
-            raise Uncertain(f"the answer {answer.status} to an import does not count tasks and predictions") from None
+            job = counts.get("import") if isinstance(counts, dict) else None
+            job = job if isinstance(job, int) else None
+            said = f"import {job} is not finished" if job else "it does not count tasks and predictions"
+            raise Uncertain(f"the answer {answer.status} to an import: {said}", import_id=job) from None
+
+    def import_job(self, project_id: int, import_id: int) -> Job:
+        """Return how an import goes that was answered with its id.
+
+        Raises:
+            DestinationBlocked: there is none of this id.
+        """
+        job = self._json("GET", f"/api/projects/{project_id}/imports/{import_id}/", having="status")
+        error = cause(str(job.get("error") or "no reason given")) if job["status"] == "failed" else None
+        return Job(job["status"] in ("completed", "failed"), error)
 
     def find(self, project_id: int, keys: Sequence[str], watermark: int) -> dict[str, list[Found]]:
         """Return the tasks of these keys whose id is above the watermark, by key, the oldest first."""
@@ -185,7 +215,7 @@ class LabelStudio:
 
     def _lookup(self, project_id: int, keys: Sequence[str], watermark: int) -> list[dict[str, Any]]:
         items = [
-            {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": watermark},
+            _above(watermark),
             {"filter": "filter:tasks:data.key", "operator": "in_list", "type": "String", "value": list(keys)},
         ]
         query = {"filters": {"conjunction": "and", "items": items}}
@@ -194,7 +224,7 @@ class LabelStudio:
         answer = self._tasks(project_id, query, page_size=1000, include=include, fields="all")
         tasks: list[dict[str, Any]] = answer["tasks"]
         if answer["total"] != len(tasks):
-            raise Uncertain(f"a look-up of {len(keys)} keys found {answer['total']} tasks and showed {len(tasks)}")
+            raise Retryable(f"a look-up of {len(keys)} keys found {answer['total']} tasks and showed {len(tasks)}")
         return tasks
 
     def _tasks(self, project_id: int, query: Mapping[str, Any], **options: Any) -> Any:
@@ -226,11 +256,11 @@ class LabelStudio:
                 self._access = None  # it may have ended early; a second 401 is about the token itself
                 answer = self._transport.send(method, path, body, self._authorization(), begin)
         except Uncertain as error:
-            if _is_import(path):
+            if is_import(path):
                 raise
             raise Retryable(str(error)) from error
         if answer.status >= 300:
-            raise _refusal(self.url, method, path, answer, self._clock())
+            raise refusal(self.url, method, path, answer, self._clock())
         return answer
 
     def _authorization(self) -> str:
@@ -254,9 +284,13 @@ class LabelStudio:
         except Uncertain as error:  # about the token, not about the import that needs it
             raise Retryable(str(error)) from error
         if answer.status >= 300:
-            raise _refusal(self.url, "POST", path, answer, self._clock())
+            raise refusal(self.url, "POST", path, answer, self._clock())
         access = str(self._decoded("POST", path, answer, "access")["access"])
         return access, _expiry(access, self._clock()) - TOKEN_MARGIN
+
+
+def _above(task_id: int) -> dict[str, Any]:
+    return {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": task_id}
 
 
 def _project(fields: Mapping[str, Any]) -> Project:
@@ -267,77 +301,8 @@ def _project(fields: Mapping[str, Any]) -> Project:
         fields.get("description") or "",
         fields.get("model_version") or "",
         fields.get("show_collab_predictions", True),
+        fields.get("created_at") or "",
     )
-
-
-def _is_import(path: str) -> bool:
-    return path.partition("?")[0].endswith("/import")
-
-
-def _refusal(url: str, method: str, path: str, answer: Answer, now: float) -> Exception:
-    """Return what a status of 300 or more means: the one table."""
-    status, importing = answer.status, _is_import(path)
-    where = f"{url} answered {status} to {method} {path.partition('?')[0]}"
-    detail = _detail(answer)
-    if status in (301, 302, 303, 307, 308):
-        return DestinationBlocked(f"{where}: it redirects; set LABEL_STUDIO_URL to where it redirects to")
-    if status == 401:
-        return DestinationBlocked(f"{where}: {detail}; set LABEL_STUDIO_API_KEY to a valid token")
-    if status == 403:
-        return DestinationBlocked(f"{where}: {detail}; the token's user may not do this")
-    if status == 404:
-        return _not_found(where, answer)
-    if status == 413:
-        return BatchTooLarge(f"{where}: the request is too large")
-    if status == 429:
-        return Retryable(f"{where}: too many requests", retry_after=answer.retry_after(now))
-    if status < 500:
-        if importing:
-            return ItemRejected(f"{where}: {detail}", reasons=_reasons(answer))
-        return DestinationBlocked(f"{where}: {detail}")
-    if importing:
-        return Uncertain(f"{where}: {detail}")
-    return Retryable(f"{where}: {detail}", retry_after=answer.retry_after(now))
-
-
-def _not_found(where: str, answer: Answer) -> DestinationBlocked:
-    # A proxy's page says nothing about the project, and a batch in doubt must not be sent again because of it.
-    if not isinstance(answer.json(), dict):
-        return DestinationBlocked(f"{where}, but not as Label Studio does; is LABEL_STUDIO_URL its address?")
-    return DestinationBlocked(f"{where}: there is no such project, or the token's user may not see it", missing=True)
-
-
-def _reasons(answer: Answer) -> dict[int, str]:
-    """Return the reason by position from a validation error; `{}` stands there for each task that was good."""
-    body = answer.json()
-    errors = body.get("validation_errors") if isinstance(body, dict) else None
-    listed = errors.get("non_field_errors") if isinstance(errors, dict) else None
-    if not isinstance(listed, list):
-        return {}
-    reasons: dict[int, str] = {}
-    for text in listed:
-        match = re.match(r"Error at item (\d+): (.*)", text, re.DOTALL) if isinstance(text, str) else None
-        if match:
-            reasons[int(match[1])] = _without_content(match[2])
-    return reasons
-
-
-def _detail(answer: Answer) -> str:
-    """Return what the server says is wrong, without the task that it echoes."""
-    body = answer.json()
-    if not isinstance(body, dict):
-        return "no explanation"
-    errors = body.get("validation_errors")
-    texts = [str(body.get("detail") or "no explanation")]
-    if isinstance(errors, dict):
-        for name, messages in errors.items():
-            texts += [f"{name}: {text}" for text in messages if isinstance(text, str)][:3]
-    return "; ".join(_without_content(text) for text in texts)[:500]
-
-
-def _without_content(text: str) -> str:
-    text = text.partition(" ::")[0]
-    return re.sub(r"(data\[[^\]]*\])=.* is of type", r"\1 is of type", text, flags=re.DOTALL)[:300]
 
 
 def _expiry(token: str, now: float) -> float:

@@ -10,6 +10,8 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from label_studio_otel import metrics
+
 if TYPE_CHECKING:
     from label_studio_otel.deliverer import Deliverer
 
@@ -30,6 +32,7 @@ def deliverer() -> type[Deliverer]:
         # The first use of these imports more: package resources, and the codec of host names.
         label_config.template("prompt")
         "localhost".encode("idna")
+        metrics.register()
     return Deliverer
 
 

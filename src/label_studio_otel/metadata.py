@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Choice, Generation
     from label_studio_otel.spans import Span
 
-__all__ = ["METADATA", "metadata_of", "sentences"]
+__all__ = ["METADATA", "metadata_of", "sentences", "tool_names"]
 
 #: The keys in their order; further choices are `response_2`, `response_3`, ….
 METADATA = (
@@ -65,7 +65,7 @@ def metadata_of(span: Span, generation: Generation, responses: Sequence[str]) ->
         "run_id": generation.run_id,
         "prompt_name": generation.prompt_name,
         "prompt_version": generation.prompt_version,
-        "tools": ", ".join(_tool_names(generation)) or None,
+        "tools": ", ".join(tool_names(generation)) or None,
         "error": generation.error,
         "incomplete": sentences(generation) or None,
         "reasoning": first and _reasoning(first),
@@ -89,7 +89,8 @@ def _reasoning(choice: Choice) -> str | None:
     return "\n\n".join(thoughts) or None
 
 
-def _tool_names(generation: Generation) -> Iterator[str]:
+def tool_names(generation: Generation) -> Iterator[str]:
+    """Yield the names of the tools that the model could call."""
     for tool in generation.tools:
         function = tool.get("function")
         name = (function if isinstance(function, dict) else tool).get("name")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from label_studio_otel import log
+from label_studio_otel.counts import Counts
 from label_studio_otel.spool.reader import SpoolFile, count, spool_files
 
 if TYPE_CHECKING:
@@ -36,55 +37,79 @@ def waiting(directory: Path, positions: dict[str, int]) -> int:
     return sum(count(path, positions.get(path.name, 0)) for path in spool_files(spool_directory(directory)))
 
 
-def ingest(directory: Path, outbox: Outbox, due_at: float, pause: Callable[[], None] = lambda: None) -> int:
-    """Move the spool into the outbox; return how many records were new.
+def ingest(
+    directory: Path,
+    outbox: Outbox,
+    due_at: float,
+    pause: Callable[[], None] = lambda: None,
+    counts: Counts | None = None,
+) -> int:
+    """Move the spool into the outbox; return how many calls were new.
 
     Args:
         due_at: when the items may be sent, seconds since the epoch.
         pause: called between two records, to let the application's threads run.
+        counts: what came of it is added here.
 
     Raises:
         OutboxError: the outbox cannot be written; the spool stays as it is.
     """
     positions = outbox.positions()
-    new = 0
+    counts = counts or Counts()
+    before = counts.accepted
     for path in spool_files(spool_directory(directory)):
         position = positions.pop(path.name, 0)
         try:
             with SpoolFile(path) as file:
                 abandoned = file.abandoned()
                 if abandoned or file.size() > position:
-                    new += _Ingestion(file, outbox, due_at, pause).run(position)
+                    _Ingestion(file, outbox, due_at, pause, counts).run(position)
                 if abandoned and position:
                     file.examine(pause)
         except FileNotFoundError:
             continue
+        if file.newer is not None:
+            log.warn_once(
+                f"newer spool {directory}",
+                f"{path} was written by a newer version of label-studio-otel (format {file.newer}); upgrade this "
+                "installation: the file stays where it is until then",
+            )
         if abandoned and file.remove():
             outbox.forget_spool(path.name)
-            if file.damaged:
-                log.warn_once(
-                    f"damaged {path.name}",
-                    f"{file.damaged} bytes of a spool file cannot be read; {path.name} "
-                    f"was set aside in {directory / 'damaged'}",
-                )
+            _say_damage(directory, file, outbox, counts)
     for name in positions:
         outbox.forget_spool(name)
-    return new
+    return counts.accepted - before
+
+
+def _say_damage(directory: Path, file: SpoolFile, outbox: Outbox, counts: Counts) -> None:
+    unreadable = file.damaged + file.torn
+    if unreadable:
+        outbox.count("unreadable_bytes", unreadable)
+        counts.damaged_bytes += unreadable
+    if file.damaged:
+        log.warn_once(
+            f"damaged {file.path.name}",
+            f"{file.damaged} bytes of a spool file cannot be read; {file.path.name} was set aside in "
+            f"{directory / 'damaged'}",
+        )
 
 
 class _Ingestion:
     """Takes one file into the outbox."""
 
-    def __init__(self, file: SpoolFile, outbox: Outbox, due_at: float, pause: Callable[[], None]) -> None:
+    def __init__(
+        self, file: SpoolFile, outbox: Outbox, due_at: float, pause: Callable[[], None], counts: Counts
+    ) -> None:
         self._file = file
+        self._counts = counts
         self._outbox = outbox
         self._due_at = due_at
         self._pause = pause
         self._rows: list[tuple[Destination, str, bytes]] = []
         self._bytes = 0
-        self._new = 0
 
-    def run(self, position: int) -> int:
+    def run(self, position: int) -> None:
         end = position
         for read in self._file.records(position):
             end = read.end
@@ -94,7 +119,6 @@ class _Ingestion:
             self._pause()
         if end > position:
             self._commit(end)
-        return self._new
 
     def _take(self, payload: bytes) -> None:
         record = self._file.record(payload)
@@ -109,5 +133,7 @@ class _Ingestion:
             self._bytes += len(payload)
 
     def _commit(self, end: int) -> None:
-        self._new += self._outbox.accept(self._rows, self._file.path.name, end, self._due_at)
+        new = self._outbox.accept(self._rows, self._file.path.name, end, self._due_at)
+        self._counts.accepted += new
+        self._counts.duplicates += len(self._rows) - new
         self._rows, self._bytes = [], 0

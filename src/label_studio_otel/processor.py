@@ -36,6 +36,8 @@ class LabelStudioSpanProcessor(SpanProcessor):
             (`LABEL_STUDIO_OTEL_DELIVERY`).
         shutdown_timeout: seconds, in all, that the exit may take because of us
             (`LABEL_STUDIO_OTEL_SHUTDOWN_TIMEOUT`, 2).
+        flush: what `force_flush` waits for: `durable`, until calls survive the end of this process, or `delivered`,
+            until they are tasks (`LABEL_STUDIO_OTEL_FLUSH`, `durable`).
         uncertain_wait: seconds of looking before a batch without an answer counts as not arrived
             (`LABEL_STUDIO_OTEL_UNCERTAIN_WAIT`, 900).
         include_errors: make tasks of failed calls too (`LABEL_STUDIO_OTEL_INCLUDE_ERRORS`).
@@ -45,6 +47,10 @@ class LabelStudioSpanProcessor(SpanProcessor):
             (`LABEL_STUDIO_OTEL_MAX_TASK_BYTES`, 1 MiB). Of several processors for one server the first one's counts.
         max_image_bytes: of an inline image for an <Image> tag; of a larger one only type, size and hash are given
             (`LABEL_STUDIO_OTEL_MAX_IMAGE_BYTES`, 256 KiB). Of several processors the first one's counts, too.
+        max_state_bytes: that may wait on the disk for one Label Studio; beyond, it counts as full, and 0 is without end
+            (`LABEL_STUDIO_OTEL_MAX_STATE_BYTES`, 1 GiB). Of several processors the first one's counts, too.
+        max_age: seconds after which a call that could not be delivered is given up, counted and said; 0 keeps all
+            (`LABEL_STUDIO_OTEL_MAX_AGE`, 0).
         **other: unknown settings are logged and ignored.
     """
 
@@ -60,11 +66,14 @@ class LabelStudioSpanProcessor(SpanProcessor):
         state_dir: str | PathLike[str] | None = None,
         delivery: str | None = None,
         shutdown_timeout: float | None = None,
+        flush: str | None = None,
         uncertain_wait: float | None = None,
         include_errors: bool | None = None,
         operations: Iterable[str] | None = None,
         max_task_bytes: int | None = None,
         max_image_bytes: int | None = None,
+        max_state_bytes: int | None = None,
+        max_age: float | None = None,
         **other: Any,
     ) -> None:
         arguments = {
@@ -77,11 +86,14 @@ class LabelStudioSpanProcessor(SpanProcessor):
             "state_dir": state_dir,
             "delivery": delivery,
             "shutdown_timeout": shutdown_timeout,
+            "flush": flush,
             "uncertain_wait": uncertain_wait,
             "include_errors": include_errors,
             "operations": operations,
             "max_task_bytes": max_task_bytes,
             "max_image_bytes": max_image_bytes,
+            "max_state_bytes": max_state_bytes,
+            "max_age": max_age,
         }
         self._capture = Capture({**other, **arguments})
         self._capture.say_problems()
@@ -91,8 +103,11 @@ class LabelStudioSpanProcessor(SpanProcessor):
         self._capture.take(span)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Return True when every call that ended before is durable; that needs no waiting."""
-        return self._capture.force_flush()
+        """Return True when every call that ended before is durable, or delivered where `flush` says so.
+
+        False when the time is up.
+        """
+        return self._capture.force_flush(timeout_millis / 1000)
 
     def shutdown(self) -> None:
         """Deliver what is there, for at most the shutdown time-out; what is left is kept."""

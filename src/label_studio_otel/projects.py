@@ -58,12 +58,25 @@ class Projects:
             project = self._find(target)
             known = self._known[target.id] = (project, _parsed(project), self._clock() + FRESH)
             self._say_what_is_odd(project, known[1], target.destination)
+            return Resolved(project.id, known[1], self._watermark(target, project))
         project, config, _ = known
-        watermark = target.watermark
-        if watermark is None or target.project != project.id:
-            watermark = self._client.highest_task_id(project.id)
-            self._outbox.resolve(target.id, project.id, watermark)
-        return Resolved(project.id, config, watermark)
+        assert target.watermark is not None
+        return Resolved(project.id, config, target.watermark)
+
+    def _watermark(self, target: Target, project: Project) -> int:
+        """Note and return the highest task id; a lower one than before is said, once."""
+        highest, known = self._client.highest_task_id(project.id), target.watermark
+        same = target.project == project.id and target.created in ("", project.created_at)
+        if same and known is not None and highest < known:
+            log.warn_once(
+                f"{self._client.url} went back",
+                f"the newest task of project {project.id} of {self._client.url} is {highest}, though {known} was "
+                "delivered: tasks were deleted, or Label Studio was restored from a backup. What was delivered before "
+                "is not sent again",
+            )
+        if not same or highest != known or not target.created:
+            self._outbox.resolve(target.id, project.id, highest, project.created_at)
+        return highest
 
     def config(self, project_id: int) -> LabelConfig:
         """Return a project's labeling config as it is now."""
@@ -95,10 +108,13 @@ class Projects:
             return self._client.project(destination.project_id)
         if target.project:
             try:
-                return self._client.project(target.project)  # it may have got another title since
+                project = self._client.project(target.project)  # it may have got another title since
             except DestinationBlocked as error:
                 if not error.missing:
                     raise
+            else:
+                if target.created in ("", project.created_at):
+                    return project  # else the server was set up anew, and somebody else's project has this id now
         return titled(self._client, destination) or create(self._client, destination)
 
 

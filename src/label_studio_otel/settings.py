@@ -42,6 +42,7 @@ DEFAULT_URL = "http://localhost:8080"
 DEFAULT_PROJECT_NAME = "LangChain-%Y-%m-%d"
 MODES = ("prompt", "chat")
 DELIVERIES = ("thread", "off")
+FLUSHES = ("durable", "delivered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,11 @@ class Settings:
         values.one_of(DELIVERIES), "thread", "`thread`, or `off` to leave it to `label-studio-otel deliver`"
     )
     shutdown_timeout: float = _setting(values.seconds, 2.0, "seconds, in all, that the exit may take because of us")
+    flush: str = _setting(
+        values.one_of(FLUSHES),
+        "durable",
+        "what `force_flush` waits for: `durable`, that calls survive this process, or `delivered`, that they are tasks",
+    )
     uncertain_wait: float = _setting(
         values.seconds, 900.0, "seconds of looking before a batch without an answer counts as not arrived"
     )
@@ -144,6 +150,16 @@ class Settings:
         values.size(0),
         256 * 1024,
         "bytes of an inline image for an `<Image>` tag; of a larger one, type, size and hash are given",
+    )
+    max_state_bytes: int = _setting(
+        values.size(0),
+        1 << 30,
+        "bytes of calls that may wait on the disk for one Label Studio; beyond, it counts as full; `0` is without end",
+    )
+    max_age: float = _setting(
+        values.seconds,
+        0.0,
+        "seconds after which a call that could not be delivered is given up, counted and said; `0` keeps all",
     )
     #: One sentence for each setting that could not be used.
     problems: tuple[str, ...] = ()

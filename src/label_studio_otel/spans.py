@@ -14,7 +14,25 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-__all__ = ["Event", "LogRecord", "Span", "fields_of"]
+__all__ = ["MESSAGE_EVENTS", "Event", "LogRecord", "Span", "fields_of", "log_fields_of"]
+
+#: Names of the events in which instrumentations write what was said.
+#: https://github.com/open-telemetry/semantic-conventions/blob/v1.36.0/docs/gen-ai/gen-ai-events.md (one per message)
+#: https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/gen-ai/gen-ai-events.md (one per call)
+#: https://github.com/open-telemetry/semantic-conventions/blob/v1.27.0/docs/gen-ai/gen-ai-events.md (prompt, completion)
+MESSAGE_EVENTS = frozenset(
+    {
+        "gen_ai.system.message",
+        "gen_ai.developer.message",
+        "gen_ai.user.message",
+        "gen_ai.assistant.message",
+        "gen_ai.tool.message",
+        "gen_ai.choice",
+        "gen_ai.client.inference.operation.details",
+        "gen_ai.content.prompt",
+        "gen_ai.content.completion",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +58,7 @@ class LogRecord:
     trace_id: str = ""
     span_id: str = ""
     scope_name: str = ""
+    resource: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> LogRecord:
@@ -53,6 +72,7 @@ class LogRecord:
             trace_id=fields.get("traceId", ""),
             span_id=fields.get("spanId", ""),
             scope_name=fields.get("scope", {}).get("name", ""),
+            resource=fields.get("resource", {}),
         )
 
 
@@ -155,6 +175,19 @@ def fields_of(span: ReadableSpan) -> dict[str, Any]:
     if span.dropped_events:
         fields["droppedEventsCount"] = span.dropped_events
     return fields
+
+
+def log_fields_of(record: Any, event_name: str, trace_id: int, span_id: int, scope_name: str) -> dict[str, Any]:
+    """Take a log record of the SDK apart, without its resource; 0 is the id of nothing."""
+    return {
+        "traceId": f"{trace_id:032x}" if trace_id else "",
+        "spanId": f"{span_id:016x}" if span_id else "",
+        "eventName": event_name,
+        "timeUnixNano": record.timestamp or record.observed_timestamp or 0,
+        "scope": {"name": scope_name},
+        "attributes": _copied(record.attributes),
+        "body": record.body,
+    }
 
 
 def _copied(attributes: Any) -> dict[str, Any]:

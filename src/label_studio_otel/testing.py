@@ -96,6 +96,7 @@ class FakeLabelStudio:
 
     Args:
         path: where below the host it stands, as `/label-studio`.
+        port: None takes a free one.
         access_lifetime: seconds that an access token lives.
         tls: a server's context makes it https.
     """
@@ -103,7 +104,14 @@ class FakeLabelStudio:
     #: Legacy token.
     token = "0123456789abcdef0123456789abcdef01234567"  # noqa: S105 - a fake's
 
-    def __init__(self, *, path: str = "", access_lifetime: float = 300, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        path: str = "",
+        port: int | None = None,
+        access_lifetime: float = 300,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         #: Every request, in order of arrival.
         self.requests: list[Request] = []
         #: What will go wrong: each takes the next request that it is about.
@@ -121,7 +129,7 @@ class FakeLabelStudio:
         self._held: list[tuple[Request, Fault]] = []
         self._access: dict[str, float] = {}
         self._lock = threading.RLock()
-        self._http = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"fake": self}))
+        self._http = _Server(("127.0.0.1", port or 0), type("Handler", (_Handler,), {"fake": self}))
         if tls is not None:
             self._http.socket = tls.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
         self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._http.server_address[1]}{self.path}"

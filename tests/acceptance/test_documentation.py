@@ -68,6 +68,9 @@ COMMANDS = {
     "python examples/in_code.py": "test_set_up_in_code",
     "python benchmarks/overhead.py": "test_the_benchmark",
     "python benchmarks/overhead.py --quick": "test_the_benchmark",
+    "python benchmarks/delivery.py": "test_the_benchmark_of_delivery",
+    "python benchmarks/delivery.py --quick": "test_the_benchmark_of_delivery",
+    "python benchmarks/delivery.py --outage 100000": "test_the_benchmark_of_an_outage",
 }
 
 
@@ -270,15 +273,25 @@ def test_the_examples(clone: Path, label_studio: LabelStudioServer, api: Api) ->
     assert len(api.tasks(api.project("langchain-app")["id"])) == 4
 
 
-def test_the_benchmark() -> None:
-    ran = subprocess.run(
-        [sys.executable, "benchmarks/overhead.py", "--quick"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-
+def benchmark(*command: str) -> str:
+    """Run a benchmark and return what it printed."""
+    ran = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
     assert ran.returncode == 0, ran.stderr
-    assert "other span" in ran.stdout.lower()
+    return ran.stdout
+
+
+def test_the_benchmark() -> None:
+    assert "other span" in benchmark("benchmarks/overhead.py", "--quick").lower()
+
+
+def test_the_benchmark_of_delivery() -> None:
+    said = benchmark("benchmarks/delivery.py", "--quick")
+
+    assert "  ours / bare client ≥ 0.95: " in said
+    assert "    LabelStudioCallbackHandler " in said
+
+
+def test_the_benchmark_of_an_outage() -> None:
+    said = benchmark("benchmarks/delivery.py", "--outage", "1500")
+
+    assert "met     the peak does not grow with the queue (≤ 1.25 times): " in said

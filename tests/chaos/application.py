@@ -1,6 +1,7 @@
 """An application that makes LLM calls in two threads, forks, and ends by itself after some calls, or when told to.
 
-Arguments: the ledger, a seed, the number of calls. Everything else is said by the product's own variables.
+Arguments: the ledger, a seed, the number of calls. Everything else is said by the product's own variables and by those
+that begin with CHAOS. After SIGUSR1 its threads call without a pause: it will be killed in the middle of `span.end()`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from ledger import Ledger, answer
 from opentelemetry.sdk.trace import TracerProvider
@@ -20,21 +22,35 @@ from opentelemetry.sdk.trace import TracerProvider
 from label_studio_otel import LabelStudioSpanProcessor
 
 #: Seconds between two calls of a thread, on average.
-PAUSE = 0.05
-FORKS = 0.02
-CHILD_CALLS = 5
+PAUSE = float(os.environ["CHAOS_PAUSE"])
+#: There while the disk is full, and a little longer.
+FULL = Path(os.environ["CHAOS_FULL"])
+#: How often a call is followed by a fork.
+FORKS = float(os.environ["CHAOS_FORKS"])
+#: Whoever ends leaves a child behind this often.
+LEAVES_A_CHILD = 0.5
+#: Most calls of a child: it may outlive its parent.
+CHILD_CALLS = 60
+
+
+class told:  # noqa: N801 - not events: their locks could be held at a fork, or by the thread that handles the signal
+    """What signals said."""
+
+    to_end = False
+    to_hurry = False
+
 
 if os.environ.get("CHAOS_SABOTAGE"):
     import sabotage
 
     sabotage.apply(os.environ["CHAOS_SABOTAGE"])
 
+signal.signal(signal.SIGTERM, lambda *_: setattr(told, "to_end", True))
+signal.signal(signal.SIGUSR1, lambda *_: setattr(told, "to_hurry", True))
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 ledger = Ledger(Path(sys.argv[1]))
 choice = random.Random(sys.argv[2])  # one of its own: the ids of spans come from the module's
 left = int(sys.argv[3])
-told = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: told.set())
-signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 provider = TracerProvider()
 provider.add_span_processor(LabelStudioSpanProcessor())
 tracer = provider.get_tracer("chaos")
@@ -62,31 +78,53 @@ def call() -> None:
     ledger.taken(key)
 
 
-def child(leaves_at_once: bool) -> None:
-    signal.alarm(20)  # a child that hangs is seen in the ledger, and must not stay
-    for _ in range(CHILD_CALLS):
+def pause(choice: random.Random) -> None:
+    end = time.monotonic() + choice.expovariate(1 / PAUSE)
+    while not (told.to_end or told.to_hurry) and (seconds := end - time.monotonic()) > 0:
+        time.sleep(min(seconds, 0.02))
+
+
+def be_durable() -> None:
+    """Wait for the disk where it is full: until then calls are in memory, and lost with the process, as is said."""
+    while FULL.exists() and not provider.force_flush():
+        time.sleep(0.05)
+
+
+def child(seed: str) -> NoReturn:
+    signal.alarm(40)  # a child that hangs is seen in the ledger, and must not stay
+    choice = random.Random(seed)
+    leaves_at_once = choice.random() < 0.5
+    for _ in range(choice.randint(1, CHILD_CALLS)):
+        if told.to_end:
+            break
         call()
-        time.sleep(PAUSE)
+        pause(choice)
+    be_durable()
     if not leaves_at_once:
         provider.shutdown()
     os._exit(0)
 
 
 def other_thread(seed: str) -> None:
-    pause = random.Random(seed)
-    while not told.is_set():
+    choice = random.Random(seed)
+    while not told.to_end:
         call()
-        time.sleep(pause.expovariate(1 / PAUSE))
+        pause(choice)
 
 
 thread = threading.Thread(target=other_thread, args=(f"{sys.argv[2]} thread",))
 thread.start()
-while left > 0 and not told.is_set():
+while left > 0 and not told.to_end:
     call()
     left -= 1
     if choice.random() < FORKS and os.fork() == 0:
-        child(choice.random() < 0.5)
-    time.sleep(choice.expovariate(1 / PAUSE))
-told.set()
+        child(f"{sys.argv[2]} child {left}")
+    pause(choice)
+was_told = told.to_end
+told.to_end = True
 thread.join()
+if choice.random() < LEAVES_A_CHILD and os.fork() == 0:
+    told.to_end = was_told
+    child(f"{sys.argv[2]} last child")
+be_durable()
 provider.shutdown()

@@ -1,7 +1,8 @@
 """Real applications, real delivery, a real Label Studio behind faults, and kill -9 for each of them at random moments.
 
-At the end everything may rest, `label-studio-otel deliver` sends what is left, and each call that the ledger says was
-taken must be one task with its prediction. The last line of the output says whether it is; so does the exit code.
+The disk of applications and deliverers is full now and then. At the end everything may rest, `label-studio-otel
+deliver` sends what is left, and each call that the ledger says was taken must be one task with its prediction. The last
+line of the output says whether it is; so does the exit code.
 
     python tests/chaos/harness.py --seed 1 --kills 50
 """
@@ -10,190 +11,199 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import random
-import select
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ledger
+from disk import SmallDisk
+from fleet import APPLICATIONS, Fleet
 from proxy import FaultProxy
 from sabotage import BUGS
 
 from label_studio_otel.cli.label_studio_server import LabelStudioServer
 
-HERE = Path(__file__).parent
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 #: What dies, with the weight of its being chosen.
 VICTIMS = {"application": 4, "deliverer": 4, "Label Studio": 1}
-APPLICATIONS = 3
 #: Seconds between two kills.
 QUIET = (0.2, 2.4)
+#: Of the kills of an application, those that take its children with it, and those in the middle of many calls.
+WHOLE_GROUP = 0.5
+IN_A_HURRY = 0.8
+#: Seconds of calls without a pause before such a kill.
+HURRY = (0.005, 0.03)
+#: Kills during which a killed deliverer stays away, at most: the applications deliver by themselves then.
+ABSENCES = 8
+#: The disk is full during one of so many kills, and these bytes, at most, are left of it.
+FULL_DISK = 10
+SPARE = (0, 1000, 100_000)
+#: Seconds after which everybody has noticed that there is room again: the product tries once a second.
+NOTICED = 3.0
 #: Seconds; sound because the proxy lets no look-up pass while Label Studio works on an import.
 UNCERTAIN_WAIT = 2
-#: Seconds that applications and their children may take to end when told to.
-LAST_WORDS = 60
 #: Seconds without progress, and how many times, until `deliver` is taken for one that never ends.
-DRAIN_PATIENCE = 60
+DRAIN_PATIENCE = 150
 DRAINS = 3
-PAGE = 1000
 
 
 class Chaos:
-    """One run, with everything it started: ends with the `with`."""
+    """One run, with everything it started: ends with the `with`.
 
-    def __init__(self, seed: int, directory: Path, sabotage: str | None) -> None:
-        self.choice = random.Random(seed)
-        self.seed = seed
-        self.directory = directory
-        self.ledger = directory / "ledger"
-        self.server = LabelStudioServer(directory / "label-studio")
-        self.sabotage = sabotage
+    Args:
+        directory: for everything of it.
+        args: of the command line.
+    """
+
+    def __init__(self, directory: Path, args: argparse.Namespace) -> None:
         self.kills: Counter[str] = Counter()
-        self.started = 0
+        self.full_disks = 0
+        self._choice = random.Random(args.seed)
+        self._directory = directory
+        self._args = args
+        self._full = directory / "full"
+        self._stack = contextlib.ExitStack()
         self._restart: threading.Thread | None = None
-        self._processes: dict[int | str, subprocess.Popen[bytes]] = {}
-        # The end of this pipe is seen when the last process that inherited it is gone, forked children included.
-        self._gone, self._alive = os.pipe()
 
     def __enter__(self) -> Chaos:
-        self.server.start()
-        self.proxy = FaultProxy(lambda: self.server.port, self.seed)
+        with self._stack:
+            self.disk = self._stack.enter_context(SmallDisk(self._directory / "state"))
+            env = self._stack.enter_context(_database(self._args.database))
+            self.server = self._stack.enter_context(LabelStudioServer(self._directory / "label-studio", env=env))
+            self._stack.callback(self._label_studio_is_up)
+            self.proxy = FaultProxy(lambda: self.server.port, self._args.seed)
+            self._stack.callback(self.proxy.close)
+            self.fleet = self._made_fleet()
+            self._stack.callback(self.fleet.kill)
+            self._stack = self._stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
-        for process in self._processes.values():
-            process.kill()
-            process.wait()
-        self._label_studio_is_up()
-        self.proxy.close()
-        self.server.stop()
+        self._stack.close()
 
     def run(self, kills: int) -> None:
         """Kill one after the other, then let the applications end by themselves."""
         for number in range(kills):
-            self._start_what_is_missing()
-            time.sleep(self.choice.uniform(*QUIET))
-            victim = self.choice.choices(list(VICTIMS), list(VICTIMS.values()))[0]
-            which = self.choice.randrange(APPLICATIONS)
-            self._kill(victim, which)
-            print(f"{number + 1}/{kills} {victim}", flush=True)
-        self._start_what_is_missing()
-        self._let_applications_end()
+            if number % FULL_DISK == 0:
+                full = number + self._choice.randrange(FULL_DISK)
+            self.fleet.start_what_is_missing()
+            with self._full_disk() if number == full else contextlib.nullcontext():
+                time.sleep(self._choice.uniform(*QUIET))
+                victim = self._kill_one()
+            print(f"{number + 1}/{kills} {victim}{', while the disk was full' * (number == full)}", flush=True)
+        self.fleet.start_what_is_missing()
+        self.fleet.let_applications_end()
         self.proxy.faulty = False
         self._label_studio_is_up()
-        self._processes.pop("deliverer").kill()
+        self.fleet.kill()
 
     def drain(self) -> bool:
         """Deliver what is left; True when the command said that nothing is."""
-        if not self.proxy.wait_until_idle():
-            return False
-        command = [*self._command(), "deliver", "--timeout", str(DRAIN_PATIENCE)]
-        return any(subprocess.run(command, env=self._env(), check=False).returncode == 0 for _ in range(DRAINS))
+        return self.proxy.wait_until_idle() and any(self.fleet.drain(DRAIN_PATIENCE) for _ in range(DRAINS))
 
     def verdict(self) -> ledger.Verdict:
         """Ask Label Studio itself for every task."""
-        return ledger.compare(*ledger.read(self.ledger), self._tasks())
+        return ledger.compare(*ledger.read(self.fleet.ledger), ledger.tasks(self._asked))
 
-    def _tasks(self) -> list[tuple[str, list[str]]]:
-        found: list[tuple[str, list[str]]] = []
-        for project in self._asked("/api/projects?page_size=1000")["results"]:
-            page, total = 1, 1
-            while (page - 1) * PAGE < total:
-                answer = self._asked(f"/api/tasks?project={project['id']}&fields=all&page={page}&page_size={PAGE}")
-                total, page = answer["total"], page + 1
-                found += [(task["data"]["key"], _texts(task)) for task in answer["tasks"]]
-        return found
+    def _made_fleet(self) -> Fleet:
+        # A user has one personal access token at a time.
+        tokens = (self.server.token, self._asked("/api/token/", "POST")["token"])
+        env = {
+            "LABEL_STUDIO_URL": self.proxy.url,
+            "LABEL_STUDIO_OTEL_PROJECT_NAME": "Chaos",
+            "LABEL_STUDIO_OTEL_UNCERTAIN_WAIT": str(UNCERTAIN_WAIT),
+            "CHAOS_PAUSE": str(self._args.pause),
+            "CHAOS_FORKS": str(self._args.forks),
+            "CHAOS_FULL": str(self._full),
+        }
+        return Fleet(
+            self._directory,
+            self._args.seed,
+            env=env,
+            tokens=tokens,
+            deliverer=not self._args.no_deliverer,
+            sabotage=self._args.sabotage,
+        )
 
-    def _asked(self, path: str) -> Any:
-        status, answer = self.server.request("GET", path, timeout=300)
-        if status != 200:
+    def _asked(self, path: str, method: str = "GET") -> Any:
+        status, answer = self.server.request(method, path, timeout=300)
+        if status >= 300:
             raise RuntimeError(f"Label Studio answered {status} to {path}")
         return answer
 
-    def _kill(self, victim: str, which: int) -> None:
+    @contextlib.contextmanager
+    def _full_disk(self) -> Iterator[None]:
+        spare, seconds = self._choice.choice(SPARE), self._choice.uniform(*QUIET)
+        if not self.disk.mounted:
+            yield
+            return
+        self.full_disks += 1
+        self._full.touch()
+        self.disk.fill(spare)
+        yield
+        time.sleep(seconds)
+        self.disk.free()
+        time.sleep(NOTICED)
+        self._full.unlink()
+
+    def _kill_one(self) -> str:
+        # What waits in an application's memory for a full disk dies with it, as the product says.
+        full = self._full.exists()
+        victims = {**VICTIMS, "application": 0} if full else VICTIMS
+        victim = self._choice.choices(list(victims), list(victims.values()))[0]
+        which, hurry = self._choice.randrange(APPLICATIONS), self._choice.uniform(*HURRY)
+        in_a_hurry, whole_group = self._choice.random() < IN_A_HURRY, self._choice.random() < WHOLE_GROUP
+        absences = self._choice.randrange(ABSENCES)
         self.kills[victim] += 1
         if victim == "Label Studio":
             self._label_studio_is_up()
             self.server.kill()
             self._restart = threading.Thread(target=self.server.start)
             self._restart.start()
+        elif victim == "deliverer":
+            self.fleet.kill_deliverer(spare_applications=full)
+            self.fleet.absences = absences
         else:
-            self._start_what_is_missing()  # it may have ended by itself since: only the living count as killed
-            process = self._processes["deliverer" if victim == "deliverer" else which]
-            process.kill()
-            process.wait()
+            self.fleet.kill_application(which, hurry=hurry if in_a_hurry else None, whole_group=whole_group)
+        return victim
 
     def _label_studio_is_up(self) -> None:
         if self._restart is not None:
             self._restart.join()
 
-    def _start_what_is_missing(self) -> None:
-        for which in range(APPLICATIONS):
-            if not self._lives(which):
-                self.started += 1
-                seed = f"{self.seed} application {self.started}"
-                # Not from the choices of the kills: when an application is missing is not repeatable.
-                calls = random.Random(seed).randrange(50, 800)
-                command = [sys.executable, str(HERE / "application.py"), str(self.ledger), seed, str(calls)]
-                self._start(which, command, "off" if which == 0 else "thread")
-        if not self._lives("deliverer"):
-            self._start("deliverer", [*self._command(), "deliver", "--watch"])
 
-    def _lives(self, which: int | str) -> bool:
-        return which in self._processes and self._processes[which].poll() is None
+@contextlib.contextmanager
+def _database(name: str) -> Iterator[dict[str, str]]:
+    """Yield what Label Studio must be told to use this one."""
+    if name == "sqlite":
+        yield {}
+        return
+    sys.path.append(str(Path(__file__).parents[1]))
+    from postgresql import PostgreSQL, migrated
 
-    def _start(self, which: int | str, command: list[str], delivery: str = "thread") -> None:
-        with (self.directory / "output").open("ab") as output:
-            self._processes[which] = subprocess.Popen(
-                command,
-                env={**self._env(), "LABEL_STUDIO_OTEL_DELIVERY": delivery},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=() if which == "deliverer" else (self._alive,),
-            )
-
-    def _let_applications_end(self) -> None:
-        for which in range(APPLICATIONS):
-            with contextlib.suppress(ProcessLookupError):
-                self._processes[which].send_signal(signal.SIGTERM)
-        os.close(self._alive)
-        if not select.select([self._gone], [], [], LAST_WORDS)[0]:
-            raise RuntimeError(f"an application, or a child of one, did not end within {LAST_WORDS} s")
-
-    def _command(self) -> list[str]:
-        if self.sabotage:
-            return [sys.executable, str(HERE / "sabotage.py"), self.sabotage]
-        return [sys.executable, "-m", "label_studio_otel"]
-
-    def _env(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "LABEL_STUDIO_URL": self.proxy.url,
-            "LABEL_STUDIO_API_KEY": self.server.token,
-            "LABEL_STUDIO_OTEL_PROJECT_NAME": "Chaos",
-            "LABEL_STUDIO_OTEL_STATE_DIR": str(self.directory / "state"),
-            "LABEL_STUDIO_OTEL_UNCERTAIN_WAIT": str(UNCERTAIN_WAIT),
-            "CHAOS_SABOTAGE": self.sabotage or "",
-        }
-
-
-def _texts(task: dict[str, Any]) -> list[str]:
-    results = [one for prediction in task["predictions"] for one in prediction["result"]]
-    return ["\n".join(one["value"]["text"]) for one in results]
+    with PostgreSQL(migrated()) as database:
+        yield database.variables
 
 
 def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=1, help="of all choices (default: 1)")
     parser.add_argument("--kills", type=int, default=50, help="how many processes die (default: 50)")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite", help="behind Label Studio")
+    parser.add_argument(
+        "--pause", type=float, default=0.05, help="seconds between two calls of a thread (default: 0.05)"
+    )
+    parser.add_argument("--forks", type=float, default=0.02, help="of an application, per call (default: 0.02)")
+    parser.add_argument("--no-deliverer", action="store_true", help="leave delivery to the applications alone")
     parser.add_argument("--sabotage", choices=sorted(BUGS), help="put a bug into the product: the run must fail")
     parser.add_argument("--keep", type=Path, metavar="DIRECTORY", help="work there, and leave everything there")
     return parser.parse_args()
@@ -204,16 +214,18 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # everything that was started ends with it
     directory = args.keep or Path(tempfile.mkdtemp(prefix="chaos-"))
     directory.mkdir(parents=True, exist_ok=True)
-    with Chaos(args.seed, directory, args.sabotage) as chaos:
+    with Chaos(directory, args) as chaos:
         begun = time.monotonic()
         chaos.run(args.kills)
         drained = chaos.drain()
         verdict = chaos.verdict()
         took = time.monotonic() - begun
-    kills, faults = chaos.kills, chaos.proxy.faults
-    print(f"seed {args.seed}, {took:.0f} s, {chaos.started} applications")
-    print("killed:", ", ".join(f"{name} {number}" for name, number in sorted(kills.items())))
-    print("faults:", ", ".join(f"{name} {number}" for name, number in sorted(faults.items())))
+    faults = chaos.proxy.faults + Counter({"full disk": chaos.full_disks})
+    print(f"seed {args.seed}, {args.database}, {took:.0f} s, {chaos.fleet.started} applications")
+    print("killed:", _listed(chaos.kills))
+    print("faults:", _listed(faults))
+    if not chaos.disk.mounted:
+        print("the disk was never full: only root may mount a small one")
     print(f"in flight at a kill: {verdict.in_flight}, of which {verdict.in_flight_tasks} are tasks")
     for what in ("lost", "duplicated", "predictions_lost", "unknown"):
         for key in getattr(verdict, what)[:10]:
@@ -223,8 +235,12 @@ def main() -> int:
         shutil.rmtree(directory)
     else:
         print(f"{'' if drained else 'not all was delivered; '}state, ledger and outputs are in {directory}")
-    print(verdict.line(kills.total(), faults.total()))
+    print(verdict.line(chaos.kills.total(), faults.total()))
     return 0 if good else 1
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in sorted(counts.items()))
 
 
 if __name__ == "__main__":

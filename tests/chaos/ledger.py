@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
+
+PAGE = 1000
 
 
 class Ledger:
@@ -39,6 +41,27 @@ def read(path: Path) -> tuple[set[str], set[str]]:
 def answer(key: str) -> str:
     """Return what the model answered in the call of this key."""
     return f"Answer {key}"
+
+
+def tasks(asked: Callable[[str], Any]) -> list[tuple[str, list[str]]]:
+    """Return the key of each task that Label Studio has, and the texts of its predictions.
+
+    Args:
+        asked: returns what Label Studio answers to a path.
+    """
+    found: list[tuple[str, list[str]]] = []
+    for project in asked("/api/projects?page_size=1000")["results"]:
+        page, total = 1, 1
+        while (page - 1) * PAGE < total:
+            answered = asked(f"/api/tasks?project={project['id']}&fields=all&page={page}&page_size={PAGE}")
+            total, page = answered["total"], page + 1
+            found += [(task["data"]["key"], _texts(task)) for task in answered["tasks"]]
+    return found
+
+
+def _texts(task: dict[str, Any]) -> list[str]:
+    results = [one for prediction in task["predictions"] for one in prediction["result"]]
+    return ["\n".join(one["value"]["text"]) for one in results]
 
 
 @dataclass(frozen=True)

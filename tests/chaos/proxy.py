@@ -30,9 +30,13 @@ AFTER = ("drop the answer", "500 after", "502 after", "504 after", "half-open af
 FAULTS = ("delay", *BEFORE, *AFTER)
 #: Of imports only: the answer counts what arrived.
 STRIPPED = "strip a prediction"
+#: An access token is good no longer, and stays so.
+EXPIRED = "access token expired"
 #: Probability of a fault.
 OF_IMPORTS = 0.6
 OF_OTHERS = 0.1
+#: Of an access token's end at one of its requests.
+OF_ACCESS = 0.05
 #: Seconds that a connection stays open in silence.
 SILENCE = 3.0
 #: Seconds that Label Studio may work on a request.
@@ -55,6 +59,8 @@ class FaultProxy:
             True: _Draws(f"{seed} imports", OF_IMPORTS, (*FAULTS, *[STRIPPED] * 3)),
             False: _Draws(f"{seed} others", OF_OTHERS, FAULTS),
         }
+        self._ends = random.Random(f"{seed} access tokens")
+        self._expired: set[str] = set()
         self._running = 0
         self._changed = threading.Condition()
         self._http = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
@@ -71,6 +77,16 @@ class FaultProxy:
             fault, choice = self._draws[importing].next() if self.faulty else ("", random.Random(self._seed))
             self.faults.update([fault] if fault else [])
             return fault, choice
+
+    def expired(self, authorization: str) -> bool:
+        """Tell whether this is an access token that is good no longer."""
+        if not authorization.startswith("Bearer "):
+            return False
+        with self._changed:
+            if self.faulty and self._ends.random() < OF_ACCESS:
+                self._expired.add(authorization)
+            self.faults.update([EXPIRED] if authorization in self._expired else [])
+            return authorization in self._expired
 
     @contextlib.contextmanager
     def importing(self) -> Any:
@@ -134,6 +150,10 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
         if len(body) < length:  # its sender died
+            return
+        if self.proxy.expired(self.headers["Authorization"] or ""):
+            said = {"detail": "Given token not valid for any token type", "code": "token_not_valid"}
+            self._answer(401, json.dumps(said).encode(), {"Content-Type": "application/json"})
             return
         fault, choice = self.proxy.draw(importing=importing)
         if fault == "delay":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from label_studio_otel import label_studio
+from label_studio_otel import deliverer, label_studio, late_import
 from label_studio_otel.delivery import Delivery
 from label_studio_otel.outbox.sqlite import SqliteOutbox
 
@@ -36,7 +36,30 @@ def _no_repair() -> None:
     Delivery._repair = lambda *_: None  # type: ignore[method-assign, assignment]
 
 
-BUGS = {"blind-resend": _blind_resend, "hundred-rows": _hundred_rows, "no-repair": _no_repair}
+def _sqlite_across_fork() -> None:
+    """A fork goes unnoticed: parent and child both go on with the one deliverer and its open database."""
+    made: dict[Any, deliverer.Deliverer] = {}
+
+    def kept(settings: Any, **options: Any) -> deliverer.Deliverer:
+        return made.setdefault(settings.directory, deliverer.Deliverer(settings, **options))
+
+    deliverer._deliverers = _Nobody()  # type: ignore[assignment]  # what the hooks of a fork go through
+    late_import.deliverer = lambda: kept  # type: ignore[assignment, return-value]
+
+
+class _Nobody(set[Any]):
+    """What nobody enters."""
+
+    def add(self, _: Any) -> None:
+        """Leave it out."""
+
+
+BUGS = {
+    "blind-resend": _blind_resend,
+    "hundred-rows": _hundred_rows,
+    "no-repair": _no_repair,
+    "sqlite-across-fork": _sqlite_across_fork,
+}
 
 
 def apply(bug: str) -> None:

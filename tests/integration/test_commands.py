@@ -62,6 +62,8 @@ def test_status_counts_what_is_still_in_the_spool_as_pending(capsys: pytest.Capt
         "parked": 0,
         "delivered": 0,
         "doubled": 0,
+        "given_up": 0,
+        "unreadable_bytes": 0,
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 from delivering import CHATS, State, copies, imports, run, states_of
 from label_studio_otel import spool
 from label_studio_otel.deliverer import Deliverer
-from label_studio_otel.outbox import sqlite
+from label_studio_otel.outbox import database
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def test_an_outbox_that_cannot_be_written_keeps_the_spool_and_resumes(
 def test_an_outbox_that_somebody_else_locks_is_waited_for(
     state: State, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.05)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.05)
     deliverer = state.deliverer()
     run(deliverer)
     other = sqlite3.connect(state.directory / "outbox.db", isolation_level=None)

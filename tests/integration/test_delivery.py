@@ -100,7 +100,7 @@ def test_a_batch_that_is_too_large_is_halved(bench: Bench, fake: FakeLabelStudio
     fake.fail(Fault(status=413), Fault(status=413))
     bench.put(*(span(number=number) for number in range(1, 9)))
     bench.run()
-    assert [len(json.loads(request.body)) for request in imports(fake)] == [8, 4, 2, 4, 2]
+    assert [len(json.loads(request.body)) for request in imports(fake)] == [8, 4, 2, 2, 2, 2]
     assert bench.states == {"delivered": 8}
 
 

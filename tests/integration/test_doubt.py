@@ -89,7 +89,7 @@ def test_other_batches_go_on_while_one_is_in_doubt(bench: Bench, fake: FakeLabel
     bench.put(span(number=1))
     bench.run()
     bench.put(span(number=2))
-    bench.run_later(1)
+    bench.run_later(2)
     assert bench.states == {"uncertain": 1, "delivered": 1}
     assert copies(fake) == {"2": 1}
 

@@ -6,7 +6,6 @@ import http.cookiejar
 import json
 import urllib.request
 import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -180,6 +179,23 @@ def test_a_prediction_that_got_lost_is_added(bench: Bench, api: Api, title: str)
     assert sorted(_answers(api.tasks(project)[1])) == ["First", "Second"]
 
 
+def test_surplus_copies_are_removed_but_never_an_annotated_one(bench: Bench, api: Api, title: str) -> None:
+    bench.put(span(number=1), destination=Destination(title))
+    bench.run()
+    project = api.project(title)["id"]
+    plain, annotated = span(number=2), span(number=3)
+    bench.put(plain, annotated, destination=Destination(title))
+    items = {item.id: 0 for item in bench.outbox.due(bench.target.id, 2)}
+    bench.outbox.lease(bench.target.id, project, bench.target.watermark or 0, items)
+    sent = [{"data": {"prompt": "Say hello.", "key": call.key}} for call in (plain, plain, annotated, annotated)]
+    first, _, _, second = api.import_tasks(project, sent)["task_ids"]
+    api.annotate(second, "Good day!")
+    bench.outbox.take_over("it died before the answer")
+    bench.run_later(1)
+    assert bench.states == {"delivered": 3}
+    assert [task["id"] for task in api.tasks(project)[1:]] == [first, second]
+
+
 def test_what_the_server_refuses_is_parked_by_position_without_content(
     bench: Bench, api: Api, title: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,14 +276,69 @@ def _csrf(jar: http.cookiejar.CookieJar) -> str:
 
 def test_characters_that_postgresql_refuses_are_replaced(bench: Bench, api: Api, title: str) -> None:
     odd = "NUL \0, half a pair \ud83d, a whole one \U0001f600"
-    spoken = json.dumps([{"role": "user", "parts": [{"type": "text", "content": odd}]}])
-    bench.put(
-        replace(span(), attributes={**span().attributes, "gen_ai.input.messages": spoken}),
-        destination=Destination(title),
-    )
+    bench.put(span(odd, odd), destination=Destination(title))
     bench.run()
     (task,) = api.tasks(api.project(title)["id"])
     assert task["data"]["prompt"] == "User:\nNUL \ufffd, half a pair \ufffd, a whole one \U0001f600"
+    assert _answers(task) == ["NUL \ufffd, half a pair \ufffd, a whole one \U0001f600"]
+    assert bench.states == {"delivered": 1}
+
+
+on_postgresql = pytest.mark.parametrize(
+    "label_studio", ["label_studio_on_postgresql"], ids=["PostgreSQL"], indirect=True
+)
+
+
+@on_postgresql
+def test_an_import_that_postgresql_refused_is_looked_up_and_sent_again_when_it_has_not_arrived(
+    bench: Bench, api: Api, title: str, postgresql: PostgreSQL
+) -> None:
+    bench.put(span(number=1), destination=Destination(title))
+    bench.run()
+    postgresql.execute("ALTER TABLE task ADD CONSTRAINT none_more CHECK (false) NOT VALID")
+    try:
+        bench.put(span(number=2), span(number=3), destination=Destination(title))
+        bench.run()
+    finally:
+        postgresql.execute("ALTER TABLE task DROP CONSTRAINT none_more")
+    assert bench.states == {"delivered": 1, "uncertain": 2}
+    _until_settled(bench)
+    assert bench.states == {"delivered": 3}
+    assert [task["data"]["key"] for task in api.tasks(api.project(title)["id"])] == [
+        span(number=number).key for number in (1, 2, 3)
+    ]
+
+
+@on_postgresql
+def test_a_task_that_postgresql_cannot_take_is_found_and_the_others_arrive(
+    bench: Bench, api: Api, title: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = LabelStudio.import_tasks
+
+    def spoil(client: LabelStudio, project_id: int, tasks: list[bytes], *others: Any) -> Any:
+        poisoned = [task.replace(b"the third", b"the third\\u0000") for task in tasks]
+        return send(client, project_id, poisoned, *others)
+
+    monkeypatch.setattr(LabelStudio, "import_tasks", spoil)
+    questions = ["the first", "the second", "the third", "the fourth", "the fifth"]
+    calls = [span(question, number=number) for number, question in enumerate(questions)]
+    bench.put(*calls, destination=Destination(title))
+    _until_settled(bench)
+    assert bench.states == {"delivered": 4, "parked": 1}
+    (reason,) = bench.parked
+    assert "500" in reason
+    assert "the third" not in reason
+    delivered = {task["data"]["key"] for task in api.tasks(api.project(title)["id"])}
+    assert delivered == {call.key for call in calls} - {calls[2].key}
+
+
+def _until_settled(bench: Bench) -> None:
+    """Deliver until every item is delivered or parked, the time that look-ups take included."""
+    for _ in range(50):
+        if not bench.states.keys() - {"delivered", "parked"}:
+            return
+        bench.run_later(900)
+    raise AssertionError(bench.states)
 
 
 def test_a_proxy_between(

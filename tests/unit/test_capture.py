@@ -108,7 +108,7 @@ class CaptureTest(SdkTest):
         assert "cannot be written" in logs.output[0]
         assert "LABEL_STUDIO_OTEL_STATE_DIR" in logs.output[0]
         self.state_dir.unlink()
-        assert taker.force_flush()
+        assert taker.force_flush(5.0)
         assert len(self.records()) == 3
         assert taker.failures == 0
 

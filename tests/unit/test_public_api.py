@@ -19,11 +19,13 @@ ROOT = Path(label_studio_otel.__file__).parent
 #: own package.
 LAYERS = [
     {"values"},
-    {"_version", "counts", "errors", "generation", "spans", "log", "suppression"},
-    {"settings"},
-    {"limits", "retry", "lock", "transport", "label_config", "spool"},
-    {"text", "metadata", "dialects", "label_studio", "outbox"},
-    {"task", "pipeline", "projects"},
+    {"_version", "arrival", "counts", "errors", "generation", "spans", "log", "metrics_table", "suppression"},
+    {"settings", "metrics"},
+    {"limits", "retry", "lock", "transport", "label_config", "spool", "otlp"},
+    {"text", "metadata", "dialects", "label_studio", "timed", "outbox"},
+    {"doubles", "fingerprints", "log_events"},
+    {"assembly"},
+    {"task", "pipeline", "projects", "conversion"},
     {"delivery"},
     {"deliverer"},
     {"late_import"},
@@ -50,7 +52,22 @@ ONLY = {
     "httpx": set(),
     "rich": {"cli"},
 }
-PURE = {"errors", "generation", "spans", "retry", "limits", "text", "metadata", "task", "dialects"}
+PURE = {
+    "assembly",
+    "conversion",
+    "dialects",
+    "doubles",
+    "errors",
+    "fingerprints",
+    "generation",
+    "limits",
+    "log_events",
+    "metadata",
+    "retry",
+    "spans",
+    "task",
+    "text",
+}
 IMPURE = {"os", "pathlib", "io", "tempfile", "shutil", "threading", "logging", "time"}
 
 

@@ -158,11 +158,29 @@ def _abandoned(path: Path) -> bool:
         return file.abandoned()
 
 
-def test_a_removed_directory_is_made_again(directory: Path, writer: SpoolWriter) -> None:
+def test_a_removed_directory_is_made_again_within_a_tenth_of_a_second(directory: Path) -> None:
+    now = [100.0]
+    writer = SpoolWriter(directory, clock=lambda: now[0])
     writer.append(record("before"))
     shutil.rmtree(directory.parent)
+    now[0] += 0.11
     assert writer.append(record("after"))
     assert texts(directory) == ["after"]
+    writer.close()
+
+
+def test_whether_the_file_still_has_a_name_is_asked_ten_times_a_second_and_not_per_record(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, asked = [100.0], []
+    writer = SpoolWriter(directory, clock=lambda: now[0])
+    writer.append(record())
+    monkeypatch.setattr("os.fstat", lambda fd, fstat=os.fstat: asked.append(fd) or fstat(fd))
+    for _ in range(100):
+        writer.append(record())
+        now[0] += 0.01
+    assert len(asked) == 10
+    writer.close()
 
 
 def test_threads_write_whole_records(directory: Path, writer: SpoolWriter) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -78,11 +80,9 @@ def test_what_the_disk_refuses_waits_in_memory_in_order(directory: Path, writer:
     assert writer.backlog == 0
 
 
-def test_the_application_does_not_pay_for_each_attempt(
-    directory: Path, writer: SpoolWriter, disk: Disk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_application_does_not_pay_for_each_attempt(directory: Path, disk: Disk) -> None:
     now = [100.0]
-    monkeypatch.setattr(writer_module.time, "monotonic", lambda: now[0])
+    writer = SpoolWriter(directory, clock=lambda: now[0])
     disk.room = 0
     for _ in range(100):
         writer.append(record())
@@ -91,6 +91,7 @@ def test_the_application_does_not_pay_for_each_attempt(
     assert writer.append(record("last"))
     assert len(texts(directory)) == 101
     assert texts(directory)[-1] == "last"
+    writer.close()
 
 
 def test_the_memory_for_it_is_bounded_and_the_loss_counted(directory: Path, disk: Disk) -> None:
@@ -153,3 +154,129 @@ def test_a_signal_handler_may_write_in_the_middle_of_a_write(
     monkeypatch.setattr(writer_module.os, "write", interrupted)
     writer.append(record("interrupted"))
     assert sorted(texts(directory)) == ["from the handler", "interrupted"]
+
+
+def test_what_was_taken_is_counted_in_the_file_and_in_memory_and_what_was_lost_apart(
+    directory: Path, disk: Disk
+) -> None:
+    writer = SpoolWriter(directory, max_backlog_bytes=len(b"".join(record())))
+    writer.append(record())
+    disk.room = 0
+    for _ in range(3):
+        writer.append(record())
+    assert (writer.taken, writer.backlog, writer.lost) == (2, 1, 2)
+    disk.room = 1 << 30
+    writer.flush(now=True)
+    assert (writer.taken, writer.backlog, writer.lost) == (2, 0, 2)
+    writer.close()
+
+
+def test_whether_all_is_written_is_told_without_touching_the_disk(writer: SpoolWriter, disk: Disk) -> None:
+    assert writer.settled(0)
+    disk.room = 0
+    writer.append(record())
+    attempts = disk.attempts
+    assert not writer.settled(0)
+    assert disk.attempts == attempts
+
+
+@pytest.fixture
+def held(writer: SpoolWriter) -> Iterator[SpoolWriter]:
+    """A writer in which another thread is in the middle of a write."""
+    writer.append(record())
+    writing, done = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with writer._lock:
+            writing.set()
+            done.wait(30)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    writing.wait(30)
+    yield writer
+    done.set()
+    thread.join()
+
+
+def test_a_write_that_lasts_is_waited_for_no_longer_than_the_time_out(held: SpoolWriter) -> None:
+    begun = time.monotonic()
+    assert not held.settled(0.1)
+    held.close(timeout=0.1)
+    assert 0.2 <= time.monotonic() - begun < 0.5
+    assert held._fd is not None
+
+
+def test_a_spool_that_holds_what_it_may_refuses_as_a_full_disk_does(directory: Path) -> None:
+    said: list[Any] = []
+    writer = SpoolWriter(directory, on_refused=said.append, max_bytes=8000)
+    taken = [writer.append(record("x" * 300)) for _ in range(20)]
+    assert (taken[:12], taken[-1]) == ([True] * 12, False)
+    assert 6000 < sum(path.stat().st_size for path in spool_files(directory)) <= 8000
+    assert writer.backlog == 20 - len(texts(directory))
+    assert [error.strerror for error in said] == [
+        "it holds as much as LABEL_STUDIO_OTEL_MAX_STATE_BYTES allows, 8000 bytes"
+    ]
+    writer.close()
+
+
+def test_a_spool_takes_again_when_there_is_room(directory: Path) -> None:
+    said: list[Any] = []
+    writer = SpoolWriter(directory, on_refused=said.append, max_bytes=8000)
+    while writer.append(record("x" * 300)):
+        pass
+    spool_files(directory)[0].unlink()
+    assert writer.flush(now=True)
+    assert writer.append(record("last"))
+    assert (said[-1], writer.backlog, writer.lost) == (None, 0, 0)
+    assert texts(directory)[-1] == "last"
+    writer.close()
+
+
+def test_several_processes_share_what_one_spool_may_hold(directory: Path) -> None:
+    writers = [SpoolWriter(directory, max_bytes=8000) for _ in range(2)]
+    while any([writer.append(record("x" * 300)) for writer in writers]):  # noqa: C419 - both shall write
+        pass
+    assert 6000 < sum(path.stat().st_size for path in spool_files(directory)) <= 8000
+    for writer in writers:
+        writer.close()
+
+
+def test_the_size_of_the_spool_is_measured_when_a_file_is_begun_and_not_per_record(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[Path] = []
+    size_of = writer_module.size_of
+    monkeypatch.setattr(writer_module, "size_of", lambda path: measured.append(path) or size_of(path))
+    writer = SpoolWriter(directory, max_bytes=1 << 20)
+    for _ in range(100):
+        writer.append(record("x" * 300))
+    assert len(measured) == 1
+    writer.close()
+
+
+def test_without_a_limit_the_size_of_the_spool_is_never_measured(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "size_of", None)
+    writer = SpoolWriter(directory, max_file_bytes=1000)
+    assert all([writer.append(record("x" * 400)) for _ in range(10)])  # noqa: C419 - all shall be written
+    writer.close()
+
+
+def test_a_record_larger_than_the_limit_is_taken_into_an_empty_spool(directory: Path) -> None:
+    writer = SpoolWriter(directory, max_bytes=100)
+    assert writer.append(record("x" * 1000))
+    assert not writer.append(record("y"))
+    writer.close()
+
+
+def test_a_forked_child_counts_from_nothing(writer: SpoolWriter, directory: Path, disk: Disk) -> None:
+    writer.append(record())
+    disk.room = 0
+    writer.append(record())
+    child = os.fork()
+    if child == 0:
+        os._exit(writer.taken + writer.lost + writer.backlog)
+    assert os.waitpid(child, 0)[1] == 0
+    assert writer.taken == 2

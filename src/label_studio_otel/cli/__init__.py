@@ -14,24 +14,27 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "parser"]
 
-COMMANDS = ("demo", "setup", "deliver", "doctor", "status", "retry")
+COMMANDS = ("demo", "setup", "deliver", "doctor", "status", "retry", "convert")
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
+def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Return the parser of these commands, by default of all."""
     whole = argparse.ArgumentParser(
         prog="label-studio-otel", description="LLM calls traced by OpenTelemetry become Label Studio tasks."
     )
     whole.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    for name in names:
         import_module(f"label_studio_otel.cli.{name}").add_parser(commands)
     return whole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    parsed = parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # Each command's module is imported only for that command, and all of them for the help.
+    named = [name for name in arguments[:1] if name in COMMANDS]
+    parsed = parser(named or COMMANDS).parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
     except KeyboardInterrupt:

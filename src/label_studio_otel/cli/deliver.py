@@ -11,6 +11,7 @@ from label_studio_otel.cli import _settings
 from label_studio_otel.cli.status import summary_of
 from label_studio_otel.deliverer import Deliverer
 from label_studio_otel.errors import OutboxError
+from label_studio_otel.metrics import Source, register
 
 if TYPE_CHECKING:
     import argparse
@@ -38,22 +39,45 @@ def add_parser(commands: Any) -> None:
         metavar="SECONDS",
         help="give up after this long without progress (default: 60)",
     )
+    parser.add_argument(
+        "--reconcile",
+        action="store_true",
+        help="look up what waits before it is sent: after the outbox was lost, some of it may have been delivered",
+    )
+    parser.add_argument(
+        "--server-restarted",
+        action="store_true",
+        help="Label Studio's process was ended and begun anew just now: what it was sent before and has not is resent "
+        "at once",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Deliver; 0 when all arrived, 1 when something is left or parked, with the reason on standard error."""
     settings = _settings.read(args)
-    deliverer = Deliverer(settings)
+    source = Source(settings.url)
+    deliverer = Deliverer(
+        settings,
+        restarted_at=time.time() if args.server_restarted else 0.0,
+        observe=source.delivered_after,
+        imported=source.imported_in,
+    )
+    source.counts += (deliverer.counts,)
     try:
-        return _watch(deliverer) if args.watch else _drain(deliverer, settings, args.timeout)
+        if args.reconcile:
+            deliverer.reconcile()
+        return _watch(deliverer, source) if args.watch else _drain(deliverer, settings, args.timeout)
     finally:
         deliverer.close()
 
 
-def _watch(deliverer: Deliverer) -> int:
+def _watch(deliverer: Deliverer, source: Source) -> int:
+    register()
     while True:
-        if not deliverer.step():
+        moved = deliverer.step()
+        source.look(deliverer.depth)
+        if not moved:
             time.sleep(WATCH_POLL)
 
 

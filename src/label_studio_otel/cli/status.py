@@ -24,6 +24,11 @@ __all__ = ["add_parser", "run", "summary_of"]
 
 #: What the table shows; the rest is in `--json`.
 SHOWN = ("pending", "uncertain", "parked", "delivered")
+#: What was lost for good, and is said.
+COUNTED = {
+    "given_up": "calls were given up: they waited longer than LABEL_STUDIO_OTEL_MAX_AGE allows",
+    "unreadable_bytes": "bytes of spool files could not be read",
+}
 
 
 def add_parser(commands: Any) -> None:
@@ -65,6 +70,7 @@ def summary_of(directory: Path) -> Summary:
 
 def _report(state_dir: Path) -> dict[str, Any]:
     report: dict[str, Any] = {**dict.fromkeys(STATES, 0), "oldest": None, "destinations": [], "unreadable": []}
+    report |= dict.fromkeys(COUNTED, 0)
     for directory in sorted(path for path in state_dir.glob("*") if path.is_dir()):
         try:
             summary = summary_of(directory)
@@ -73,6 +79,8 @@ def _report(state_dir: Path) -> dict[str, Any]:
             continue
         for state, number in summary.states.items():
             report[state] += number
+        for name in COUNTED:
+            report[name] += int(summary.facts.get(name, 0))
         report["oldest"] = min(filter(None, (report["oldest"], summary.oldest)), default=None)
         for target, states, parked in summary.targets:
             where = {"server": directory.name, "destination": str(target.destination), "project": target.project}
@@ -102,6 +110,9 @@ def _print(report: dict[str, Any], state_dir: Path) -> None:
 def _remarks(report: dict[str, Any]) -> Iterator[str]:
     if report["oldest"]:
         yield f"oldest waiting: {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(report['oldest']))}"
+    for name, meaning in COUNTED.items():
+        if report[name]:
+            yield f"{report[name]} {meaning}"
     for one in report["destinations"]:
         if one["last_error"]:
             yield f"{one['destination']}: {one['last_error']}"

@@ -2,14 +2,16 @@
 
 A dialect is a module with `name`, `keys`, `matches` and `read` (`Dialect`); a new one is a file, a line in
 `DIALECTS`, and recorded spans under tests/cases. The first that matches reads the whole span: fields of two dialects
-are never mixed.
+are never mixed. Other packages can bring dialects (`_registered`); theirs are asked first, as somebody chose them.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Protocol
 
-from label_studio_otel.dialects import gen_ai
+from label_studio_otel.dialects import gen_ai, langfuse, langsmith, mlflow, openinference, openllmetry, vercel
+from label_studio_otel.dialects._registered import registered
 from label_studio_otel.errors import DialectError
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Generation
     from label_studio_otel.spans import Span
 
-__all__ = ["DIALECTS", "Dialect", "is_llm_call", "read"]
+__all__ = ["DIALECTS", "Dialect", "dialect_of", "is_llm_call", "read"]
 
 
 class Dialect(Protocol):
@@ -43,9 +45,14 @@ class Dialect(Protocol):
 
 
 #: In order: the first that matches reads.
-DIALECTS: tuple[Dialect, ...] = (gen_ai,)
+DIALECTS: tuple[Dialect, ...] = (mlflow, langsmith, langfuse, vercel, openinference, openllmetry, gen_ai)
 
-_KEYS = frozenset[str]().union(*(dialect.keys for dialect in DIALECTS))
+
+@functools.cache
+def _known() -> tuple[frozenset[str], tuple[Dialect, ...]]:
+    """Return all dialects, those of other packages first, and all their keys."""
+    known: tuple[Dialect, ...] = (*registered(), *DIALECTS)
+    return frozenset[str]().union(*(dialect.keys for dialect in known)), known
 
 
 def is_llm_call(attributes: Mapping[str, Any], scope_name: str) -> bool:
@@ -53,9 +60,10 @@ def is_llm_call(attributes: Mapping[str, Any], scope_name: str) -> bool:
 
     `isdisjoint` walks the attributes once; `in` takes the lock of the SDK's attribute mapping for each key.
     """
-    if _KEYS.isdisjoint(attributes):
+    keys, known = _known()
+    if keys.isdisjoint(attributes):
         return False
-    return any(dialect.matches(attributes, scope_name) for dialect in DIALECTS)
+    return any(dialect.matches(attributes, scope_name) for dialect in known)
 
 
 def read(span: Span) -> Generation:
@@ -64,9 +72,18 @@ def read(span: Span) -> Generation:
     Raises:
         DialectError: no dialect knows the span, or its dialect cannot read it.
     """
-    for dialect in DIALECTS:
+    return _read(dialect_of(span), span)
+
+
+def dialect_of(span: Span) -> Dialect:
+    """Return the dialect that reads this span.
+
+    Raises:
+        DialectError: no dialect knows the span.
+    """
+    for dialect in _known()[1]:
         if dialect.matches(span.attributes, span.scope_name):
-            return _read(dialect, span)
+            return dialect
     raise DialectError(f"span {span.span_id} is no LLM call that a dialect knows (scope {span.scope_name!r})")
 
 

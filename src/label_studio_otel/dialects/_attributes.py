@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["first_text", "integer", "json_of", "string_list"]
+__all__ = ["first_integer", "first_text", "integer", "json_of", "string_list"]
 
 
 def first_text(attributes: Mapping[str, Any], *names: str) -> str | None:
@@ -30,6 +30,11 @@ def integer(attributes: Mapping[str, Any], name: str) -> int | None:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, int) else None
+
+
+def first_integer(attributes: Mapping[str, Any], *names: str) -> int | None:
+    """Return the first of these attributes that is a count."""
+    return next((count for name in names if (count := integer(attributes, name)) is not None), None)
 
 
 def json_of(text: str) -> Any:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from label_studio_otel.generation import Gap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from label_studio_otel.generation import Choice, Message
+    from label_studio_otel.spans import Span
 
 __all__ = [
     "attributes_dropped",
@@ -10,6 +18,8 @@ __all__ = [
     "events_dropped",
     "log_events_missing",
     "media_not_captured",
+    "message_without_content",
+    "missing",
     "no_input",
     "no_output",
     "redacted",
@@ -75,6 +85,15 @@ def media_not_captured(kind: str) -> Gap:
     return Gap("media_not_captured", f"The instrumentation of the application does not record {kind}.")
 
 
+def message_without_content() -> Gap:
+    """The instrumentation stopped in the middle of a message."""
+    return Gap(
+        "message_without_content",
+        "The last message of the span says who spoke and not what: the instrumentation of the application dropped it, "
+        "as OpenLLMetry does with inline images, and the messages after it.",
+    )
+
+
 def no_input() -> Gap:
     """Only the answer is there."""
     return Gap("no_input", "The span holds no input messages.")
@@ -83,3 +102,25 @@ def no_input() -> Gap:
 def no_output() -> Gap:
     """Only the question is there, and the call did not fail."""
     return Gap("no_output", "The span holds no answer of the model.")
+
+
+def missing(
+    span: Span, messages: Sequence[Message], choices: Sequence[Choice], switch: str, *, failed: bool
+) -> Iterator[Gap]:
+    """Yield what a span lacks that has its messages as attributes.
+
+    Args:
+        span: the call's.
+        messages: what was read of the question.
+        choices: what was read of the answer.
+        switch: what the user must set to have both.
+        failed: whether no answer is what there was.
+    """
+    if span.dropped_attributes:
+        yield attributes_dropped(span.dropped_attributes)
+    if not messages and not choices:
+        yield content_not_captured(switch)
+    elif not messages:
+        yield no_input()
+    elif not choices and not failed:
+        yield no_output()

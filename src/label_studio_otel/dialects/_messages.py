@@ -1,78 +1,79 @@
-"""Messages in the JSON form of OpenTelemetry's GenAI conventions, as instrumentations really write it.
+"""Messages in the JSON form of OpenTelemetry's GenAI conventions, as instrumentations really write them.
 
 The schemas are gen-ai-input-messages.json and gen-ai-output-messages.json
-(https://github.com/open-telemetry/semantic-conventions/tree/v1.37.0/docs/gen-ai). What was met beyond them:
+(https://github.com/open-telemetry/semantic-conventions/tree/v1.37.0/docs/gen-ai); for the parts see `_parts`. What was
+met beyond them:
 
-- OpenLLMetry writes the role of a streamed answer as "unknown", an empty answer as `parts: []`, a data URL as `uri`,
-  and a tool call of Anthropic or of OpenAI's Responses API twice: as `tool_call` and as a text, the JSON of its block;
-- Pydantic AI says `thinking` for `reasoning`, `result` for `response`, `binary`/`media_type` for `blob`/`mime_type`,
-  and writes tool arguments as a JSON string;
-- LiteLLM leaves `tool_calls` beside `parts`, and parts in OpenAI's own form;
-- a length limit of the SDK cuts the JSON in the middle, without a mark.
+- OpenLLMetry writes the role of a streamed answer as "unknown", an empty answer as `parts: []`, and a tool call of
+  Anthropic or of OpenAI's Responses API twice: as `tool_call` and as a text, the JSON of its block (OpenLIT: its
+  `repr`);
+- the results of tools stand in a message of the user (Anthropic, Google, Pydantic AI) or as plain text in one of the
+  tool (LiteLLM, OpenLIT), with the id beside the parts or without;
+- LiteLLM leaves `tool_calls` beside `parts`;
+- a length limit of the SDK cuts the JSON in the middle, without a mark (`_cut`).
 
 Nothing is dropped: a part or message that nobody knows becomes an `UnknownPart`, text that is no JSON stays text.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.dialects._attributes import json_of
+from label_studio_otel.dialects._cut import beginning_of
+from label_studio_otel.dialects._openai_parts import tool_call_of
+from label_studio_otel.dialects._parts import dumped, part_of
 from label_studio_otel.generation import (
     BlobPart,
     Message,
     Part,
     ReasoningPart,
+    RefusalPart,
     TextPart,
     ToolCallPart,
     ToolResponsePart,
     UnknownPart,
-    UriPart,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["message_of", "part_of", "split"]
+__all__ = ["message_of", "messages_of", "part_of", "split", "tied", "without_stump"]
 
 _CUT_LIST = re.compile(r'\[\s*\{\s*"\w+"\s*:')
-_SEPARATORS = re.compile(r"[\s,]*")
-_ROLE = re.compile(r'\{\s*"role"\s*:\s*"(\w+)"')
+
+#: LangChain's and Google's words for the conventions' roles.
+_ROLES = {"ai": "assistant", "function": "tool", "human": "user", "model": "assistant"}
+
+#: OpenLLMetry's word for the role of a streamed answer.
+_UNKNOWN_ROLE = "unknown"
+
+_ECHOED = frozenset({"tool_use", "server_tool_use", "function_call"})
 
 
-def split(value: Any) -> tuple[list[Any], str, bool]:
-    """Take a list of messages or parts apart: its items, the text after them that is no JSON, and whether it was cut.
+def split(value: Any) -> tuple[list[Any], bool]:
+    """Take a list of messages or parts apart: its items, and whether a length limit cut it.
+
+    Text that is no JSON is one item. Of a list that is cut, the last item may be half of one (`without_stump`).
 
     Raises:
         TypeError: neither text nor structured.
     """
+    cut = False
     if isinstance(value, str):
         decoded = json_of(value)
         if not isinstance(decoded, (list, dict)):
-            return _whole_items(value) if _CUT_LIST.match(value) else ([], value, False)
+            if not _CUT_LIST.match(value):
+                return [value], False
+            decoded, cut = beginning_of(value) or [], True
         value = decoded
     if isinstance(value, dict):
-        return [value], "", False
+        return [value], cut
     if isinstance(value, (list, tuple)):
         # An attribute can be an array of strings, each the JSON of one message.
-        return [_decoded_object(item) for item in value], "", False
+        return [_decoded_object(item) for item in value], cut
     raise TypeError(type(value).__name__)
-
-
-def _whole_items(text: str) -> tuple[list[Any], str, bool]:
-    """Return what is whole in a JSON list that a length limit cut, and the rest."""
-    decoder = json.JSONDecoder()
-    items: list[Any] = []
-    position = 1
-    while True:
-        start = _SEPARATORS.match(text, position).end()  # type: ignore[union-attr]  # it matches nothing, too
-        try:
-            item, position = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            return items, text[start:] if items else text, True
-        items.append(item)
 
 
 def _decoded_object(item: Any) -> Any:
@@ -82,145 +83,137 @@ def _decoded_object(item: Any) -> Any:
     return decoded if isinstance(decoded, dict) else item
 
 
+def messages_of(raw: Any, default_role: str) -> Iterator[Message]:
+    """Read one message, the results of tools in it as messages of the tool, as OpenAI's wire has them."""
+    message = message_of(raw, default_role)
+    said: list[Part] = []
+    for part in message.parts:
+        if not isinstance(part, ToolResponsePart):
+            said.append(part)
+            continue
+        if said:
+            yield Message(message.role, tuple(said), message.name)
+            said = []
+        yield Message("tool", (part,), message.name)
+    if said or not message.parts:
+        yield Message(message.role, tuple(said), message.name)
+
+
 def message_of(raw: Any, default_role: str) -> Message:
     """Read one message; a text becomes a message of the default role."""
     if isinstance(raw, str):
-        found = _ROLE.match(raw.removeprefix("["))
-        return Message(found[1] if found else default_role, (TextPart(raw),))
+        return Message(default_role, (TextPart(raw),))
     if not isinstance(raw, dict):
         return Message(default_role, (UnknownPart(raw),))
     role, name = raw.get("role"), raw.get("name")
-    return Message(
-        role if isinstance(role, str) and role else default_role,
-        _without_echoes(tuple(_parts(raw))),
-        name if isinstance(name, str) and name else None,
-    )
+    role = role if isinstance(role, str) and role not in ("", _UNKNOWN_ROLE) else default_role
+    role = _ROLES.get(role, role)
+    parts = _without_blanks(tuple(_without_echoes(tuple(_parts(raw)))))
+    if role == "tool":
+        parts = _results(raw, parts)
+    return Message(role, parts, name if isinstance(name, str) and name else None)
 
 
 def _parts(raw: Mapping[str, Any]) -> Iterator[Part]:
-    content = raw.get("parts", raw.get("content"))
-    calls = raw.get("tool_calls")
-    if isinstance(content, list):
+    content, calls = raw.get("parts"), raw.get("tool_calls")
+    content = raw.get("content") if content is None else content
+    reasoning, refusal = raw.get("reasoning_content"), raw.get("refusal")
+    if isinstance(reasoning, str) and reasoning:
+        yield ReasoningPart(reasoning)
+    if isinstance(content, (list, tuple)):
         yield from map(part_of, content)
     elif isinstance(content, str):
         yield TextPart(content)
-    elif content is not None or not calls:
-        yield UnknownPart(raw)
-    if isinstance(calls, list):
-        yield from (
-            _tool_call(call) or UnknownPart(call) if isinstance(call, dict) else UnknownPart(call) for call in calls
-        )
+    elif content is not None or not (_SAID_ELSEWHERE & raw.keys()):
+        yield UnknownPart(content if content is not None else raw)
+    if isinstance(refusal, str) and refusal:
+        yield RefusalPart(refusal)
+    if isinstance(calls, (list, tuple)):
+        yield from map(tool_call_of, calls)
 
 
-def _without_echoes(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    """Drop the texts that are the JSON of a tool call's block, where the same message has that call."""
+#: A message without content that has one of these says something, or says that there was nothing.
+_SAID_ELSEWHERE = frozenset({"content", "parts", "tool_calls", "refusal", "reasoning_content"})
+
+
+def _without_blanks(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Drop the empty texts beside which something is said: they stand where a tool is called, or a stream ended."""
+    said = tuple(part for part in parts if part != TextPart(""))
+    return said or parts[:1]
+
+
+def _without_echoes(parts: tuple[Part, ...]) -> Iterator[Part]:
+    """Drop what says a tool call again, as the text of its block, in a message that has the call itself."""
     calls = {part.id for part in parts if isinstance(part, ToolCallPart) and part.id}
-    return tuple(part for part in parts if not _echoes(part, calls)) if calls else parts
+    for part in parts:
+        blocks = _echo(part, calls) if calls and isinstance(part, TextPart) else None
+        if blocks is None:
+            yield part
+        else:
+            yield from (part_of(block) for block in blocks if block.get("type") not in _ECHOED)
 
 
-def _echoes(part: Part, calls: set[str]) -> bool:
-    if not isinstance(part, TextPart) or not part.content.startswith("{"):
-        return False
-    block = json_of(part.content)
-    if not isinstance(block, dict) or block.get("type") not in {"tool_use", "function_call"}:
-        return False
-    identifier = block.get("call_id", block.get("id"))
-    return isinstance(identifier, str) and identifier in calls
-
-
-def part_of(raw: Any) -> Part:
-    """Read one part of a message; one of a kind we do not know, or not in its kind's form, is kept as it came."""
-    if isinstance(raw, str):
-        return TextPart(raw)
-    kind = raw.get("type") if isinstance(raw, dict) else None
-    reader = _READERS.get(kind) if isinstance(kind, str) else None
-    return (reader(raw) if reader else None) or UnknownPart(raw)
-
-
-def _text(raw: Mapping[str, Any]) -> Part | None:
-    text = raw.get("content", raw.get("text"))
-    return TextPart(text) if isinstance(text, str) else None
-
-
-def _reasoning(raw: Mapping[str, Any]) -> Part | None:
-    text = raw.get("content", raw.get("thinking"))
-    return ReasoningPart(text) if isinstance(text, str) else None
-
-
-def _tool_call(raw: Mapping[str, Any]) -> Part | None:
-    function = raw.get("function")
-    call = function if isinstance(function, dict) else raw
-    name, arguments = call.get("name"), call.get("arguments")
-    if not isinstance(name, str):
+def _echo(part: TextPart, calls: set[str | None]) -> list[dict[str, Any]] | None:
+    blocks = dumped(part.content)
+    blocks = [blocks] if isinstance(blocks, dict) else blocks
+    if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
         return None
-    if isinstance(arguments, str):
-        decoded = json_of(arguments)
-        arguments = decoded if isinstance(decoded, (dict, list)) else arguments
-    return ToolCallPart(name, arguments, _identifier(raw))
+    echoed = [block.get("call_id", block.get("id")) for block in blocks if block.get("type") in _ECHOED]
+    return blocks if echoed and all(isinstance(call, str) and call in calls for call in echoed) else None
 
 
-def _tool_response(raw: Mapping[str, Any]) -> Part | None:
-    for key in ("response", "result"):
-        if key in raw:
-            return ToolResponsePart(raw[key], _identifier(raw))
-    return None
+def _results(raw: Mapping[str, Any], parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Read what a tool said in plain text as its result."""
+    texts = [part.content for part in parts if isinstance(part, TextPart)]
+    if not texts or len(texts) != len(parts):
+        return parts
+    identifiers = (raw.get("tool_call_id"), raw.get("id"))
+    identifier = next((value for value in identifiers if isinstance(value, str) and value), None)
+    return (ToolResponsePart("".join(texts), identifier),)
 
 
-def _identifier(raw: Mapping[str, Any]) -> str | None:
-    value = raw.get("id")
-    return value if isinstance(value, str) and value else None
+def without_stump(messages: Iterable[Message]) -> list[Message]:
+    """Drop what cannot be read of the end of a list that was cut: half a part, or a message of nothing else."""
+    whole = list(messages)
+    last = whole[-1] if whole else None
+    if last is None or not last.parts:
+        return whole[:-1]
+    *before, end = last.parts
+    if isinstance(end, BlobPart):
+        # Base64 comes in fours; a browser shows the beginning of an image.
+        before.append(BlobPart(end.modality, end.mime_type, end.content[: len(end.content) // 4 * 4]))
+    elif not isinstance(end, UnknownPart):
+        before.append(end)
+    return [*whole[:-1], Message(last.role, tuple(before), last.name)] if before else whole[:-1]
 
 
-def _blob(raw: Mapping[str, Any]) -> Part | None:
-    content = raw.get("content", raw.get("data"))
-    mime_type = raw.get("mime_type") or raw.get("media_type") or ""
-    if not isinstance(content, str) or not isinstance(mime_type, str):
-        return None
-    return _inline(content, raw, mime_type) or BlobPart(_modality(raw, mime_type), mime_type, content)
+def tied(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """Give the results of tools that came without an id that of their call, where their number leaves no doubt."""
+    result = list(messages)
+    calls: list[str] = []
+    start = 0
+    while start < len(result):
+        end = start
+        while end < len(result) and _result(result[end]):
+            end += 1
+        if end == start:
+            calls = [part.id for part in result[start].parts if isinstance(part, ToolCallPart) and part.id]
+            end += 1
+        elif len(calls) == end - start:
+            result[start:end] = _answers(result[start:end], calls)
+        start = end
+    return tuple(result)
 
 
-def _uri(raw: Mapping[str, Any]) -> Part | None:
-    uri = raw.get("uri") or raw.get("url") or raw.get("image_url")
-    if isinstance(uri, dict):
-        uri = uri.get("url")
-    mime_type = raw.get("mime_type") or raw.get("media_type") or ""
-    if not isinstance(uri, str) or not isinstance(mime_type, str):
-        return None
-    return _inline(uri, raw, mime_type) or UriPart(_modality(raw, mime_type), uri, mime_type)
+def _answers(messages: list[Message], calls: list[str]) -> Iterator[Message]:
+    answered = {part.id for message in messages if (part := _result(message))}
+    for message, call in zip(messages, calls, strict=True):
+        part = _result(message)
+        if part and part.id is None and call not in answered:
+            message = Message("tool", (ToolResponsePart(part.response, call),), message.name)
+        yield message
 
 
-def _inline(uri: str, raw: Mapping[str, Any], mime_type: str) -> BlobPart | None:
-    """Read a data URL in base64 as the media that it holds."""
-    if not uri.startswith("data:"):
-        return None
-    header, _, content = uri[5:].partition(",")
-    declared, *parameters = header.split(";")
-    if "base64" not in parameters:
-        return None
-    mime_type = declared or mime_type
-    return BlobPart(_modality(raw, mime_type), mime_type, content)
-
-
-def _modality(raw: Mapping[str, Any], mime_type: str) -> str:
-    modality = raw.get("modality")
-    if isinstance(modality, str) and modality:
-        return modality
-    family = mime_type.partition("/")[0]
-    if family in {"image", "audio", "video"}:
-        return family
-    return "image" if str(raw.get("type")).startswith("image") else "file"
-
-
-_READERS: dict[str, Callable[[Mapping[str, Any]], Part | None]] = {
-    "text": _text,
-    "reasoning": _reasoning,
-    "thinking": _reasoning,
-    "tool_call": _tool_call,
-    "tool_call_response": _tool_response,
-    "blob": _blob,
-    "binary": _blob,
-    "uri": _uri,
-    "image": _uri,
-    "image_url": _uri,
-    "image-url": _uri,
-}
+def _result(message: Message) -> ToolResponsePart | None:
+    part = message.parts[0] if len(message.parts) == 1 else None
+    return part if isinstance(part, ToolResponsePart) else None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from label_studio_otel.settings import Destination
 
-__all__ = ["STATES", "Batch", "Item", "Outbox", "Summary", "Target"]
+__all__ = ["STATES", "Batch", "Item", "Outbox", "Summary", "Target", "Watch"]
 
 STATES = ("pending", "leased", "uncertain", "parked", "delivered", "doubled")
 
@@ -47,6 +47,8 @@ class Target:
     failures: int = 0
     #: When to try again, seconds since the epoch.
     retry_at: float = 0.0
+    #: When its project was made, as Label Studio says it: another project can have its id, on a server set up anew.
+    created: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,10 @@ class Item:
     attempts: int = 0
     #: Predictions that were sent with it.
     predictions: int = 0
+    #: Seconds since the epoch.
+    taken_at: float = 0.0
+    #: Largest batch that it may be in, None where any.
+    at_most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,23 @@ class Batch:
     sent_at: float
     looked_at: float | None
     lookups: int
+    #: What put it in doubt.
+    reason: str | None = None
+    #: The HTTP status of the answer, None where there was none.
+    answer: int | None = None
+    #: Id of the import, where Label Studio carries it out later.
+    import_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Calls whose tasks were found, and that are looked up once more: a copy may appear late."""
+
+    id: int
+    project: int
+    #: Tasks of these calls have higher ids.
+    watermark: int
+    keys: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -87,6 +110,8 @@ class Summary:
     oldest: float | None = None
     #: By destination: its own states, why it is blocked, why items are parked.
     targets: list[tuple[Target, dict[str, int], dict[str, int]]] = field(default_factory=list)
+    #: What was counted and noted, by name.
+    facts: dict[str, float] = field(default_factory=dict)
 
 
 class Outbox(Protocol):
@@ -97,9 +122,17 @@ class Outbox(Protocol):
     """
 
     def accept(
-        self, records: Sequence[tuple[Destination, str, bytes]], spool: str, position: int, due_at: float
+        self,
+        records: Sequence[tuple[Destination, str, bytes]],
+        spool: str,
+        position: int,
+        due_at: float,
+        events: Sequence[tuple[str, bytes]] = (),
     ) -> int:
-        """Take (destination, key, payload) and note how far the spool was read; return how many were new."""
+        """Take calls (destination, key, payload) and log events (trace_id:span_id, payload).
+
+        Notes how far the spool was read; returns how many calls were new.
+        """
 
     def positions(self) -> dict[str, int]:
         """Return how far each spool file was read."""
@@ -113,14 +146,17 @@ class Outbox(Protocol):
     def due(self, target: int, limit: int, after: int = 0) -> list[Item]:
         """Return items to send now whose id is above `after`, the oldest first."""
 
+    def events(self, span: str) -> list[bytes]:
+        """Return the log events of a span (trace_id:span_id)."""
+
     def next_due(self, target: int) -> float | None:
         """Return when the next pending item is due, None where none is pending."""
 
     def waive(self) -> None:
         """Let nothing settle any longer."""
 
-    def resolve(self, target: int, project: int | None, watermark: int | None) -> None:
-        """Note which project a destination is, None where it must be found anew."""
+    def resolve(self, target: int, project: int | None, watermark: int | None, created: str = "") -> None:
+        """Note which project a destination is, None where it must be found anew, and when that project was made."""
 
     def block(self, target: int, reason: str, retry_at: float, *, passing: bool) -> None:
         """Close a destination until then."""
@@ -134,11 +170,17 @@ class Outbox(Protocol):
     def deliver(self, batch: int, tasks: Mapping[int, int | None]) -> None:
         """Note that items (id: id of the task) arrived."""
 
+    def adopt(self, tasks: Mapping[int, int]) -> None:
+        """Note that pending items (id: id of the task) are there already."""
+
+    def double(self, winners: Mapping[int, str]) -> None:
+        """Note that pending items (id: key of the other one) are the same call as another item."""
+
     def release(self, batch: int, due_at: float, reason: str | None) -> None:
         """Give the leased items of a batch back: nothing arrived."""
 
-    def doubt(self, batch: int, reason: str) -> None:
-        """Note that the leased items of a batch may have arrived."""
+    def doubt(self, batch: int, reason: str, *, answer: int | None = None, import_id: int | None = None) -> None:
+        """Note that the leased items of a batch may have arrived, and what was answered."""
 
     def take_over(self, reason: str) -> int:
         """Put in doubt what another deliverer had leased when it died, and let blocked destinations be tried at once.
@@ -152,11 +194,23 @@ class Outbox(Protocol):
     def items(self, batch: int) -> list[Item]:
         """Return the items of a batch."""
 
+    def watch(self, project: int, watermark: int, look_at: float, keys: Sequence[str]) -> None:
+        """Keep calls to be looked up once more at this time."""
+
+    def watches(self, now: float) -> list[Watch]:
+        """Return what is to be looked up once more."""
+
+    def rewatch(self, watch: int, look_at: float) -> None:
+        """Put that look off."""
+
+    def unwatch(self, watch: int) -> None:
+        """Note that it was looked up once more."""
+
     def looked(self, batch: int) -> None:
         """Note that a batch was looked up."""
 
-    def absent(self, batch: int, reason: str) -> None:
-        """Give the items in doubt back: they did not arrive."""
+    def absent(self, batch: int, reason: str, *, at_most: int | None = None) -> None:
+        """Give the items in doubt back, they did not arrive; they are sent in batches of at most so many."""
 
     def park(self, reasons: Mapping[int, str]) -> None:
         """Keep items (id: reason) out of delivery until an operator says `retry`."""
@@ -172,6 +226,24 @@ class Outbox(Protocol):
 
     def expire(self, before: float) -> int:
         """Forget what was delivered before then; return how many."""
+
+    def give_up(self, before: float) -> int:
+        """Drop what has waited since before then, and count it; return how many."""
+
+    def last_delivery(self, target: int) -> float | None:
+        """Return when something was last delivered to a destination."""
+
+    def facts(self) -> dict[str, float]:
+        """Return numbers by name: what was counted and noted."""
+
+    def note(self, name: str, value: float) -> None:
+        """Keep a number."""
+
+    def count(self, name: str, number: int) -> None:
+        """Add to a number."""
+
+    def used_bytes(self) -> int:
+        """Return how much room the outbox takes."""
 
     def summary(self) -> Summary:
         """Return the counts."""

@@ -13,7 +13,7 @@ from label_studio_otel.errors import OutboxError
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["STEPS", "migrate"]
+__all__ = ["STEPS", "is_older", "migrate"]
 
 STEPS: tuple[tuple[str, ...], ...] = (
     (
@@ -70,7 +70,47 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX item_delivered ON item (delivered_at) WHERE state = 'delivered'",
         "CREATE TABLE spool (name TEXT PRIMARY KEY, position INTEGER NOT NULL)",
     ),
+    (
+        "ALTER TABLE destination ADD COLUMN created TEXT",  # when the project was made: tells it from one of equal id
+        "ALTER TABLE batch ADD COLUMN reason TEXT",
+        "ALTER TABLE batch ADD COLUMN answer INTEGER",  # the HTTP status that put it in doubt, NULL where none came
+        "ALTER TABLE batch ADD COLUMN import_id INTEGER",  # of an import that Label Studio carries out later
+        "ALTER TABLE item ADD COLUMN at_most INTEGER",  # it may be sent with so many others, itself included
+        "ALTER TABLE item ADD COLUMN fingerprint TEXT",  # what tells whether another span is the same call
+        "ALTER TABLE item ADD COLUMN started INTEGER",  # of the call, nanoseconds since the epoch
+        "CREATE INDEX item_started ON item (destination, started) WHERE fingerprint IS NOT NULL",
+        "CREATE INDEX item_doubled ON item (delivered_at) WHERE state = 'doubled'",
+        # Log events, by trace_id:span_id, until their call's span is delivered.
+        """
+        CREATE TABLE event (
+            id INTEGER PRIMARY KEY,
+            span TEXT NOT NULL,
+            digest TEXT NOT NULL,
+            record BLOB NOT NULL,
+            taken_at REAL NOT NULL,
+            UNIQUE (span, digest)
+        )
+        """,
+        "CREATE INDEX event_taken ON event (taken_at)",
+        # What was found in doubt is looked up once more: keys as a JSON list.
+        """
+        CREATE TABLE watch (
+            id INTEGER PRIMARY KEY,
+            project INTEGER NOT NULL,
+            watermark INTEGER NOT NULL,
+            look_at REAL NOT NULL,
+            keys TEXT NOT NULL
+        )
+        """,
+        "CREATE TABLE fact (name TEXT PRIMARY KEY, value REAL NOT NULL)",
+    ),
 )
+
+
+def is_older(connection: sqlite3.Connection) -> bool:
+    """Tell whether `migrate` would change anything."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return bool(version < len(STEPS))
 
 
 def migrate(connection: sqlite3.Connection) -> None:

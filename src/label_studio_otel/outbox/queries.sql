@@ -15,6 +15,13 @@ INSERT INTO item (destination, key, record, state, taken_at, due_at)
 VALUES (:destination, :key, :record, :state, :now, :due_at)
 ON CONFLICT (destination, key) DO NOTHING;
 
+-- restore
+-- An item of an outbox that was damaged.
+INSERT INTO item (destination, key, record, state, reason, taken_at, due_at, delivered_at)
+VALUES (:destination, :key, :record, :state, :reason, :now, :now,
+        CASE WHEN :state IN ('delivered', 'doubled') THEN :now END)
+ON CONFLICT (destination, key) DO NOTHING;
+
 -- move_offset
 -- How far a spool file has been read.
 INSERT INTO spool (name, position) VALUES (:name, :position)
@@ -28,12 +35,12 @@ SELECT name, position FROM spool;
 
 -- destinations
 SELECT id, project_id, project_name, mode, default_name, project_config, state, reason, passing, project,
-       watermark, failures, retry_at
+       watermark, failures, retry_at, created
 FROM destination ORDER BY id;
 
 -- due
 -- Items to send now, the oldest first.
-SELECT id, key, record, attempts FROM item
+SELECT id, key, record, attempts, taken_at, at_most FROM item
 WHERE destination = :destination AND state = 'pending' AND due_at <= :now AND id > :after
 ORDER BY id LIMIT :limit;
 
@@ -58,6 +65,16 @@ WHERE id = :id AND state = 'pending';
 UPDATE item SET state = 'delivered', task = :task, delivered_at = :now, record = NULL, batch = NULL, reason = NULL
 WHERE id = :id AND state IN ('leased', 'uncertain');
 
+-- adopt
+-- pending -> delivered: a look-up before sending found its task.
+UPDATE item SET state = 'delivered', task = :task, delivered_at = :now, record = NULL, reason = NULL
+WHERE id = :id AND state = 'pending';
+
+-- double
+-- pending -> doubled: another item is the same call.
+UPDATE item SET state = 'doubled', delivered_at = :now, record = NULL, reason = :winner
+WHERE id = :id AND state = 'pending';
+
 -- release
 -- leased -> pending: nothing arrived.
 UPDATE item SET state = 'pending', batch = NULL, due_at = :due_at, reason = :reason
@@ -67,9 +84,12 @@ WHERE batch = :batch AND state = 'leased';
 -- leased -> uncertain: it may have arrived.
 UPDATE item SET state = 'uncertain', reason = :reason WHERE batch = :batch AND state = 'leased';
 
+-- doubt_batch
+UPDATE batch SET reason = :reason, answer = :answer, import_id = :import_id WHERE id = :batch;
+
 -- absent
 -- uncertain -> pending: it did not arrive.
-UPDATE item SET state = 'pending', batch = NULL, due_at = :now, reason = :reason
+UPDATE item SET state = 'pending', batch = NULL, due_at = :now, reason = :reason, at_most = COALESCE(:at_most, at_most)
 WHERE batch = :batch AND state = 'uncertain';
 
 -- park
@@ -78,7 +98,7 @@ UPDATE item SET state = 'parked', batch = NULL, reason = :reason WHERE id = :id 
 
 -- unpark
 -- parked -> pending: an operator said `retry`.
-UPDATE item SET state = 'pending', due_at = :now, attempts = 0, reason = NULL WHERE state = 'parked';
+UPDATE item SET state = 'pending', due_at = :now, attempts = 0, at_most = NULL, reason = NULL WHERE state = 'parked';
 
 -- movable
 -- What never left for this server.
@@ -94,7 +114,8 @@ DELETE FROM batch WHERE id = :batch AND NOT EXISTS (SELECT 1 FROM item WHERE bat
 SELECT DISTINCT batch FROM item WHERE state = 'leased';
 
 -- uncertain_batches
-SELECT batch.id, batch.destination, batch.project, batch.watermark, batch.sent_at, batch.looked_at, batch.lookups
+SELECT batch.id, batch.destination, batch.project, batch.watermark, batch.sent_at, batch.looked_at, batch.lookups,
+       batch.reason, batch.answer, batch.import_id
 FROM batch WHERE EXISTS (SELECT 1 FROM item WHERE item.batch = batch.id AND item.state = 'uncertain')
 ORDER BY batch.id;
 
@@ -102,7 +123,19 @@ ORDER BY batch.id;
 UPDATE batch SET looked_at = :now, lookups = lookups + 1 WHERE id = :batch;
 
 -- batch_items
-SELECT id, key, record, predictions FROM item WHERE batch = :batch ORDER BY id;
+SELECT id, key, record, attempts, predictions FROM item WHERE batch = :batch ORDER BY id;
+
+-- watch
+INSERT INTO watch (project, watermark, look_at, keys) VALUES (:project, :watermark, :look_at, :keys);
+
+-- watches
+SELECT id, project, watermark, keys FROM watch WHERE look_at <= :now ORDER BY look_at;
+
+-- rewatch
+UPDATE watch SET look_at = :look_at WHERE id = :watch;
+
+-- unwatch
+DELETE FROM watch WHERE id = :watch;
 
 -- block
 UPDATE destination SET state = 'blocked', reason = :reason, passing = :passing, failures = failures + 1, retry_at = :retry_at
@@ -117,7 +150,7 @@ UPDATE destination SET retry_at = 0 WHERE state = 'blocked';
 
 -- resolve
 -- The project that a destination turned out to be.
-UPDATE destination SET project = :project, watermark = :watermark WHERE id = :destination;
+UPDATE destination SET project = :project, watermark = :watermark, created = :created WHERE id = :destination;
 
 -- raise_watermark
 UPDATE destination SET watermark = MAX(COALESCE(watermark, 0), :watermark) WHERE id = :destination;
@@ -131,4 +164,30 @@ GROUP BY destination, reason ORDER BY number DESC LIMIT 20;
 
 -- expire
 -- Delivered keys are kept for the retention time, so that nothing is sent twice.
-DELETE FROM item WHERE state = 'delivered' AND delivered_at < :before;
+DELETE FROM item WHERE state IN ('delivered', 'doubled') AND delivered_at < :before;
+
+-- expire_events
+DELETE FROM event WHERE taken_at < :before;
+
+-- give_up
+-- What waited longer than somebody allowed.
+DELETE FROM item WHERE state IN ('pending', 'parked') AND taken_at < :before;
+
+-- last_delivery
+SELECT MAX(delivered_at) AS at FROM item WHERE destination = :destination AND state = 'delivered';
+
+-- take_event
+INSERT INTO event (span, digest, record, taken_at) VALUES (:span, :digest, :record, :now)
+ON CONFLICT (span, digest) DO NOTHING;
+
+-- events_of
+SELECT record FROM event WHERE span = :span ORDER BY id;
+
+-- facts
+SELECT name, value FROM fact;
+
+-- set_fact
+INSERT INTO fact (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
+-- add_to_fact
+INSERT INTO fact (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value;

@@ -6,58 +6,31 @@ commits silently.
 
 from __future__ import annotations
 
-import os
-import re
-import sqlite3
-import threading
-import time
-from contextlib import contextmanager
-from functools import cache
-from importlib import resources
-from typing import TYPE_CHECKING, Any
+import hashlib
+import json
+from typing import TYPE_CHECKING
 
-from label_studio_otel.errors import OutboxCorrupt, OutboxError
-from label_studio_otel.outbox import STATES, Batch, Item, Summary, Target
-from label_studio_otel.outbox.migrations import migrate
+from label_studio_otel.outbox import STATES, Batch, Item, Summary, Target, Watch
+from label_studio_otel.outbox.database import Database
 from label_studio_otel.settings import Destination
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    import sqlite3
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["SqliteOutbox"]
 
-#: Seconds to wait for a reader (`status`) to let go.
-BUSY_TIMEOUT = 5.0
 
-
-@cache
-def queries() -> dict[str, str]:
-    """Return the named queries of queries.sql."""
-    text = resources.files("label_studio_otel.outbox").joinpath("queries.sql").read_text("utf-8")
-    parts = re.split(r"^-- ([a-z_]+)$", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], (body.strip() for body in parts[2::2]), strict=True))
-
-
-class SqliteOutbox:
-    """An `Outbox` in one file.
-
-    Args:
-        path: the database; its directory is made when it is first written.
-        read_only: open without writing anything, for `status`.
-        clock: seconds since the epoch.
-    """
-
-    def __init__(self, path: Path, *, read_only: bool = False, clock: Callable[[], float] = time.time) -> None:
-        self._path = path
-        self._read_only = read_only
-        self._clock = clock
-        self._connection: sqlite3.Connection | None = None
-        #: Held for the length of one transaction; a fork of this process waits for it.
-        self.lock = threading.RLock()
+class SqliteOutbox(Database):
+    """An `Outbox` in one file."""
 
     def accept(
-        self, records: Sequence[tuple[Destination, str, bytes]], spool: str, position: int, due_at: float
+        self,
+        records: Sequence[tuple[Destination, str, bytes]],
+        spool: str,
+        position: int,
+        due_at: float,
+        events: Sequence[tuple[str, bytes]] = (),
     ) -> int:
         """See `Outbox.accept`."""
         with self._transaction() as run:
@@ -67,8 +40,20 @@ class SqliteOutbox:
             for destination, key, payload in records:
                 values = {"destination": ids[destination], "key": key, "record": payload, "state": "pending"}
                 new += self._run(run, "accept", **values, now=now, due_at=due_at).rowcount
+            for span, record in events:
+                digest = hashlib.sha256(record).hexdigest()[:32]
+                self._run(run, "take_event", span=span, digest=digest, record=record, now=now)
             self._run(run, "move_offset", name=spool, position=position)
         return new
+
+    def restore(self, rows: Sequence[tuple[Destination, str, bytes | None, str, str | None]]) -> None:
+        """Take items (destination, key, payload, state, reason) over from another outbox."""
+        with self._transaction() as run:
+            now = self._clock()
+            for destination, key, payload, state, reason in rows:
+                kept = state if state in ("delivered", "doubled", "parked") or payload is None else "pending"
+                values = {"destination": self._destination(run, destination), "key": key, "record": payload}
+                self._run(run, "restore", **values, state=kept, reason=reason, now=now)
 
     def positions(self) -> dict[str, int]:
         """See `Outbox.positions`."""
@@ -85,7 +70,14 @@ class SqliteOutbox:
     def due(self, target: int, limit: int, after: int = 0) -> list[Item]:
         """See `Outbox.due`."""
         rows = self._rows("due", destination=target, now=self._clock(), limit=limit, after=after)
-        return [Item(row["id"], row["key"], row["record"], row["attempts"]) for row in rows]
+        return [
+            Item(row["id"], row["key"], row["record"], row["attempts"], 0, row["taken_at"], row["at_most"])
+            for row in rows
+        ]
+
+    def events(self, span: str) -> list[bytes]:
+        """See `Outbox.events`."""
+        return [row["record"] for row in self._rows("events_of", span=span)]
 
     def next_due(self, target: int) -> float | None:
         """See `Outbox.next_due`."""
@@ -96,9 +88,9 @@ class SqliteOutbox:
         """See `Outbox.waive`."""
         self._change("waive", now=self._clock())
 
-    def resolve(self, target: int, project: int | None, watermark: int | None) -> None:
+    def resolve(self, target: int, project: int | None, watermark: int | None, created: str = "") -> None:
         """See `Outbox.resolve`."""
-        self._change("resolve", destination=target, project=project, watermark=watermark)
+        self._change("resolve", destination=target, project=project, watermark=watermark, created=created)
 
     def block(self, target: int, reason: str, retry_at: float, *, passing: bool) -> None:
         """See `Outbox.block`."""
@@ -129,15 +121,29 @@ class SqliteOutbox:
                 self._run(run, "deliver", id=item, task=task, now=self._clock())
             self._run(run, "end_batch", batch=batch)
 
+    def adopt(self, tasks: Mapping[int, int]) -> None:
+        """See `Outbox.adopt`."""
+        with self._transaction() as run:
+            for item, task in tasks.items():
+                self._run(run, "adopt", id=item, task=task, now=self._clock())
+
+    def double(self, winners: Mapping[int, str]) -> None:
+        """See `Outbox.double`."""
+        with self._transaction() as run:
+            for item, winner in winners.items():
+                self._run(run, "double", id=item, winner=winner, now=self._clock())
+
     def release(self, batch: int, due_at: float, reason: str | None) -> None:
         """See `Outbox.release`."""
         with self._transaction() as run:
             self._run(run, "release", batch=batch, due_at=due_at, reason=reason)
             self._run(run, "end_batch", batch=batch)
 
-    def doubt(self, batch: int, reason: str) -> None:
+    def doubt(self, batch: int, reason: str, *, answer: int | None = None, import_id: int | None = None) -> None:
         """See `Outbox.doubt`."""
-        self._change("doubt", batch=batch, reason=reason)
+        with self._transaction() as run:
+            self._run(run, "doubt", batch=batch, reason=reason)
+            self._run(run, "doubt_batch", batch=batch, reason=reason, answer=answer, import_id=import_id)
 
     def take_over(self, reason: str) -> int:
         """See `Outbox.take_over`."""
@@ -155,16 +161,34 @@ class SqliteOutbox:
     def items(self, batch: int) -> list[Item]:
         """See `Outbox.items`."""
         rows = self._rows("batch_items", batch=batch)
-        return [Item(row["id"], row["key"], row["record"], predictions=row["predictions"]) for row in rows]
+        return [Item(row["id"], row["key"], row["record"], row["attempts"], row["predictions"]) for row in rows]
+
+    def watch(self, project: int, watermark: int, look_at: float, keys: Sequence[str]) -> None:
+        """See `Outbox.watch`."""
+        values = {"project": project, "watermark": watermark, "look_at": look_at, "keys": json.dumps(keys)}
+        self._change("watch", **values)
+
+    def watches(self, now: float) -> list[Watch]:
+        """See `Outbox.watches`."""
+        rows = self._rows("watches", now=now)
+        return [Watch(row["id"], row["project"], row["watermark"], tuple(json.loads(row["keys"]))) for row in rows]
+
+    def rewatch(self, watch: int, look_at: float) -> None:
+        """See `Outbox.rewatch`."""
+        self._change("rewatch", watch=watch, look_at=look_at)
+
+    def unwatch(self, watch: int) -> None:
+        """See `Outbox.unwatch`."""
+        self._change("unwatch", watch=watch)
 
     def looked(self, batch: int) -> None:
         """See `Outbox.looked`."""
         self._change("looked", batch=batch, now=self._clock())
 
-    def absent(self, batch: int, reason: str) -> None:
+    def absent(self, batch: int, reason: str, *, at_most: int | None = None) -> None:
         """See `Outbox.absent`."""
         with self._transaction() as run:
-            self._run(run, "absent", batch=batch, now=self._clock(), reason=reason)
+            self._run(run, "absent", batch=batch, now=self._clock(), reason=reason, at_most=at_most)
             self._run(run, "end_batch", batch=batch)
 
     def park(self, reasons: Mapping[int, str]) -> None:
@@ -195,11 +219,37 @@ class SqliteOutbox:
     def expire(self, before: float) -> int:
         """See `Outbox.expire`."""
         with self._transaction() as run:
+            self._run(run, "expire_events", before=before)
             return self._run(run, "expire", before=before).rowcount
+
+    def give_up(self, before: float) -> int:
+        """See `Outbox.give_up`."""
+        with self._transaction() as run:
+            number = self._run(run, "give_up", before=before).rowcount
+            if number:
+                self._run(run, "add_to_fact", name="given_up", value=number)
+        return number
+
+    def last_delivery(self, target: int) -> float | None:
+        """See `Outbox.last_delivery`."""
+        at: float | None = self._rows("last_delivery", destination=target)[0]["at"]
+        return at
+
+    def facts(self) -> dict[str, float]:
+        """See `Outbox.facts`."""
+        return {row["name"]: row["value"] for row in self._rows("facts")}
+
+    def note(self, name: str, value: float) -> None:
+        """See `Outbox.note`."""
+        self._change("set_fact", name=name, value=value)
+
+    def count(self, name: str, number: int) -> None:
+        """See `Outbox.count`."""
+        self._change("add_to_fact", name=name, value=number)
 
     def summary(self) -> Summary:
         """See `Outbox.summary`."""
-        summary = Summary()
+        summary = Summary(facts=self.facts())
         by_target: dict[int, dict[str, int]] = {}
         for row in self._rows("counts"):
             summary.states[row["state"]] += row["number"]
@@ -214,22 +264,6 @@ class SqliteOutbox:
             summary.targets.append((target, states, parked.get(target.id, {})))
         return summary
 
-    def close(self) -> None:
-        """See `Outbox.close`."""
-        with self.lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.close()
-
-    def abandon(self) -> sqlite3.Connection | None:
-        """Begin anew in a forked child that inherited an open handle; return it, to be kept and never used.
-
-        Closing it here would drop the parent's work; the caller must not open an outbox in this process again.
-        """
-        self.lock = threading.RLock()
-        connection, self._connection = self._connection, None
-        return connection
-
     def _destination(self, run: sqlite3.Connection, destination: Destination) -> int:
         # A project named by its id is the same destination whatever else was said.
         named = not destination.project_id
@@ -242,62 +276,6 @@ class SqliteOutbox:
         self._run(run, "open_destination", **identity, project_config=destination.project_config)
         (target,) = self._run(run, "destination_id", **identity).fetchone()
         return int(target)
-
-    def _rows(self, query: str, /, **values: Any) -> list[sqlite3.Row]:
-        with self._transaction() as run:
-            return self._run(run, query, **values).fetchall()
-
-    def _change(self, query: str, /, **values: Any) -> None:
-        with self._transaction() as run:
-            self._run(run, query, **values)
-
-    def _run(self, connection: sqlite3.Connection, query: str, /, **values: Any) -> sqlite3.Cursor:
-        return connection.execute(queries()[query], values)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self.lock:
-            try:
-                connection = self._connection or self._open()
-                connection.execute("BEGIN" if self._read_only else "BEGIN IMMEDIATE")
-                try:
-                    yield connection
-                    connection.execute("COMMIT")
-                except BaseException:
-                    connection.rollback()
-                    raise
-            except (sqlite3.DatabaseError, OSError) as error:
-                self.close()
-                kind = OutboxCorrupt if _is_corrupt(error) else OutboxError
-                raise kind(f"{self._path}: {error}") from error
-
-    def _open(self) -> sqlite3.Connection:
-        if not self._read_only:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-        connection = sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?mode={'ro' if self._read_only else 'rw'}",
-            uri=True,
-            timeout=BUSY_TIMEOUT,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        try:
-            connection.row_factory = sqlite3.Row
-            if not self._read_only:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = NORMAL")
-                migrate(connection)
-        except BaseException:
-            connection.close()
-            raise
-        self._connection = connection
-        return connection
-
-
-def _is_corrupt(error: Exception) -> bool:
-    """Tell damage from a database that is only busy, full or away; Python 3.10 gives no error codes."""
-    return "not a database" in str(error) or "malformed" in str(error)
 
 
 def _target(row: sqlite3.Row) -> Target:
@@ -317,4 +295,5 @@ def _target(row: sqlite3.Row) -> Target:
         watermark=row["watermark"],
         failures=row["failures"],
         retry_at=row["retry_at"],
+        created=row["created"] or "",
     )

@@ -12,36 +12,49 @@ The header holds the destination, the resource and the span; attributes longer t
 UTF-8. That is what makes a 5 MB prompt cost milliseconds in the application's thread instead of tens of them: JSON
 has to look at every character, a copy does not. Whole files are sent away only after their writer has let go of the
 file's lock, so nothing is read as finished that may still grow.
+
+Every version begins its records with this frame. Who meets a higher version than its own leaves the file where it is.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import os
 import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.errors import SpoolError
 from label_studio_otel.settings import Destination
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 __all__ = [
     "FRAME",
     "MAGIC",
+    "PREFIX",
     "SUFFIX",
+    "VERSION",
     "Record",
     "decode",
     "encode",
     "encode_destination",
+    "encode_log",
     "encode_retry",
     "frame",
+    "key_of",
+    "size_of",
     "to_json",
 ]
 
 SUFFIX = ".spool"
-MAGIC = b"LSO\x01"
+PREFIX = b"LSO"
+VERSION = 1
+MAGIC = PREFIX + bytes([VERSION])
 FRAME = struct.Struct("<4sII")
 LONG = 512
 _HEADER = struct.Struct("<I")
@@ -49,13 +62,32 @@ _HEADER = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record: a span and where it goes, or an operator's wish."""
+    """One record: a span and where it goes, a log event of one, or an operator's wish."""
 
     destination: Destination | None = None
     #: As `spans.fields_of` gave it, with its resource.
     span: Mapping[str, Any] | None = None
+    #: A log event in OTLP's names (`spans.LogRecord.from_fields`); it goes where its span goes.
+    log: Mapping[str, Any] | None = None
     #: Parked items of this server shall be sent again.
     retry: bool = False
+
+
+def size_of(directory: Path) -> int:
+    """Return how many bytes the spool files of a directory hold.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    size = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.endswith(SUFFIX):
+                try:
+                    size += entry.stat().st_size
+                except FileNotFoundError:
+                    continue  # delivered in the meantime
+    return size
 
 
 def to_json(value: Any) -> str:
@@ -116,9 +148,24 @@ def encode(destination: str, resource: str, fields: Mapping[str, Any]) -> list[b
     return _framed(f'{{"destination":{destination},"resource":{resource},{rest[1:]}', texts)
 
 
+def encode_log(resource: str, fields: Mapping[str, Any]) -> list[bytes]:
+    """Return a log event's record as buffers for one gathering write.
+
+    Args:
+        resource: JSON of the resource's attributes.
+        fields: by OTLP's JSON names, attributes and body as plain values.
+    """
+    return _framed(f'{{"resource":{resource},"log":{to_json(fields)}}}', [])
+
+
 def encode_retry() -> list[bytes]:
     """Return the record that asks whoever delivers to send parked items again."""
     return _framed('{"retry":true}', [])
+
+
+def key_of(span: Mapping[str, Any]) -> str:
+    """Return what tells a call from all others; span ids alone repeat, wherever a program seeds its random numbers."""
+    return f"{span['traceId']}:{span['spanId']}:{span['startTimeUnixNano']}"
 
 
 def frame(payload: bytes) -> bytes:
@@ -149,6 +196,8 @@ def decode(payload: bytes) -> Record:
         header = json.loads(payload[_HEADER.size : position].decode("utf-8", "surrogatepass"))
         if header.get("retry"):
             return Record(retry=True)
+        if "log" in header:
+            return Record(log={**header["log"], "resource": header["resource"]})
         span = header["span"]
         span["resource"] = header["resource"]
         for name, length in header["long"]:

@@ -1,7 +1,8 @@
 """The deliverer's side of the spool: finds the files, reads whole records, knows when a writer is gone.
 
 What cannot be read is passed over and counted: a torn last record (the process was killed in the write, or the disk
-was full) and damage in the middle, after which reading goes on at the next record whose checksum is right.
+was full) and damage in the middle, after which reading goes on at the next record whose checksum is right. Records of
+a newer version than ours are neither: they stay, and so does their file, for whoever can read them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from label_studio_otel.errors import SpoolError
-from label_studio_otel.spool import FRAME, MAGIC, SUFFIX, decode
+from label_studio_otel.spool import FRAME, MAGIC, PREFIX, SUFFIX, VERSION, decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,6 +63,8 @@ class SpoolFile:
         self.damaged = 0
         #: Bytes at the end that are no whole record: one is being written, or was when its writer died.
         self.torn = 0
+        #: The version of the records at which reading ended because it is newer than ours, None where there are none.
+        self.newer: int | None = None
         self._file = path.open("rb")
 
     def __enter__(self) -> SpoolFile:
@@ -87,18 +90,26 @@ class SpoolFile:
         self._file.seek(offset)
         data = self._file.read()
         position = self.torn = 0
+        self.newer = None
         while position < len(data):
             end = _end(data, position)
             if end is None:
+                # A file has one writer, hence one version: whatever a record of ours follows is damage.
                 found = _next(data, position)
                 if found is None:
-                    self.torn = len(data) - position
+                    self._ends(data, position)
                     return
                 self.damaged += found - position
                 position = found
                 continue
             yield Read(data[position + FRAME.size : end], offset + end)
             position = end
+
+    def _ends(self, data: bytes, position: int) -> None:
+        """Note what stands behind the last record that can be read."""
+        self.newer = _newer(data, position)
+        if self.newer is None:
+            self.torn = len(data) - position
 
     def examine(self, pause: Callable[[], None]) -> None:
         """Count the damage of the whole file: an earlier reading met what it can no longer tell."""
@@ -120,7 +131,9 @@ class SpoolFile:
         return os.fstat(self._file.fileno()).st_size
 
     def remove(self) -> bool:
-        """Remove the file, or set it aside where it is damaged; False when it is still in use."""
+        """Remove the file, or set it aside where it is damaged; False when it is in use, or for a newer version."""
+        if self.newer is not None:
+            return False
         try:
             if self.damaged:
                 aside = self.path.parent.parent / "damaged"
@@ -154,9 +167,14 @@ def _end(data: bytes, position: int) -> int | None:
     """Return where the record that begins here ends, None where none does."""
     if position + FRAME.size > len(data):
         return None
-    magic, length, crc = FRAME.unpack_from(data, position)
+    return _checked(data, position) if data.startswith(MAGIC, position) else None
+
+
+def _checked(data: bytes, position: int) -> int | None:
+    """Return where the payload ends whose frame stands here, None where its checksum says that it is none."""
+    _, length, crc = FRAME.unpack_from(data, position)
     end = position + FRAME.size + length
-    if magic != MAGIC or end > len(data):
+    if end > len(data):
         return None
     return end if zlib.crc32(memoryview(data)[position + FRAME.size : end]) == crc else None
 
@@ -166,3 +184,15 @@ def _next(data: bytes, position: int) -> int | None:
     while found != -1 and _end(data, found) is None:
         found = data.find(MAGIC, found + 1)
     return None if found == -1 else found
+
+
+def _newer(data: bytes, position: int) -> int | None:
+    """Return the version of the first record behind a position that is of a newer one, None where there is none."""
+    at = data.find(PREFIX, position)
+    while at != -1 and at + FRAME.size <= len(data):
+        version = data[at + len(PREFIX)]
+        # What stands behind damage may be a part of somebody's text.
+        if version > VERSION and (at == position or _checked(data, at)):
+            return version
+        at = data.find(PREFIX, at + 1)
+    return None

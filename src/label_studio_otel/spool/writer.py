@@ -7,6 +7,7 @@ waits for a lock of another process, or raises for a disk that refuses.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 import time
@@ -14,7 +15,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
-from label_studio_otel.spool import SUFFIX
+from label_studio_otel.spool import SUFFIX, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,12 +26,19 @@ try:
 except ImportError:  # Windows has neither flock nor fork; there an open file cannot be unlinked, which serves as well
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["SpoolWriter"]
+__all__ = ["FULL", "SpoolWriter"]
+
+#: How the error begins when the spool holds what it may.
+FULL = "it holds as much as LABEL_STUDIO_OTEL_MAX_STATE_BYTES allows"
 
 MAX_FILE_BYTES = 8 << 20
 MAX_BACKLOG_BYTES = 16 << 20
+#: A spool may hold so many files of full size: it is measured when one is begun, and never per record.
+FILES = 8
 #: Seconds between two attempts on a disk that refuses, so that the application does not pay for each.
 RETRY_INTERVAL = 1.0
+#: Seconds between two looks whether the file still has a name; each costs as much as a fifth of a write.
+LOOK_INTERVAL = 0.1
 
 
 class SpoolWriter:
@@ -40,6 +48,8 @@ class SpoolWriter:
 
     Args:
         on_refused: called with the error when the disk refuses, and with None when it takes again.
+        max_bytes: that all files of the directory may hold before it counts as a full disk; 0 is without end.
+        clock: seconds since any moment.
     """
 
     def __init__(
@@ -49,13 +59,15 @@ class SpoolWriter:
         on_refused: Callable[[OSError | None], None] = lambda _: None,
         max_file_bytes: int = MAX_FILE_BYTES,
         max_backlog_bytes: int = MAX_BACKLOG_BYTES,
+        max_bytes: int = 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory = directory
         self._on_refused = on_refused
-        self._max_file_bytes = max_file_bytes
+        self._max_file_bytes = min(max_file_bytes, max_bytes // FILES) if max_bytes else max_file_bytes
         self._max_backlog_bytes = max_backlog_bytes
-        #: Records given up because the backlog was full.
-        self.lost = 0
+        self._max_bytes = max_bytes
+        self._clock = clock
         self._begin()
         _writers.add(self)
 
@@ -68,27 +80,46 @@ class SpoolWriter:
         self._backlog: deque[bytes] = deque()
         self._backlog_bytes = 0
         self._next_attempt = 0.0
+        self._next_look = 0.0
+        #: LLM calls whose records came into a file or into memory.
+        self.taken = 0
+        #: Records given up because the backlog was full.
+        self.lost = 0
 
     @property
     def backlog(self) -> int:
         """Number of records that wait in memory because the disk refuses."""
         return len(self._backlog)
 
-    def append(self, buffers: Sequence[bytes]) -> bool:
-        """Write one record; True when it is in the file, False when it waits in memory or was given up."""
+    def append(self, buffers: Sequence[bytes], calls: int = 1) -> bool:
+        """Write one record; True when it is in the file, False when it waits in memory or was given up.
+
+        Args:
+            calls: LLM calls in it, for the count of those taken.
+        """
         if self._pid != os.getpid():
             self.forget()
         with self._lock:
             if not self.flush():
-                self._keep(buffers)
+                self._keep(buffers, calls)
                 return False
             try:
                 self._write(buffers)
             except OSError as error:
                 self._refused(error)
-                self._keep(buffers)
+                self._keep(buffers, calls)
                 return False
+            self.taken += calls
         return True
+
+    def settled(self, timeout: float) -> bool:
+        """Return True when every record is in a file; touches no disk, and waits so long for one being written."""
+        if not self._lock.acquire(timeout=timeout):
+            return False
+        try:
+            return not self._backlog
+        finally:
+            self._lock.release()
 
     def flush(self, *, now: bool = False) -> bool:
         """Write what waits in memory; True when nothing waits any more.
@@ -99,7 +130,7 @@ class SpoolWriter:
         with self._lock:
             if not self._backlog:
                 return True
-            if not now and time.monotonic() < self._next_attempt:
+            if not now and self._clock() < self._next_attempt:
                 return False
             try:
                 while self._backlog:
@@ -111,12 +142,16 @@ class SpoolWriter:
             self._on_refused(None)
             return True
 
-    def close(self) -> None:
-        """Let go of the file; the next record begins another."""
-        with self._lock:
+    def close(self, timeout: float = -1) -> None:
+        """Let go of the file, where no write lasts longer than the time-out; the next record begins another."""
+        if not self._lock.acquire(timeout=timeout):
+            return
+        try:
             fd, self._fd = self._fd, None
             if fd is not None:
                 os.close(fd)
+        finally:
+            self._lock.release()
 
     def forget(self) -> None:
         """Begin anew in a forked child: the file, its lock and what waits in memory are the parent's."""
@@ -140,10 +175,16 @@ class SpoolWriter:
 
     def _file(self) -> int:
         if self._fd is not None:
+            now = self._clock()
+            if now < self._next_look:
+                return self._fd
+            self._next_look = now + LOOK_INTERVAL
             if os.fstat(self._fd).st_nlink:
                 return self._fd
             self.close()  # somebody removed the state directory under us
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
+        if self._max_bytes and size_of(self._directory) > self._max_bytes - self._max_file_bytes:
+            raise OSError(errno.ENOSPC, f"{FULL}, {self._max_bytes} bytes")
         name = f"{self._pid}-{time.time_ns():x}-{os.urandom(4).hex()}"
         temporary = os.path.join(self._directory, f".{name}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
@@ -164,16 +205,17 @@ class SpoolWriter:
         return fd
 
     def _refused(self, error: OSError) -> None:
-        self._next_attempt = time.monotonic() + RETRY_INTERVAL
+        self._next_attempt = self._clock() + RETRY_INTERVAL
         with contextlib.suppress(OSError):
             self.close()
         self._on_refused(error)
 
-    def _keep(self, buffers: Sequence[bytes]) -> None:
+    def _keep(self, buffers: Sequence[bytes], calls: int) -> None:
         record = b"".join(buffers)
         if self._backlog_bytes + len(record) > self._max_backlog_bytes:
             self.lost += 1
             return
+        self.taken += calls
         self._backlog.append(record)
         self._backlog_bytes += len(record)
 

@@ -1,0 +1,87 @@
+"""What stands in OpenInference's `input.value` and `output.value`: the request and the response, in whose form ever.
+
+They hold what the flattened attributes have no place for: sound, files, refusals, the text of a completion, the
+provider's id. Only forms that are known are read; anything else may be an argument of the instrumented function.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel.dialects import _google, _haystack, _langchain, _openai, _payload
+from label_studio_otel.dialects._attributes import json_of
+from label_studio_otel.dialects._cut import beginning_of
+from label_studio_otel.dialects._finish import finish_reason
+from label_studio_otel.dialects._openai_parts import tool_call_of
+from label_studio_otel.generation import Choice, Message, Part, TextPart
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Value", "choices_of", "messages_of", "value_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An attribute that holds JSON, decoded."""
+
+    #: None where the attribute is missing or no JSON of an object or list.
+    content: Any = None
+    #: A length limit cut the JSON.
+    cut: bool = False
+    #: The object, or an empty one.
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+def value_of(raw: Any, mime_type: Any) -> Value:
+    """Decode an attribute; JSON that was cut says what its beginning says."""
+    if not isinstance(raw, str) or raw[:1] not in ("{", "["):
+        return Value()
+    content = json_of(raw)
+    cut = content is None and mime_type == "application/json"
+    if cut:
+        content = beginning_of(raw)
+    return Value(content, cut, content if isinstance(content, dict) else {})
+
+
+def messages_of(value: Value) -> tuple[Message, ...] | None:
+    """Read a request; None where it is none that is known."""
+    fields = value.fields
+    shown = fields.get("messages")
+    if isinstance(shown, list) and any(isinstance(raw, str) for raw in shown):
+        return _haystack.messages_of(shown)
+    google = _google.messages_of(fields)
+    if google is not None:
+        return google
+    request = _payload.request_of(value.content)
+    return request.messages if request and (request.operation == "chat" or "prompt" in fields) else None
+
+
+def choices_of(value: Value) -> tuple[Choice, ...] | None:
+    """Read a response; None where it is none that is known."""
+    fields = value.fields
+    return (
+        _langchain.choices_of(fields)
+        or _openai.choices_of(fields)
+        or _google.choices_of(fields)
+        or _haystack.choices_of(fields.get("replies"))
+        or _autogen(fields)
+    )
+
+
+def _autogen(fields: Mapping[str, Any]) -> tuple[Choice, ...] | None:
+    """Read AutoGen's result of a call; `thought` is the text beside its calls.
+
+    https://github.com/microsoft/autogen/blob/python-v0.7.5/python/packages/autogen-core/src/autogen_core/models/_types.py
+    """
+    content = fields.get("content")
+    if "finish_reason" not in fields or "cached" not in fields:
+        return None
+    thought = fields.get("thought")
+    parts: tuple[Part, ...] = (TextPart(thought),) if isinstance(thought, str) and thought else ()
+    if isinstance(content, list):
+        parts += tuple(tool_call_of(call) for call in content)
+    elif isinstance(content, str):
+        parts = (TextPart(content),)
+    return (Choice(Message("assistant", parts), finish_reason(fields["finish_reason"])),)

@@ -1,0 +1,250 @@
+"""Requests and responses in whose form ever: what a tracer has that copies inputs and outputs as they are.
+
+LangSmith, Langfuse and MLflow copy what the traced function got and gave: a provider's request and response,
+LangChain's dump of them, or a list of messages in something like either form. The form is told by the keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from label_studio_otel.dialects import _anthropic, _gaps, _langchain, _openai, _openai_responses
+from label_studio_otel.dialects._attributes import first_integer, json_of
+from label_studio_otel.dialects._cut import beginning_of
+from label_studio_otel.generation import Choice, Message, Part, TextPart, UnknownPart
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from label_studio_otel.generation import Gap
+
+__all__ = ["Request", "Response", "read_request", "read_response", "request_of", "response_of"]
+
+_T = TypeVar("_T")
+
+#: Keys that only LangChain's messages have, whatever they were made into.
+_LANGCHAIN_KEYS = frozenset({"additional_kwargs", "response_metadata", "invalid_tool_calls"})
+#: Kinds of content blocks that LangChain takes from a message's other fields.
+_LANGCHAIN_BLOCKS = frozenset({"reasoning", "function_call", "custom_tool_call", "tool_call"})
+_LANGCHAIN_ROLES = frozenset({"system", "user", "assistant", "tool", "developer"})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a model was asked."""
+
+    messages: tuple[Message, ...]
+    model: str | None = None
+    #: Definitions as they came.
+    tools: tuple[Mapping[str, Any], ...] = ()
+    #: chat, or text_completion where the model was given a text to go on with.
+    operation: str = "chat"
+    #: The application's user, as OpenAI's `user` has it.
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What it answered."""
+
+    choices: tuple[Choice, ...]
+    id: str | None = None
+    model: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+def read_request(value: Any, name: str, incomplete: list[Gap]) -> Request:
+    """Read an attribute that holds a request; what is none of the known becomes the one message of a user."""
+    request = _read(value, name, request_of, incomplete)
+    if request is not None:
+        return request
+    parts = _plain(value)
+    operation = "text_completion" if isinstance(value, str) and parts else "chat"
+    return Request((Message("user", parts),) if parts else (), operation=operation)
+
+
+def read_response(value: Any, name: str, incomplete: list[Gap]) -> Response:
+    """Read an attribute that holds a response; what is none of the known becomes the one answer."""
+    response = _read(value, name, response_of, incomplete)
+    if response is not None:
+        return response
+    parts = _plain(value)
+    return Response((Choice(Message("assistant", parts)),) if parts else ())
+
+
+def _read(value: Any, name: str, reader: Callable[[Any], _T | None], incomplete: list[Gap]) -> _T | None:
+    """Return what the reader makes of an attribute that is structured, or the JSON of something structured."""
+    if not isinstance(value, str):
+        return reader(value)
+    decoded = json_of(value)
+    if isinstance(decoded, (dict, list)):
+        return reader(decoded)
+    if decoded is not None or not value.startswith(("{", "[{", "[[")):
+        return None
+    found = reader(beginning_of(value))
+    if found is not None:
+        incomplete.append(_gaps.truncated(name))
+    return found
+
+
+def _plain(value: Any) -> tuple[Part, ...]:
+    """Return a text as it is, an object that nobody knows as it came; nothing for nothing."""
+    decoded = json_of(value) if isinstance(value, str) else value
+    if decoded is None and value in (None, "null"):
+        return ()
+    if isinstance(decoded, dict) and all(item is None for item in decoded.values()):
+        return ()
+    if isinstance(decoded, dict) or not isinstance(value, str):
+        return (UnknownPart(decoded),)
+    return (TextPart(value),)
+
+
+def request_of(value: Any) -> Request | None:
+    """Read a request; None where it is none that is known, such as a text."""
+    if isinstance(value, list):
+        return _request_of_list(value)
+    if not isinstance(value, dict):
+        return None
+    nested = value.get("input")
+    if isinstance(nested, dict) and not isinstance(value.get("messages"), list):
+        # The one argument of a traced function, by its name.
+        return request_of(nested)
+    messages = _messages_of(value)
+    if messages is None:
+        return None
+    prompted = "messages" not in value and ("prompt" in value or "prompts" in value)
+    operation = "text_completion" if prompted else "chat"
+    return Request(messages, _text(value.get("model")), _tools(value), operation, _text(value.get("user")))
+
+
+def _request_of_list(value: list[Any]) -> Request | None:
+    """Read messages without a request around them; texts are prompts."""
+    flat = [inner for item in value for inner in (item if isinstance(item, list) else [item])]
+    if flat and all(isinstance(text, str) for text in flat):
+        return Request(tuple(Message("user", (TextPart(text),)) for text in flat), operation="text_completion")
+    if not flat or not all(_is_message(raw) for raw in flat):
+        return None
+    tools = tuple(raw["content"] for raw in flat if _is_tool(raw))
+    return Request(_messages([raw for raw in flat if not _is_tool(raw)]), tools=tools)
+
+
+def _messages_of(value: Mapping[str, Any]) -> tuple[Message, ...] | None:
+    for key in ("messages", "input"):
+        if isinstance(value.get(key), list):
+            found = _request_of_list(value[key])
+            if found is None or found.operation != "chat":
+                continue
+            system = _system(value)
+            return (Message("system", system), *found.messages) if system else found.messages
+    return _langchain.messages_of(value) if "prompts" in value else _openai.messages_of(value)
+
+
+def _system(value: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what stands apart: `system` of Anthropic's API, `instructions` of OpenAI's Responses."""
+    return _anthropic.system_of(value.get("system") or value.get("instructions"))
+
+
+def _messages(raws: list[Any]) -> tuple[Message, ...]:
+    if any(_openai_responses.is_item(raw) for raw in raws):
+        return _openai_responses.messages_of(raws)
+    return tuple(map(_message_of, raws))
+
+
+def _message_of(raw: Any, default_role: str = "user") -> Message:
+    if _langchain.is_message(raw):
+        return _langchain.message_of(raw)
+    if isinstance(raw, dict) and raw.get("role") in _LANGCHAIN_ROLES and _by_langchain(raw):
+        return _langchain.message_of(raw | {"type": raw["role"]})
+    return _openai.message_of(raw, default_role)
+
+
+def _by_langchain(raw: Mapping[str, Any]) -> bool:
+    """Tell a message of LangChain's that somebody gave a `role`."""
+    calls, content = raw.get("tool_calls"), raw.get("content")
+    return (
+        not _LANGCHAIN_KEYS.isdisjoint(raw)
+        or (isinstance(calls, list) and any(isinstance(call, dict) and "args" in call for call in calls))
+        or (
+            isinstance(content, list)
+            and any(isinstance(block, dict) and block.get("type") in _LANGCHAIN_BLOCKS for block in content)
+        )
+    )
+
+
+def _is_message(raw: Any) -> bool:
+    """Tell a message or an item from any other object that somebody put in a list."""
+    if not isinstance(raw, dict):
+        return False
+    return isinstance(raw.get("role"), str) or _langchain.is_message(raw) or _openai_responses.is_item(raw)
+
+
+def _is_tool(raw: Mapping[str, Any]) -> bool:
+    """Tell the definition of a tool that Langfuse's LangChain handler puts after the messages."""
+    content = raw.get("content")
+    return raw.get("role") == "tool" and "tool_call_id" not in raw and isinstance(content, dict)
+
+
+def response_of(value: Any) -> Response | None:
+    """Read a response; None where it says nothing."""
+    choices = _choices_of(value)
+    if not choices:
+        return None
+    if not isinstance(value, dict):
+        return Response(choices)
+    said = value | _langchain.response_of(value)
+    counts = _usage(said)
+    return Response(
+        choices,
+        _text(said.get("id")),
+        _text(said.get("model_name")) or _text(said.get("model")),
+        first_integer(counts, "input_tokens", "prompt_tokens"),
+        first_integer(counts, "output_tokens", "completion_tokens"),
+    )
+
+
+def _choices_of(value: Any) -> tuple[Choice, ...] | None:
+    if isinstance(value, str):
+        return (Choice(Message("assistant", (TextPart(value),))),)
+    if isinstance(value, list):
+        return _choices_of_list(value) if all(_is_message(raw) for raw in value) else None
+    if not isinstance(value, dict) or not value:
+        return None
+    choices = _langchain.choices_of(value) or _openai.choices_of(value)
+    return choices if choices is not None else _loose(value)
+
+
+def _choices_of_list(value: list[Any]) -> tuple[Choice, ...] | None:
+    """Read the items of one answer, or one message for each of several."""
+    if any(isinstance(raw, dict) and (_openai_responses.is_item(raw) or raw.get("type") == "message") for raw in value):
+        return _openai_responses.choices_of({"output": value})
+    return tuple(Choice(_message_of(raw, "assistant")) for raw in value)
+
+
+def _loose(value: Mapping[str, Any]) -> tuple[Choice, ...] | None:
+    """Read a message without a response around it, or what a traced function gave under some name."""
+    if _openai_responses.is_item(value) or value.get("type") == "message":
+        return _openai_responses.choices_of({"output": [value]})
+    if _langchain.is_message(value) or "content" in value or "tool_calls" in value or "function_call" in value:
+        return (Choice(_message_of(value, "assistant")),)
+    for key in ("message", "output", "generation", "text"):
+        if key in value:
+            return None if value[key] is None else _choices_of(value[key])
+    return None
+
+
+def _tools(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    tools = value.get("tools") or value.get("functions")
+    return tuple(tool for tool in tools if isinstance(tool, dict)) if isinstance(tools, list) else ()
+
+
+def _usage(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    for key in ("usage", "token_usage", "usage_metadata"):
+        if isinstance(said.get(key), dict):
+            return said[key]  # type: ignore[no-any-return]
+    return {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,36 @@
+"""Placeholders that stand where content was, each with the switch that brings it back."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from label_studio_otel.dialects import _bedrock
+from label_studio_otel.generation import Part, TextPart, UnknownPart
+
+__all__ = ["placeholder_in", "scrubbed"]
+
+_PLACEHOLDERS = (
+    # https://github.com/pydantic/logfire/blob/v4.15.0/logfire/_internal/scrubbing.py
+    (re.compile(r"\[Scrubbed due to '[^']*'\]"), "logfire.configure(scrubbing=…)"),
+    # https://github.com/Arize-ai/openinference/blob/main/spec/configuration.md
+    (re.compile(r"__REDACTED__"), "OPENINFERENCE_HIDE_INPUTS, OPENINFERENCE_HIDE_OUTPUTS"),
+    # https://docs.litellm.ai/docs/proxy/logging#redact-messages-response-content
+    (re.compile(r"redacted-by-litellm"), "litellm.turn_off_message_logging"),
+)
+
+
+def scrubbed(value: Any) -> str | None:
+    """Return the switch of a placeholder that stands for a whole value; None of any other value."""
+    if not isinstance(value, str):
+        return None
+    return next((switch for pattern, switch in _PLACEHOLDERS if pattern.fullmatch(value)), None)
+
+
+def placeholder_in(part: Part) -> str | None:
+    """Return the switch of a placeholder that stands for a part of a message."""
+    if isinstance(part, TextPart):
+        return scrubbed(part.content)
+    if isinstance(part, UnknownPart) and _bedrock.PLACEHOLDER in str(part.raw)[-100:]:
+        return "Strands does not record media"
+    return None

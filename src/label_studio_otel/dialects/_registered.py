@@ -1,0 +1,76 @@
+"""Dialects that other packages bring, under the entry point group `label_studio_otel_dialect`.
+
+An entry point names a module or an object with `name`, `keys`, `matches` and `read`. One that cannot be used is named
+in the log and left out; one that raises later is as if it did not match: `matches` runs in the application's thread.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel import log
+from label_studio_otel.errors import DialectError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from label_studio_otel.generation import Generation
+    from label_studio_otel.spans import Span
+
+__all__ = ["GROUP", "Registered", "registered"]
+
+GROUP = "label_studio_otel_dialect"
+
+
+@dataclass(slots=True)
+class Registered:
+    """A dialect of another package, of which only `DialectError` comes."""
+
+    name: str
+    keys: frozenset[str]
+    dialect: Any
+
+    def matches(self, attributes: Mapping[str, Any], scope_name: str) -> bool:
+        """Ask the dialect; an error is a no."""
+        try:
+            return bool(self.dialect.matches(attributes, scope_name))
+        except Exception as error:  # whatever a stranger raises must not reach the application
+            log.warn_once(f"dialect {self.name}", f"the dialect {self.name} failed to match with {log.kind(error)}")
+            return False
+
+    def read(self, span: Span) -> Generation:
+        """Read a span.
+
+        Raises:
+            DialectError: the dialect cannot read it, or failed.
+        """
+        try:
+            generation: Generation = self.dialect.read(span)
+        except DialectError:
+            raise
+        except Exception as error:
+            raise DialectError(f"span {span.span_id}: {self.name} failed with {type(error).__name__}") from None
+        return generation
+
+
+@functools.cache
+def registered() -> tuple[Registered, ...]:
+    """Return the dialects that are installed, loaded at the first call."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - nobody who has no span to read waits for it
+
+    return tuple(filter(None, map(_loaded, entry_points(group=GROUP))))
+
+
+def _loaded(entry_point: Any) -> Registered | None:
+    try:
+        dialect = entry_point.load()
+        _ = dialect.matches, dialect.read
+        return Registered(str(dialect.name), frozenset(dialect.keys), dialect)
+    except Exception as error:  # an import can raise anything
+        log.warn_once(
+            f"dialect {entry_point.name}",
+            f"the dialect {entry_point.name} ({entry_point.value}) cannot be used: {log.kind(error)}",
+        )
+        return None

@@ -1,0 +1,250 @@
+"""OpenInference: Arize's conventions and the instrumentations that write them, for some thirty libraries.
+
+https://github.com/Arize-ai/openinference/blob/python-openinference-semantic-conventions-v0.1.25/spec/semantic_conventions.md
+
+A call stands twice in its span: flattened (`_openinference_messages`), and as the request and response themselves in
+`input.value` and `output.value` (`_openinference_values`). The latter say more, and the SDK evicts them first: what
+holds more of the messages is read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from label_studio_otel.dialects import _gaps, _langchain
+from label_studio_otel.dialects._attributes import first_text, integer, json_of, string_list
+from label_studio_otel.dialects._failure import error_of, error_type_of
+from label_studio_otel.dialects._finish import finish_reason
+from label_studio_otel.dialects._identities import identities
+from label_studio_otel.dialects._indexed import indexed, mend
+from label_studio_otel.dialects._openinference_messages import CONTENT, REDACTED, ROLE, merged, messages_of
+from label_studio_otel.dialects._openinference_values import Value, value_of
+from label_studio_otel.dialects._openinference_values import choices_of as choices_of_value
+from label_studio_otel.dialects._openinference_values import messages_of as messages_of_value
+from label_studio_otel.generation import Choice, Gap, Generation, Message, TextPart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from label_studio_otel.spans import Span
+
+__all__ = ["keys", "matches", "name", "read"]
+
+name = "openinference"
+
+# https://github.com/Arize-ai/openinference/blob/python-openinference-semantic-conventions-v0.1.25/python/openinference-semantic-conventions/src/openinference/semconv/trace/__init__.py
+KIND = "openinference.span.kind"
+INPUT_MESSAGES = "llm.input_messages."
+OUTPUT_MESSAGES = "llm.output_messages."
+PROMPTS = "llm.prompts"
+CHOICES = "llm.choices."
+INPUT_VALUE = "input.value"
+INPUT_MIME_TYPE = "input.mime_type"
+OUTPUT_VALUE = "output.value"
+OUTPUT_MIME_TYPE = "output.mime_type"
+MODEL_NAME = "llm.model_name"
+REQUEST_MODEL_NAME = "llm.request.model_name"
+RESPONSE_MODEL_NAME = "llm.response.model_name"
+PARAMETERS = "llm.invocation_parameters"
+PROVIDER = "llm.provider"
+SYSTEM = "llm.system"
+INPUT_TOKENS = "llm.token_count.prompt"
+OUTPUT_TOKENS = "llm.token_count.completion"
+FINISH_REASON = "llm.finish_reason"
+TOOLS = "llm.tools."
+TOOL = "tool.json_schema"
+PROMPT_TEMPLATE = "llm.prompt_template.template"
+METADATA = "metadata"
+
+keys = frozenset({KIND})
+
+_LLM = "LLM"
+_HIDDEN = "OPENINFERENCE_HIDE_INPUTS, OPENINFERENCE_HIDE_OUTPUTS and the like"
+_SWITCH = f"unset {_HIDDEN}"
+_IMAGES = "OPENINFERENCE_BASE64_IMAGE_MAX_LENGTH, OPENINFERENCE_HIDE_INPUT_IMAGES"
+
+
+def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
+    """Tell an LLM call by the span's kind; some packages use it for what they do before a call, or instead of one."""
+    return attributes.get(KIND) == _LLM and not _prepares(attributes)
+
+
+def _prepares(attributes: Mapping[str, Any]) -> bool:
+    """Tell a span of this kind that called no model: counted tokens, or made a prompt for the call that follows."""
+    output = attributes.get(OUTPUT_VALUE)
+    if isinstance(output, str) and output.startswith(('{"input_tokens":', '{"total_tokens":')):
+        return True  # Anthropic's and Google's counting of tokens
+    value = attributes.get(INPUT_VALUE)
+    if not isinstance(value, str) or any(key.startswith((INPUT_MESSAGES, OUTPUT_MESSAGES)) for key in attributes):
+        return False
+    # LlamaIndex's `LLM.predict` and `_prepare_chat_with_tools`, around and before the call.
+    return '"chat_history": ' in value or (PROMPT_TEMPLATE in attributes and PROMPTS not in attributes)
+
+
+def read(span: Span) -> Generation:
+    """Read an LLM call; what the span does not hold is named in `incomplete`."""
+    attributes = span.attributes
+    request = value_of(attributes.get(INPUT_VALUE), attributes.get(INPUT_MIME_TYPE))
+    response = value_of(attributes.get(OUTPUT_VALUE), attributes.get(OUTPUT_MIME_TYPE))
+    messages = _messages(span, request, response)
+    choices = _choices(span, response)
+    request_model, response_model = _models(attributes, request, response)
+    metadata = json_of(str(attributes.get(METADATA))) or {}
+    return Generation(
+        operation="chat" if _is_chat(attributes) else "text_completion",
+        messages=messages,
+        choices=choices,
+        provider=_provider(attributes),
+        request_model=request_model,
+        response_model=response_model,
+        response_id=_response_id(response),
+        input_tokens=integer(attributes, INPUT_TOKENS),
+        output_tokens=integer(attributes, OUTPUT_TOKENS),
+        error=error_of(span),
+        error_type=error_type_of(span),
+        tools=_tools(attributes, request),
+        incomplete=tuple(_incomplete(span, request, response, messages, choices)),
+        **_identities(attributes, metadata if isinstance(metadata, dict) else {}),
+    )
+
+
+def _is_chat(attributes: Mapping[str, Any]) -> bool:
+    prompted = any(key.startswith(PROMPTS) for key in attributes)
+    return not prompted or any(key.startswith(INPUT_MESSAGES) for key in attributes)
+
+
+def _messages(span: Span, request: Value, response: Value) -> tuple[Message, ...]:
+    items = indexed(span.attributes, INPUT_MESSAGES)
+    if span.dropped_attributes:
+        mend(items, ROLE, CONTENT)
+    flat = tuple(message for message in messages_of(items.values(), "user") if message.parts)
+    whole = _with_instructions(messages_of_value(request) or (), flat, response)
+    if not whole or (flat and (request.cut or _weight(whole) < _weight(flat))):
+        whole = flat or tuple(_prompts(span.attributes)) or _plain(span.attributes)
+    return _as_sent(whole, span.scope_name)
+
+
+def _weight(messages: tuple[Message, ...]) -> int:
+    return sum(len(message.parts) for message in messages)
+
+
+def _with_instructions(
+    messages: tuple[Message, ...], flat: tuple[Message, ...], response: Value
+) -> tuple[Message, ...]:
+    """Put the system message first: the Agents SDK's `input.value` is the input alone, without the instructions."""
+    if not messages or any(message.role in {"system", "developer"} for message in messages):
+        return messages
+    instructions = response.fields.get("instructions")
+    if isinstance(instructions, str) and instructions:
+        return (Message("system", (TextPart(instructions),)), *messages)
+    leading = flat[:1] if flat and flat[0].role in {"system", "developer"} else ()
+    return (*leading, *messages)
+
+
+def _prompts(attributes: Mapping[str, Any]) -> Iterator[Message]:
+    flat = [fields.get("prompt.text") for fields in indexed(attributes, f"{PROMPTS}.").values()]
+    texts = [*string_list(attributes.get(PROMPTS)), *flat]
+    yield from (Message("user", (TextPart(text),)) for text in texts if _is_said(text))
+
+
+def _plain(attributes: Mapping[str, Any]) -> tuple[Message, ...]:
+    """Return what a function that somebody instrumented by hand was given."""
+    value = attributes.get(INPUT_VALUE)
+    return (Message("user", (TextPart(value),)),) if _is_said(value) else ()
+
+
+def _as_sent(messages: tuple[Message, ...], scope_name: str) -> tuple[Message, ...]:
+    if not scope_name.endswith(".autogen_agentchat"):
+        return messages
+    # It calls every system message the developer's; AutoGen sends it as the system's.
+    return tuple(
+        Message("system", message.parts, message.name) if message.role == "developer" else message
+        for message in messages
+    )
+
+
+def _choices(span: Span, response: Value) -> tuple[Choice, ...]:
+    attributes = span.attributes
+    flat = merged(messages_of(indexed(attributes, OUTPUT_MESSAGES).values(), "assistant"))
+    whole = choices_of_value(response)
+    if whole is None or (flat and (response.cut or _weight(tuple(one.message for one in whole)) < _weight(flat))):
+        whole = tuple(map(Choice, flat)) or tuple(_completions(attributes)) or _answer(attributes)
+    if len(whole) == 1 and whole[0].finish_reason is None:
+        return (Choice(whole[0].message, finish_reason(attributes.get(FINISH_REASON))),)
+    return whole
+
+
+def _completions(attributes: Mapping[str, Any]) -> Iterator[Choice]:
+    for fields in indexed(attributes, CHOICES).values():
+        text = fields.get("completion.text")
+        if _is_said(text):
+            yield Choice(Message("assistant", (TextPart(text),)))
+
+
+def _answer(attributes: Mapping[str, Any]) -> tuple[Choice, ...]:
+    """Return an answer that is nothing but the output's value."""
+    value = attributes.get(OUTPUT_VALUE)
+    return (Choice(Message("assistant", (TextPart(value),))),) if _is_said(value) else ()
+
+
+def _is_said(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and value not in {"", REDACTED}
+
+
+def _models(attributes: Mapping[str, Any], request: Value, response: Value) -> tuple[str | None, str | None]:
+    """Return the model that was asked for and the one that answered; `llm.model_name` can be either."""
+    decoded = json_of(str(attributes.get(PARAMETERS)))
+    # The Agents SDK writes the response here.
+    parameters = decoded if isinstance(decoded, dict) and "created_at" not in decoded else {}
+    asked = first_text(attributes, REQUEST_MODEL_NAME) or first_text(request.fields, "model")
+    asked = asked or first_text(parameters, "model", "model_name")
+    said = {**response.fields, **_langchain.response_of(response.fields)}
+    answered = first_text(attributes, RESPONSE_MODEL_NAME) or first_text(said, "model_name", "model", "model_version")
+    named = first_text(attributes, MODEL_NAME)
+    if answered is None and named != asked:
+        answered = named
+    return asked, answered
+
+
+def _response_id(response: Value) -> str | None:
+    said = {**response.fields, **_langchain.response_of(response.fields)}
+    return first_text(said, "id", "response_id", "responseId")
+
+
+def _provider(attributes: Mapping[str, Any]) -> str | None:
+    provider = first_text(attributes, PROVIDER, SYSTEM)
+    return provider.lower() if provider else None
+
+
+def _tools(attributes: Mapping[str, Any], request: Value) -> tuple[Mapping[str, Any], ...]:
+    schemas = [fields.get(TOOL) for fields in indexed(attributes, TOOLS).values()] or request.fields.get("tools")
+    tools = [json_of(tool) if isinstance(tool, str) else tool for tool in schemas or ()]
+    return tuple(tool for tool in tools if isinstance(tool, dict))
+
+
+def _identities(attributes: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, str | None]:
+    found = identities(attributes)
+    found["session_id"] = found["session_id"] or first_text(metadata, "session_id")
+    found["user_id"] = found["user_id"] or first_text(metadata, "user_id")
+    found["conversation_id"] = found["conversation_id"] or first_text(metadata, "conversation_id", "thread_id")
+    return found
+
+
+def _incomplete(
+    span: Span, request: Value, response: Value, messages: tuple[Message, ...], choices: tuple[Choice, ...]
+) -> Iterator[Gap]:
+    if span.dropped_attributes:
+        yield _gaps.attributes_dropped(span.dropped_attributes)
+    for value, attribute in ((request, INPUT_VALUE), (response, OUTPUT_VALUE)):
+        if value.cut:
+            yield _gaps.truncated(attribute)
+    redacted = [key for key, value in span.attributes.items() if value == REDACTED]
+    if any(key.endswith("image.url") for key in redacted):
+        yield _gaps.redacted("An image", _IMAGES)
+    hidden = [key for key in redacted if not key.endswith("image.url")]
+    if hidden:
+        yield _gaps.redacted(hidden[0], _HIDDEN)
+    elif not messages:
+        yield _gaps.no_input()
+    elif not choices and span.status_code != "ERROR":
+        yield _gaps.no_output()

@@ -1,0 +1,82 @@
+"""What can still be read of a damaged outbox: from both ends towards the damage, into a new one."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from label_studio_otel.settings import Destination
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from label_studio_otel.outbox.sqlite import SqliteOutbox
+
+__all__ = ["salvage"]
+
+#: Rows in one transaction.
+ROWS = 50
+
+DESTINATIONS = "SELECT id, project_id, project_name, mode, default_name, project_config FROM destination"
+ITEMS = "SELECT id, destination, key, record, state, reason FROM item NOT INDEXED"
+
+
+def salvage(path: Path, outbox: SqliteOutbox) -> int:
+    """Take over every call that can be read; return how many.
+
+    What had not arrived is pending again, what was parked is parked; what was delivered keeps its key, so that it is
+    not sent again.
+
+    Args:
+        path: the damaged file.
+        outbox: the new one.
+
+    Raises:
+        OutboxError: the new outbox cannot be written.
+    """
+    saved = 0
+    try:
+        with closing(_opened(path)) as damaged:
+            destinations = {row[0]: _destination(row) for row in damaged.execute(DESTINATIONS)}
+            rows: list[tuple[Destination, str, bytes | None, str, str | None]] = []
+            for row in _items(damaged):
+                if row[1] in destinations:
+                    rows.append((destinations[row[1]], row[2], row[3], row[4], row[5]))
+                    saved += 1
+                if len(rows) == ROWS:
+                    outbox.restore(rows)
+                    rows = []
+            outbox.restore(rows)
+    except sqlite3.DatabaseError:
+        return saved  # nothing of the file's own tables is left
+    return saved
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    # Immutable: nothing is written beside the file. Only with a journal that holds something it would say too little.
+    journal = path.with_name(f"{path.name}-wal")
+    mode = "mode=ro" if journal.exists() and journal.stat().st_size else "immutable=1"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=5)
+
+
+def _destination(row: tuple[int, int, str, str, int, str | None]) -> Destination:
+    return Destination(row[2], row[1] or None, row[3], row[5], bool(row[4]))
+
+
+def _items(damaged: sqlite3.Connection) -> Iterator[tuple[int, int, str, bytes | None, str, str | None]]:
+    """Yield the rows in front of the damage, then those behind it."""
+    last = 0
+    try:
+        for row in damaged.execute(f"{ITEMS} ORDER BY id"):
+            last = row[0]
+            yield row
+    except sqlite3.DatabaseError:
+        try:
+            for row in damaged.execute(f"{ITEMS} ORDER BY id DESC"):
+                if row[0] <= last:
+                    return
+                yield row
+        except sqlite3.DatabaseError:
+            return
