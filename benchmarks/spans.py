@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import TracerProvider
 
-__all__ = ["KINDS", "conversation", "makers"]
+__all__ = ["KINDS", "conversation", "http_attributes", "makers"]
 
 #: Kinds of spans, and the bytes of messages in an LLM span.
 KINDS = {"other": 0, "llm_2kb": 2_000, "llm_100kb": 100_000}
@@ -24,7 +24,7 @@ def makers(provider: TracerProvider) -> dict[str, Callable[[int], None]]:
     http = provider.get_tracer("opentelemetry.instrumentation.requests", "0.66b1")
 
     def other(number: int) -> None:
-        span = http.start_span("GET", attributes=_http(number))
+        span = http.start_span("GET", attributes=http_attributes(number))
         span.set_attribute("http.response.status_code", 200)
         span.end()
 
@@ -53,7 +53,8 @@ def conversation(provider: TracerProvider) -> Callable[[int], None]:
     return make
 
 
-def _http(number: int) -> dict[str, Any]:
+def http_attributes(number: int) -> dict[str, Any]:
+    """Return what an instrumentation of an HTTP client writes."""
     return {
         "http.request.method": "GET",
         "url.full": f"https://shop.example.com/orders/{number}?expand=items",

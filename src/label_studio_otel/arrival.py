@@ -80,7 +80,8 @@ class Arrivals:
             return wish.answered.wait(timeout) and not wish.failed
         finally:
             with self._lock:
-                self._wishes.remove(wish)
+                if wish in self._wishes:
+                    self._wishes.remove(wish)
 
     def look(self, states_of: Callable[[Collection[str]], Mapping[str, set[str]]]) -> None:
         """Find out what has arrived, and answer who waits; for the delivering thread.
@@ -122,6 +123,6 @@ class Arrivals:
 
     def _answer(self) -> None:
         with self._lock:
-            for wish in self._wishes:
-                if not wish.open:
-                    wish.answered.set()
+            for wish in [wish for wish in self._wishes if not wish.open]:
+                self._wishes.remove(wish)  # here, so that the very next step is an ordinary one
+                wish.answered.set()

@@ -31,6 +31,8 @@ class Counts:
     reconciled_batches: int = 0
     #: Surplus copies of a task that were removed.
     removed_copies: int = 0
+    #: Calls that another span had told already.
+    doubles: int = 0
     #: Bytes of spool files that could not be read.
     damaged_bytes: int = 0
     #: Calls that an age limit gave up.

@@ -20,6 +20,7 @@ from label_studio_otel.errors import (
     Retryable,
     Uncertain,
 )
+from label_studio_otel.merging import Merging
 from label_studio_otel.pace import Pace
 from label_studio_otel.preparation import Preparation
 from label_studio_otel.projects import Projects
@@ -84,6 +85,7 @@ class Delivery:
         self._preparation = Preparation(
             outbox, max_task_bytes=max_task_bytes, max_image_bytes=max_image_bytes, pause=pause
         )
+        self._merging = Merging(outbox, self._preparation, self._counts)
         self._reconciliation = Reconciliation(
             outbox,
             client,
@@ -122,9 +124,12 @@ class Delivery:
             return False
         try:
             project = self._projects.resolve(target)
-            preparing = self._preparation.prepare(chain([first], items), project.config, pace)
+            doubles = self._merging.needed(target)
+            due = chain([first], items)
+            preparing = self._preparation.prepare(due, project.config, pace, fingerprints=doubles)
             self._park(preparing.unreadable)
-            if unsent := self._not_there(project, preparing.tasks):
+            tasks = self._merging.merge(target, preparing.tasks) if doubles else preparing.tasks
+            if unsent := self._not_there(project, tasks):
                 self._send(target, project, unsent, pace)
         except (DestinationBlocked, Retryable) as error:
             self._block(target, error)

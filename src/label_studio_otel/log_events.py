@@ -100,7 +100,8 @@ def _adopt(span: Span, logs: list[LogRecord]) -> Span:
         generation = dialects.read(span)
     except DialectError:
         return span
-    wanted = {True: not generation.choices, False: not generation.messages}
+    answers = [choice.message for choice in generation.choices]
+    wanted = {True: not any(message.parts for message in answers), False: not generation.messages}
     fitting = [log for log in logs if any(wanted.values()) and (log.event_name == _WHOLE or wanted[_is_answer(log)])]
     return attach(span, [*span.logs, *fitting]) if fitting else span
 

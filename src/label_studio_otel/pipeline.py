@@ -7,10 +7,11 @@ harmless.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from label_studio_otel import log
+from label_studio_otel import log, spool
 from label_studio_otel.counts import Counts
+from label_studio_otel.outbox import Taken
 from label_studio_otel.spool.reader import SpoolFile, count, spool_files
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from label_studio_otel.outbox import Outbox
-    from label_studio_otel.settings import Destination
 
 __all__ = ["ingest", "spool_directory", "waiting"]
 
@@ -106,7 +106,8 @@ class _Ingestion:
         self._outbox = outbox
         self._due_at = due_at
         self._pause = pause
-        self._rows: list[tuple[Destination, str, bytes]] = []
+        self._rows: list[Taken] = []
+        self._events: list[tuple[str, bytes]] = []
         self._bytes = 0
 
     def run(self, position: int) -> None:
@@ -114,7 +115,7 @@ class _Ingestion:
         for read in self._file.records(position):
             end = read.end
             self._take(read.payload)
-            if len(self._rows) >= MAX_RECORDS or self._bytes >= MAX_BYTES:
+            if len(self._rows) + len(self._events) >= MAX_RECORDS or self._bytes >= MAX_BYTES:
                 self._commit(end)
             self._pause()
         if end > position:
@@ -126,14 +127,24 @@ class _Ingestion:
             return
         if record.retry:
             self._outbox.retry()
+        elif record.log is not None:
+            self._events.append((f"{record.log['traceId']}:{record.log['spanId']}", payload))
+            self._bytes += len(payload)
         elif record.destination is not None and record.span is not None:
             span = record.span
-            key = f"{span['traceId']}:{span['spanId']}:{span['startTimeUnixNano']}"
-            self._rows.append((record.destination, key, payload))
+            started = _nanoseconds(span["startTimeUnixNano"])
+            ended = max(started, _nanoseconds(span["endTimeUnixNano"]))
+            scope = span.get("scope", {}).get("name", "")
+            self._rows.append(Taken(record.destination, spool.key_of(span), payload, scope, started, ended))
             self._bytes += len(payload)
 
     def _commit(self, end: int) -> None:
-        new = self._outbox.accept(self._rows, self._file.path.name, end, self._due_at)
+        new = self._outbox.accept(self._rows, self._file.path.name, end, self._due_at, self._events)
         self._counts.accepted += new
         self._counts.duplicates += len(self._rows) - new
-        self._rows, self._bytes = [], 0
+        self._rows, self._events, self._bytes = [], [], 0
+
+
+def _nanoseconds(value: Any) -> int:
+    """Return a time as SQLite can hold it."""
+    return min(max(value, 0), 2**63 - 1) if isinstance(value, int) else 0

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_otel import dialects, spool, task
 from label_studio_otel.errors import DestinationBlocked, DialectError, SpoolError
-from label_studio_otel.spans import Span
+from label_studio_otel.fingerprints import fingerprint
+from label_studio_otel.log_events import attach
+from label_studio_otel.spans import LogRecord, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from label_studio_otel.fingerprints import Fingerprint
+    from label_studio_otel.generation import Generation
     from label_studio_otel.label_config import LabelConfig
     from label_studio_otel.outbox import Item, Outbox
     from label_studio_otel.pace import Pace
@@ -28,6 +32,8 @@ class Prepared:
     item: Item
     body: bytes
     predictions: int
+    #: None where there can be no doubles.
+    fingerprint: Fingerprint | None = None
 
 
 @dataclass(slots=True)
@@ -52,32 +58,43 @@ class Preparation:
     def __init__(self, outbox: Outbox, *, max_task_bytes: int, max_image_bytes: int, pause: Callable[[], None]) -> None:
         self._outbox = outbox
         self._pause = pause
+        self._events = True
         self._render = partial(task.render, max_bytes=max_task_bytes, max_image_bytes=max_image_bytes)
 
-    def prepare(self, items: Iterable[Item], config: LabelConfig, pace: Pace) -> Preparing:
+    def prepare(self, items: Iterable[Item], config: LabelConfig, pace: Pace, *, fingerprints: bool) -> Preparing:
         """Render items until the batch is full.
+
+        Args:
+            fingerprints: make those too.
 
         Raises:
             DestinationBlocked: the labeling config wants what no call has.
         """
         preparing = Preparing()
         most = pace.tasks
+        self._events = self._outbox.has_events()
         for item in items:
             most = min(most, item.at_most or most)
             if len(preparing.tasks) >= most:
                 break
             self._pause()
             try:
-                rendered = self.rendered(item, config)
+                prepared = self._prepared(item, config, fingerprints)
             except (SpoolError, DialectError) as error:
                 preparing.unreadable[item.id] = str(error)
                 continue
-            body = json.dumps(rendered, ensure_ascii=False, separators=(",", ":")).encode()
-            if preparing.tasks and preparing.size + len(body) > pace.bytes:
+            if preparing.tasks and preparing.size + len(prepared.body) > pace.bytes:
                 break
-            preparing.size += len(body)
-            preparing.tasks.append(Prepared(item, body, len(rendered.get("predictions", ()))))
+            preparing.size += len(prepared.body)
+            preparing.tasks.append(prepared)
         return preparing
+
+    def _prepared(self, item: Item, config: LabelConfig, fingerprints: bool) -> Prepared:
+        span, generation = self.read(item.record)
+        rendered = self._task(span, generation, config)
+        body = json.dumps(rendered, ensure_ascii=False, separators=(",", ":")).encode()
+        mark = fingerprint(span, generation) if fingerprints else None
+        return Prepared(item, body, len(rendered.get("predictions", ())), mark)
 
     def rendered(self, item: Item, config: LabelConfig) -> dict[str, Any]:
         """Return the task of an item.
@@ -86,13 +103,36 @@ class Preparation:
             SpoolError, DialectError: it cannot be read; the message holds no content.
             DestinationBlocked: the labeling config wants what no call has.
         """
-        fields = spool.decode(item.record).span
+        self._events = self._outbox.has_events()
+        return self._task(*self.read(item.record), config)
+
+    def read(self, record: bytes) -> tuple[Span, Generation]:
+        """Return the span of a record with its log events, and what it says.
+
+        Raises:
+            SpoolError, DialectError: it cannot be read.
+        """
+        fields = spool.decode(record).span
         if fields is None:
             raise SpoolError("the record holds no span")
         try:
             span = Span.from_fields(fields)
-            return self._render(span, dialects.read(span), config)
-        except (DialectError, DestinationBlocked):
+            if self._events:
+                span = attach(span, self._logs(span))
+            return span, dialects.read(span)
+        except DialectError:
             raise
         except Exception as error:  # whatever a span holds, the others of its batch go on
-            raise DialectError(f"span {fields.get('spanId')} cannot be rendered: {type(error).__name__}") from error
+            raise DialectError(f"span {fields.get('spanId')} cannot be read: {type(error).__name__}") from error
+
+    def _logs(self, span: Span) -> list[LogRecord]:
+        records = map(spool.decode, self._outbox.events(f"{span.trace_id}:{span.span_id}"))
+        return [LogRecord.from_fields(record.log) for record in records if record.log is not None]
+
+    def _task(self, span: Span, generation: Generation, config: LabelConfig) -> dict[str, Any]:
+        try:
+            return self._render(span, generation, config)
+        except DestinationBlocked:
+            raise
+        except Exception as error:
+            raise DialectError(f"span {span.span_id} cannot be rendered: {type(error).__name__}") from error

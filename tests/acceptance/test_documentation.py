@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import shutil
@@ -32,6 +33,7 @@ COMMANDS = {
     "label-studio-otel status": "test_use_it",
     "label-studio-otel deliver": "test_use_it",
     "label-studio-otel retry": "test_use_it",
+    "label-studio-otel convert traces.json": "test_use_it",
     "python3 -m venv app && . app/bin/activate": "test_the_tutorial",
     'pip install "label-studio-otel[auto]" langchain opentelemetry-instrumentation-langchain': "test_the_tutorial",
     "export LABEL_STUDIO_OTEL_PROJECT_NAME=Tutorial": "test_the_tutorial",
@@ -68,6 +70,8 @@ COMMANDS = {
     "python examples/in_code.py": "test_set_up_in_code",
     "python benchmarks/overhead.py": "test_the_benchmark",
     "python benchmarks/overhead.py --quick": "test_the_benchmark",
+    "python benchmarks/read.py": "test_the_benchmark_of_reading",
+    "python benchmarks/read.py --quick": "test_the_benchmark_of_reading",
     "python benchmarks/delivery.py": "test_the_benchmark_of_delivery",
     "python benchmarks/delivery.py --quick": "test_the_benchmark_of_delivery",
     "python benchmarks/delivery.py --outage 100000": "test_the_benchmark_of_an_outage",
@@ -162,6 +166,10 @@ def installable(line: str) -> str:
 
 def test_use_it(tmp_path: Path, label_studio: LabelStudioServer, api: Api) -> None:
     shutil.copy(ROOT / "examples/langchain_app.py", tmp_path / "app.py")
+    call = {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}}
+    span = {"traceId": "a" * 32, "spanId": "b" * 16, "attributes": [call]}
+    recorded = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+    (tmp_path / "traces.json").write_text(json.dumps(recorded))
     install, *rest = commands("README.md")[2:]
     block, after = rest[:4], rest[4:]
     own = {
@@ -182,6 +190,7 @@ def test_use_it(tmp_path: Path, label_studio: LabelStudioServer, api: Api) -> No
     said = shell("\n".join([*block, *after]), tmp_path, **variables)
 
     assert "all delivered (4 LLM calls are tasks)" in said
+    assert f'{{"trace_id": "{"a" * 32}", "span_id": "{"b" * 16}", "dialect": "gen_ai"' in said
     assert len(api.tasks(api.project("Use it")["id"])) == 4
 
 
@@ -282,6 +291,13 @@ def benchmark(*command: str) -> str:
 
 def test_the_benchmark() -> None:
     assert "other span" in benchmark("benchmarks/overhead.py", "--quick").lower()
+
+
+def test_the_benchmark_of_reading() -> None:
+    said = benchmark("benchmarks/read.py", "--quick").splitlines()
+
+    dialects = {"gen_ai", "haystack", "langfuse", "langsmith", "mlflow", "openinference", "openllmetry", "vercel"}
+    assert {line.split()[0] for line in said} == {"dialect", "HTTP", *dialects}
 
 
 def test_the_benchmark_of_delivery() -> None:

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Message
 
 #: Made for each other.
-GEN_AI = ("openai==3.54.0", "opentelemetry-instrumentation-openai-v2==2.4b0", "opentelemetry-util-genai==0.4b0", "httpx")
+GEN_AI = (
+    "openai==3.54.0",
+    "opentelemetry-instrumentation-openai-v2==2.4b0",
+    "opentelemetry-util-genai==0.4b0",
+    "httpx",
+)
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 LATEST = {"OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental", CAPTURE: "EVENT_ONLY"}
 DECLARED = """
@@ -43,7 +48,7 @@ logger_provider:
 
 def run(tmp_path: Path, **variables: str) -> list[Call]:
     """Run the application; nothing is delivered. Return what its spans and log events hold."""
-    made = environment("log-events", *GEN_AI)
+    made = environment("log-events", *GEN_AI, "opentelemetry-configuration==0.66b2")
     foreign = ("OTEL_", "LABEL_STUDIO_", "OPENAI_", "PYTHON", "PYTEST", "VIRTUAL_ENV")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     with OpenAIServer() as server:

@@ -22,6 +22,8 @@ APPLICATIONS = 3
 CALLS = (50, 800)
 #: Seconds that applications and their children may take to end when told to.
 LAST_WORDS = 60
+#: Seconds after which one `deliver` is taken for one that never ends.
+DRAIN_SECONDS = 1800
 
 
 class Fleet:
@@ -116,7 +118,9 @@ class Fleet:
         """Deliver until nothing is left, or nothing moves for so many seconds; True when nothing is left."""
         command = [*self._command, "deliver", "--timeout", str(patience)]
         env = {**self._env, "LABEL_STUDIO_API_KEY": self._tokens[0]}
-        return subprocess.run(command, env=env, check=False).returncode == 0
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it goes on for ever where it sends the same for ever
+            return subprocess.run(command, env=env, check=False, timeout=DRAIN_SECONDS).returncode == 0
+        return False
 
     def kill(self) -> None:
         """End everything that still runs."""

@@ -85,8 +85,12 @@ def _values(call: dict[str, Any], observable: dict[str, Any], line: dict[str, An
     for name, true, found, status in pairs:
         if true is None:
             continue
-        if found is None or found == true:
-            _count(Leaf("", name, true, status or "missing"), own, outcome, found=found == true)
+        if found is None and true in (line["request_model"], line["response_model"]):
+            # One model's name stands for both: the span need not say it a second time.
+            outcome.missing.append(f"{name} {true!r}")
+        elif found is None or found == true:
+            raw = (true,) if isinstance(true, str) else ()
+            _count(Leaf("", name, true, status or "missing"), own, outcome, found=found == true, raw=raw)
         else:
             _differs(f"{name}: {found!r} instead of {true!r}", found, true, own, outcome)
     if bool(call.get("error")) != bool(line["error"]):
@@ -223,6 +227,7 @@ class Own:
 
     def __init__(self, spans: Iterable[Any]) -> None:
         self._texts: set[str] = set()
+        self._keys: set[str] = set()
         #: Only of attributes that count tokens: other numbers can be equal by chance.
         self._numbers: set[float] = set()
         for span in spans:
@@ -231,7 +236,7 @@ class Own:
                     self._add(value, counts=_counts(key))
             for record in span.logs:
                 self._add(record.body)
-        self._all = "\0".join(self._texts)
+        self._all = "\0".join((*self._texts, *self._keys))
 
     def _add(self, value: Any, *, counts: bool = False) -> None:
         if isinstance(value, str):
@@ -241,7 +246,7 @@ class Own:
                     self._add(json.loads(value), counts=counts)
         elif isinstance(value, dict):
             for key, item in value.items():
-                self._texts.add(str(key))
+                self._keys.add(str(key))
                 self._add(item, counts=(counts or _counts(key)) and "cache" not in key)
         elif isinstance(value, (list, tuple)):
             for item in value:

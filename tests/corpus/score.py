@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from corpus import leaves
 from corpus.comparison import BOUNDED, EXACT, WRONG, Outcome, Own, compare
-from corpus.recordings import Run, runs, variants
+from corpus.recordings import Run, Variant, runs, variants
 from label_studio_otel import otlp
 from label_studio_otel.conversion import convert
 from label_studio_otel.spans import LogRecord, Span
@@ -60,10 +60,10 @@ class Score:
         return [self.name, *(str(self.counts[name] or "") for name in COLUMNS), *shares]
 
 
-def score_variant(path: Path, scenario: str | None = None) -> Score:
+def score_variant(variant: Variant, scenario: str | None = None) -> Score:
     """Score all runs of a variant."""
-    score = Score(f"{path.parent.name}/{path.name.removesuffix('.zip')}")
-    for run in runs(path):
+    score = Score(f"{variant.family}/{variant.name}")
+    for run in runs(variant):
         if scenario in (None, run.scenario):
             score_run(run, score)
     return score
@@ -204,16 +204,16 @@ def _share(part: int, whole: int) -> str:
     return "100" if part == whole else f"{min(99.99, 100 * part / whole):.2f}"
 
 
-def _score(task: tuple[Path, str | None]) -> Score:
+def _score(task: tuple[Variant, str | None]) -> Score:
     return score_variant(*task)
 
 
 def scores(
     folder: Path, family: str | None = None, variant: str | None = None, scenario: str | None = None, processes: int = 2
 ) -> list[Score]:
-    """Score a folder, the biggest variants first, in the order of their names."""
-    paths = sorted(variants(folder, family, variant), key=lambda path: -path.stat().st_size)
-    tasks = [(path, scenario) for path in paths]
+    """Score a folder; the scores come in the order of their names."""
+    found_variants = sorted(variants(folder, family, variant), key=lambda one: -one.size)
+    tasks = [(one, scenario) for one in found_variants]
     if processes == 1 or len(tasks) == 1:
         found = list(map(_score, tasks))
     else:

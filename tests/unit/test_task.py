@@ -742,9 +742,9 @@ class TestTags:
             '<Hologram name="d" value="$input_tokens"/></View>'
         )
 
-        data = render(SPAN, chat(user("Hello"), response_model="gpt-1", input_tokens=7, choices=(answer("<b>"),)), config)[
-            "data"
-        ]
+        data = render(
+            SPAN, chat(user("Hello"), response_model="gpt-1", input_tokens=7, choices=(answer("<b>"),)), config
+        )["data"]
 
         assert {key: data[key] for key in ("model", "response", "run_id", "input_tokens")} == {
             "model": "gpt-1",

@@ -1,8 +1,9 @@
 """The answers of a model in `gen_ai.output.messages`: one message each, where the emitter keeps to the conventions.
 
 What was met beyond them: Google's ADK writes each chunk of a stream as a message, without a finish reason but for the
-last; OpenLLMetry writes each item of an answer of OpenAI's Responses API as a message, LiteLLM the user's role, and
-OpenTelemetry's LangChain instrumentation "error" where it found no reason.
+last; OpenLLMetry writes each item of an answer of OpenAI's Responses API as a message, LiteLLM the user's role,
+OpenTelemetry's LangChain instrumentation "error" where it found no reason, and OpenLLMetry's none for Anthropic: an
+answer that calls tools stopped for that.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from label_studio_otel.dialects._attributes import string_list
 from label_studio_otel.dialects._finish import finish_reason
 from label_studio_otel.dialects._messages import message_of
-from label_studio_otel.generation import Choice, Message, Part, TextPart
+from label_studio_otel.generation import Choice, Message, Part, TextPart, ToolCallPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +27,8 @@ FINISH_REASONS = "gen_ai.response.finish_reasons"
 # https://github.com/microsoft/semantic-kernel/blob/python-1.37.0/python/semantic_kernel/utils/telemetry/model_diagnostics/gen_ai_attributes.py
 FINISH_REASON = "gen_ai.response.finish_reason"
 RESPONSE_ID = "gen_ai.response.id"
+PROVIDER = "gen_ai.provider.name"
+SYSTEM = "gen_ai.system"
 
 #: The ids of OpenAI's Responses API and of Anthropic, which have no n > 1.
 _IDS_OF_ONE_ANSWER = ("resp_", "msg_")
@@ -43,8 +46,14 @@ def choices_of(items: Sequence[Any], attributes: Mapping[str, Any], span: Span) 
     # OpenLLMetry writes each reason once, however many choices there are: only equal counts can be matched.
     known: Sequence[str | None] = reasons if len(reasons) == len(items) else (None,) * len(items)
     choices = [_choice(item, reason, span) for item, reason in zip(items, known, strict=True)]
-    if len(choices) > 1 and _is_one_answer(items, attributes):
-        return (_joined(choices, finish_reason(reasons[-1]) if reasons else None),)
+    if len(choices) < 2:
+        return tuple(choices)
+    last = finish_reason(reasons[-1]) if reasons else None
+    if all(isinstance(item, dict) and item.get("finish_reason") == "" for item in items[:-1]):
+        return (_joined(choices, _of_chunks(choices), last),)
+    if _has_one_answer(attributes):
+        parts = (part for choice in choices for part in choice.message.parts)
+        return (_joined(choices, tuple(part for part in parts if part != TextPart("")), last),)
     return tuple(choices)
 
 
@@ -54,32 +63,36 @@ def _choice(raw: Any, reason: str | None, span: Span) -> Choice:
     word = finish_reason(own) or finish_reason(reason)
     if word == "error" and span.status_code != "ERROR":
         word = None
+    if word is None and any(isinstance(part, ToolCallPart) for part in message.parts):
+        word = "tool_call"
     return Choice(Message("assistant", message.parts, message.name), word)
 
 
-def _is_one_answer(items: Sequence[Any], attributes: Mapping[str, Any]) -> bool:
+def _has_one_answer(attributes: Mapping[str, Any]) -> bool:
     response = attributes.get(RESPONSE_ID)
     if isinstance(response, str) and response.startswith(_IDS_OF_ONE_ANSWER):
         return True
-    return all(isinstance(item, dict) and item.get("finish_reason") == "" for item in items[:-1])
+    return "anthropic" in (attributes.get(PROVIDER), attributes.get(SYSTEM))
 
 
-def _joined(choices: Sequence[Choice], reason: str | None) -> Choice:
-    *before, last = choices
-    chunks = _parts(before)
-    # A stream can end with the whole answer.
-    parts = chunks if not last.message.parts or last.message.parts == (TextPart(""),) else _parts(choices)
-    if chunks and last.message.parts == chunks:
-        parts = chunks
+def _joined(choices: Sequence[Choice], parts: tuple[Part, ...], reason: str | None) -> Choice:
     reasons = [choice.finish_reason for choice in choices if choice.finish_reason]
     return Choice(Message("assistant", parts), reasons[-1] if reasons else reason)
 
 
-def _parts(choices: Iterable[Choice]) -> tuple[Part, ...]:
-    """Return the parts of these choices, texts that follow each other as one."""
+def _of_chunks(choices: Sequence[Choice]) -> tuple[Part, ...]:
+    """Return what the chunks of a stream say together; its last one can be the whole again."""
+    *before, last = choices
+    parts = _texts_joined(before)
+    return parts if last.message.parts == parts else _texts_joined(choices)
+
+
+def _texts_joined(choices: Iterable[Choice]) -> tuple[Part, ...]:
     parts: list[Part] = []
     for part in (part for choice in choices for part in choice.message.parts):
         previous = parts[-1] if parts else None
+        if part == TextPart("") and parts:
+            continue
         if isinstance(part, TextPart) and isinstance(previous, TextPart):
             parts[-1] = TextPart(previous.content + part.content)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.dialects import _gaps
@@ -12,10 +12,10 @@ from label_studio_otel.dialects._emitters import emitter_of
 from label_studio_otel.dialects._events import said_in_events
 from label_studio_otel.dialects._litellm import function_calls, functions, with_calls
 from label_studio_otel.dialects._messages import messages_of, part_of, split, tied, without_stump
-from label_studio_otel.dialects._parts import withheld
+from label_studio_otel.dialects._parts import withheld, without_media
 from label_studio_otel.dialects._redaction import placeholder_in, scrubbed
 from label_studio_otel.errors import DialectError
-from label_studio_otel.generation import Choice, Gap, Message, TextPart, ToolCallPart
+from label_studio_otel.generation import Choice, Gap, Message, ReasoningPart, TextPart, ToolCallPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,6 +32,8 @@ SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
 INPUT_MESSAGES = "gen_ai.input.messages"
 OUTPUT_MESSAGES = "gen_ai.output.messages"
 TOOL_DEFINITIONS = "gen_ai.tool.definitions"
+# https://github.com/openlit/openlit/blob/openlit-1.35.0/sdk/python/src/openlit/semcov/__init__.py
+REASONING = "gen_ai.content.reasoning"
 
 
 @dataclass(slots=True)
@@ -69,9 +71,11 @@ class _Reading:
         said = said_in_events(self._span)
         messages = self._without_withheld(self._with_instructions(self._input() or said.messages))
         choices = self._choices(said)
-        if messages and not choices and self._span.status_code != "ERROR":
+        if not choices and self._span.status_code != "ERROR":
             # An answer without content is not written, its finish reason is.
-            choices = choices_of([{"parts": []} for _ in finish_reasons(self._attributes)], self._attributes, self._span)
+            choices = choices_of(
+                [{"parts": []} for _ in finish_reasons(self._attributes)], self._attributes, self._span
+            )
         tools = self._tools() or tuple(tool for tool in said.tools if isinstance(tool, dict))
         return Content(tied(messages), choices, tools, self._all_gaps(said, messages, choices))
 
@@ -105,7 +109,15 @@ class _Reading:
         if cut and choices:
             last = without_stump([choices[-1].message])
             choices = (*choices[:-1], *(Choice(message, choices[-1].finish_reason) for message in last))
-        return with_calls(choices, function_calls(self._attributes))
+        return with_calls(self._with_reasoning(choices), function_calls(self._attributes))
+
+    def _with_reasoning(self, choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
+        """Put the thoughts that OpenLIT keeps in an attribute of their own before the one answer."""
+        thoughts = self._attributes.get(REASONING)
+        parts = choices[0].message.parts if len(choices) == 1 else ()
+        if not isinstance(thoughts, str) or not thoughts or not parts or ReasoningPart in map(type, parts):
+            return choices
+        return (replace(choices[0], message=Message("assistant", (ReasoningPart(thoughts), *parts))),)
 
     def _items(self, attribute: str) -> tuple[list[Any], bool]:
         """Return the items of a list from the first source that has it whole, else from the first that has it."""
@@ -145,13 +157,12 @@ class _Reading:
 
     def _without_withheld(self, messages: list[Message]) -> list[Message]:
         """Drop the parts that came without content; nothing is left of a call whose content is off."""
-        shown = [
-            Message(message.role, tuple(part for part in message.parts if not withheld(part)), message.name)
-            for message in messages
-        ]
-        if shown != messages:
+        parts = [part for message in messages for part in message.parts]
+        if any(map(without_media, parts)):
+            self._gaps.append(_gaps.media_not_captured("images and files"))
+        if any(map(withheld, parts)):
             self._gaps.append(_gaps.content_not_captured(emitter_of(self._span.scope_name).switch))
-        return [message for message in shown if message.parts or shown == messages]
+        return [shown for message in messages if (shown := _shown(message))]
 
     def _all_gaps(self, said: Said, messages: list[Message], choices: Sequence[Choice]) -> list[Gap]:
         span, gaps = self._span, self._gaps
@@ -163,6 +174,11 @@ class _Reading:
         if not gaps:
             gaps += _missing(span, emitter_of(span.scope_name), messages, choices, log_came=said.came)
         return gaps
+
+
+def _shown(message: Message) -> Message | None:
+    parts = tuple(part for part in message.parts if not withheld(part) and not without_media(part))
+    return Message(message.role, parts, message.name) if parts or not message.parts else None
 
 
 def _list(value: Any) -> Iterable[Any]:

@@ -24,7 +24,8 @@ _CLOSING = {"[": "]", "{": "}"}
 
 #: Values that mean something only when they are whole.
 _NAMES = frozenset(
-    {"finish_reason", "id", "media_type", "mime_type", "modality", "name", "role", "tool_call_id", "toolUseId", "type"}
+    {"finish_reason", "id", "media_type", "mime_type", "modality", "model", "model_name", "name", "role"}
+    | {"tool_call_id", "toolUseId", "type"}
 )
 
 

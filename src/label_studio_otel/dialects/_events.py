@@ -31,6 +31,9 @@ ROLES = {
 }
 CHOICE = "gen_ai.choice"
 _NAMES = frozenset({*ROLES, CHOICE})
+# https://github.com/pydantic/pydantic-ai/blob/v0.8.1/pydantic_ai_slim/pydantic_ai/models/instrumented.py
+EVENTS = "events"
+EVENT_NAME = "event.name"
 # https://github.com/Azure/azure-sdk-for-python/blob/azure-ai-inference_1.0.0b9/sdk/ai/azure-ai-inference/azure/ai/inference/tracing.py
 EVENT_CONTENT = "gen_ai.event.content"
 
@@ -52,7 +55,7 @@ def said_in_events(span: Span) -> Said:
     said = Said()
     for name, body in _of_span(span):
         _add(said, name, body)
-    for name, body in () if said.came else _of_log(span):
+    for name, body in () if said.came else (*_of_log(span), *_of_attribute(span)):
         _add(said, name, body)
     said.answers.sort(key=_index)
     return said
@@ -78,6 +81,16 @@ def _of_log(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
             body = record.body
             decoded = json_of(body) if isinstance(body, str) else body
             yield record.event_name, decoded if isinstance(decoded, dict) else {"content": body}
+
+
+def _of_attribute(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the events that Pydantic AI and Logfire once wrote into one attribute, as JSON."""
+    value = span.attributes.get(EVENTS)
+    events = json_of(value) if isinstance(value, str) else value
+    for event in events if isinstance(events, (list, tuple)) else ():
+        name = event.get(EVENT_NAME) if isinstance(event, dict) else None
+        if isinstance(name, str) and name in _NAMES:
+            yield name, event
 
 
 def _add(said: Said, name: str, body: Mapping[str, Any]) -> None:

@@ -16,9 +16,16 @@ FinishReason). The table holds the providers' own:
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["finish_reason"]
+from label_studio_otel.generation import ToolCallPart
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from label_studio_otel.generation import Part
+
+__all__ = ["finish_reason", "unsaid_reason"]
 
 _WORDS = {
     "stop": ("stop", "end_turn", "stop_sequence", "completed", "complete", "eos", "eos_token", "end"),
@@ -62,3 +69,9 @@ def finish_reason(raw: Any) -> str | None:
         return None
     word = _ENUM_CLASS.sub("", raw, count=1).strip().replace("-", "_").lower()
     return None if word in _UNKNOWN else _CONVENTIONS.get(word, raw)
+
+
+def unsaid_reason(parts: Sequence[Part]) -> str | None:
+    """Return the reason that goes without saying: an answer that ends with a whole call was stopped by it."""
+    last = parts[-1] if parts else None
+    return "tool_call" if isinstance(last, ToolCallPart) and isinstance(last.arguments, dict) else None

@@ -22,7 +22,7 @@ from label_studio_otel.generation import (
 )
 
 if TYPE_CHECKING:
-    import ast  # noqa: PLC0415
+    import ast
     from collections.abc import Mapping
 
 __all__ = ["choices_of", "messages_of", "parts_of", "value_of"]

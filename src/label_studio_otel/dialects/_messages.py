@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.dialects._attributes import json_of
 from label_studio_otel.dialects._cut import beginning_of
+from label_studio_otel.dialects._echoes import unechoed
 from label_studio_otel.dialects._openai_parts import tool_call_of
-from label_studio_otel.dialects._parts import dumped, part_of
+from label_studio_otel.dialects._parts import part_of
 from label_studio_otel.generation import (
     BlobPart,
     Message,
@@ -48,9 +49,6 @@ _ROLES = {"ai": "assistant", "function": "tool", "human": "user", "model": "assi
 
 #: OpenLLMetry's word for the role of a streamed answer.
 _UNKNOWN_ROLE = "unknown"
-
-_ECHOED = frozenset({"tool_use", "server_tool_use", "function_call"})
-
 
 def split(value: Any) -> tuple[list[Any], bool]:
     """Take a list of messages or parts apart: its items, and whether a length limit cut it.
@@ -122,6 +120,8 @@ def _parts(raw: Mapping[str, Any]) -> Iterator[Part]:
         yield ReasoningPart(reasoning)
     if isinstance(content, (list, tuple)):
         yield from map(part_of, content)
+    elif isinstance(content, dict) and "type" in content:
+        yield part_of(content)
     elif isinstance(content, str):
         yield TextPart(content)
     elif content is not None or not (_SAID_ELSEWHERE & raw.keys()):
@@ -146,20 +146,10 @@ def _without_echoes(parts: tuple[Part, ...]) -> Iterator[Part]:
     """Drop what says a tool call again, as the text of its block, in a message that has the call itself."""
     calls = {part.id for part in parts if isinstance(part, ToolCallPart) and part.id}
     for part in parts:
-        blocks = _echo(part, calls) if calls and isinstance(part, TextPart) else None
-        if blocks is None:
-            yield part
+        if isinstance(part, TextPart):
+            yield from unechoed(part.content, calls)
         else:
-            yield from (part_of(block) for block in blocks if block.get("type") not in _ECHOED)
-
-
-def _echo(part: TextPart, calls: set[str | None]) -> list[dict[str, Any]] | None:
-    blocks = dumped(part.content)
-    blocks = [blocks] if isinstance(blocks, dict) else blocks
-    if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
-        return None
-    echoed = [block.get("call_id", block.get("id")) for block in blocks if block.get("type") in _ECHOED]
-    return blocks if echoed and all(isinstance(call, str) and call in calls for call in echoed) else None
+            yield part
 
 
 def _results(raw: Mapping[str, Any], parts: tuple[Part, ...]) -> tuple[Part, ...]:
@@ -187,9 +177,26 @@ def without_stump(messages: Iterable[Message]) -> list[Message]:
     return [*whole[:-1], Message(last.role, tuple(before), last.name)] if before else whole[:-1]
 
 
+def whole_turns(messages: Iterable[Message]) -> Iterator[Message]:
+    """Join what the model said in one turn: OpenAI's Responses API has each tool call as an item of its own."""
+    turn: Message | None = None
+    for message in messages:
+        calls = message.role == "assistant" and all(isinstance(part, ToolCallPart) for part in message.parts)
+        if turn is not None and calls and message.parts:
+            turn = Message(turn.role, turn.parts + message.parts, turn.name)
+            continue
+        if turn is not None:
+            yield turn
+        turn = message if message.role == "assistant" else None
+        if turn is None:
+            yield message
+    if turn is not None:
+        yield turn
+
+
 def tied(messages: Iterable[Message]) -> tuple[Message, ...]:
     """Give the results of tools that came without an id that of their call, where their number leaves no doubt."""
-    result = list(messages)
+    result = list(whole_turns(messages))
     calls: list[str] = []
     start = 0
     while start < len(result):

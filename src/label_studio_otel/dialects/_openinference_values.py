@@ -6,11 +6,12 @@ provider's id. Only forms that are known are read; anything else may be an argum
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.dialects import _google, _haystack, _langchain, _openai, _payload
-from label_studio_otel.dialects._attributes import json_of
+from label_studio_otel.dialects._attributes import first_text, json_of
 from label_studio_otel.dialects._cut import beginning_of
 from label_studio_otel.dialects._finish import finish_reason
 from label_studio_otel.dialects._openai_parts import tool_call_of
@@ -19,7 +20,10 @@ from label_studio_otel.generation import Choice, Message, Part, TextPart
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Value", "choices_of", "messages_of", "value_of"]
+__all__ = ["Value", "answered_by", "choices_of", "messages_of", "tools_of", "usage_of", "value_of"]
+
+_MODEL = re.compile(r"_meta=\{'model': '([^']+)'")
+_TOOL = re.compile(r"Tool\(name='([^']+)'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ def messages_of(value: Value) -> tuple[Message, ...] | None:
 def choices_of(value: Value) -> tuple[Choice, ...] | None:
     """Read a response; None where it is none that is known."""
     fields = value.fields
+    if isinstance(value.content, list):
+        return _listed(value.content)
     return (
         _langchain.choices_of(fields)
         or _openai.choices_of(fields)
@@ -68,6 +74,39 @@ def choices_of(value: Value) -> tuple[Choice, ...] | None:
         or _haystack.choices_of(fields.get("replies"))
         or _autogen(fields)
     )
+
+
+def answered_by(value: Value) -> str | None:
+    """Return the model that the response names."""
+    said = {**value.fields, **_langchain.response_of(value.fields)}
+    replies = value.fields.get("replies")
+    shown = _MODEL.search(replies[0]) if isinstance(replies, list) and replies and isinstance(replies[0], str) else None
+    return first_text(said, "model_name", "model", "model_version") or (shown[1] if shown else None)
+
+
+def usage_of(value: Value) -> tuple[int | None, int | None]:
+    """Return the tokens of input and output as the provider counted them; writers add cached ones, or once a choice."""
+    response = _payload.response_of(value.content) if value.fields and not value.cut else None
+    return (response.input_tokens, response.output_tokens) if response else (None, None)
+
+
+def tools_of(value: Value) -> tuple[Mapping[str, Any], ...]:
+    """Return the definitions of tools in a request; of Haystack's, shown by their `repr`, the name."""
+    tools = value.fields.get("tools")
+    shown = [_TOOL.match(tool) if isinstance(tool, str) else None for tool in tools or ()] if tools else []
+    named = ({"name": match[1]} for match in shown if match)
+    return (*(tool for tool in tools if isinstance(tool, dict)), *named) if isinstance(tools, list) else ()
+
+
+def _listed(items: list[Any]) -> tuple[Choice, ...] | None:
+    """Read what the Agents SDK gives for Chat Completions: messages, or the response that it makes of a stream."""
+    if not items or not all(isinstance(raw, dict) for raw in items):
+        return None
+    if len(items) == 1 and isinstance(items[0].get("output"), list):
+        return _openai.choices_of(items[0])
+    if all(raw.get("role") == "assistant" for raw in items):
+        return tuple(Choice(_openai.message_of(raw, "assistant")) for raw in items)
+    return None
 
 
 def _autogen(fields: Mapping[str, Any]) -> tuple[Choice, ...] | None:

@@ -13,6 +13,7 @@ The schemas are gen-ai-input-messages.json and gen-ai-output-messages.json
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.dialects import _bedrock, _media, _openai_parts
@@ -32,7 +33,11 @@ from label_studio_otel.generation import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["dumped", "part_of", "withheld"]
+__all__ = ["dumped", "part_of", "withheld", "without_media"]
+
+#: What Google's ADK writes for bytes on a span.
+#: https://github.com/google/adk-python/blob/v1.18.0/src/google/adk/telemetry/tracing.py (_safe_json_serialize)
+_NOT_RECORDED = ("<not serializable>", "")
 
 #: Shorter base64 is nobody's recording.
 _SHORTEST_MEDIA = 64
@@ -46,10 +51,21 @@ def part_of(raw: Any) -> Part:
         return UnknownPart(raw)
     kind = raw.get("type")
     if not isinstance(kind, str):
-        return _bedrock.block_of(raw) if kind is None else UnknownPart(raw)
+        # Google's ADK leaves the kind of media out.
+        return (_blob(raw) if _mime_type(raw) else None) or (UnknownPart(raw) if kind else _bedrock.block_of(raw))
     reader = _READERS.get(kind)
     part = (reader(raw) if reader else None) or _wrapped(raw, kind) or _openai_parts.part_of(raw)
     return _dumped_media(part) if isinstance(part, TextPart) else part
+
+
+def without_media(part: Part) -> bool:
+    """Tell a part whose media was replaced by a placeholder."""
+    raw = part.raw if isinstance(part, UnknownPart) else None
+    if not isinstance(raw, dict):
+        return False
+    content = raw.get("content", raw.get("data", raw.get("image")))
+    source = content.get("source") if isinstance(content, dict) else None
+    return content == _NOT_RECORDED[0] or (isinstance(source, dict) and source.get("bytes") == _bedrock.PLACEHOLDER)
 
 
 def withheld(part: Part) -> bool:
@@ -126,8 +142,20 @@ def _identifier(raw: Mapping[str, Any], *keys: str) -> str | None:
     return next((value for value in values if isinstance(value, str) and value), None)
 
 
+def _tool_use(raw: Mapping[str, Any]) -> Part | None:
+    """Read Anthropic's block as LangChain keeps it of a stream: the arguments stand beside the empty input."""
+    arguments = raw.get("partial_json")
+    if raw.get("input") or not isinstance(arguments, str):
+        return None
+    return _function_call({"name": raw.get("name"), "arguments": arguments, "id": raw.get("id")})
+
+
 def _blob(raw: Mapping[str, Any]) -> Part | None:
     content = raw.get("content", raw.get("data"))
+    if isinstance(content, (bytes, bytearray)):  # a log event can hold them as they are
+        content = base64.b64encode(content).decode("ascii")
+    if content in _NOT_RECORDED:
+        return None
     return _media.inline(content, _mime_type(raw), _modality(raw))
 
 
@@ -160,6 +188,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Part | None]] = {
     "reasoning": _reasoning,
     "thinking": _reasoning,
     "tool_call": _tool_call,
+    "tool_use": _tool_use,
     "function_call": _function_call,
     "tool_call_response": _tool_response,
     "tool_result": _tool_response,

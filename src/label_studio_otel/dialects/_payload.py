@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from label_studio_otel.dialects import _anthropic, _gaps, _langchain, _openai, _openai_responses
 from label_studio_otel.dialects._attributes import first_integer, json_of
 from label_studio_otel.dialects._cut import beginning_of
-from label_studio_otel.generation import Choice, Message, Part, TextPart, UnknownPart
+from label_studio_otel.dialects._finish import finish_reason
+from label_studio_otel.generation import Choice, Message, Part, TextPart, ToolCallPart, UnknownPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +28,8 @@ _T = TypeVar("_T")
 _LANGCHAIN_KEYS = frozenset({"additional_kwargs", "response_metadata", "invalid_tool_calls"})
 #: Kinds of content blocks that LangChain takes from a message's other fields.
 _LANGCHAIN_BLOCKS = frozenset({"reasoning", "function_call", "custom_tool_call", "tool_call"})
+#: Keys of which a whole response has one.
+_RESPONSE_KEYS = frozenset({"choices", "generations", "output", "stop_reason"})
 _LANGCHAIN_ROLES = frozenset({"system", "user", "assistant", "tool", "developer"})
 
 
@@ -94,8 +97,13 @@ def _plain(value: Any) -> tuple[Part, ...]:
     decoded = json_of(value) if isinstance(value, str) else value
     if decoded is None and value in (None, "null"):
         return ()
-    if isinstance(decoded, dict) and all(item is None for item in decoded.values()):
-        return ()
+    if isinstance(decoded, dict):
+        said = [item for item in decoded.values() if item not in (None, [], {})]
+        if len(said) == 1 and isinstance(said[0], list) and len(said[0]) == 1:
+            said = said[0]
+        if not said or (len(said) == 1 and isinstance(said[0], str)):
+            # What a traced function got or gave, by its name.
+            return tuple(TextPart(text) for text in said)
     if isinstance(decoded, dict) or not isinstance(value, str):
         return (UnknownPart(decoded),)
     return (TextPart(value),)
@@ -107,16 +115,19 @@ def request_of(value: Any) -> Request | None:
         return _request_of_list(value)
     if not isinstance(value, dict):
         return None
-    nested = value.get("input")
-    if isinstance(nested, dict) and not isinstance(value.get("messages"), list):
-        # The one argument of a traced function, by its name.
-        return request_of(nested)
     messages = _messages_of(value)
     if messages is None:
-        return None
+        return next(filter(None, map(request_of, _arguments(value))), None)
     prompted = "messages" not in value and ("prompt" in value or "prompts" in value)
     operation = "text_completion" if prompted else "chat"
     return Request(messages, _text(value.get("model")), _tools(value), operation, _text(value.get("user")))
+
+
+def _arguments(value: Mapping[str, Any]) -> list[Any]:
+    """Return what a traced function was called with that can be a request."""
+    if value.keys() == {"args", "kwargs"} and isinstance(value["args"], list):
+        return [value["kwargs"], *value["args"]]
+    return [item for item in value.values() if isinstance(item, dict)] if len(value) == 1 else []
 
 
 def _request_of_list(value: list[Any]) -> Request | None:
@@ -188,7 +199,7 @@ def _is_tool(raw: Mapping[str, Any]) -> bool:
 
 def response_of(value: Any) -> Response | None:
     """Read a response; None where it says nothing."""
-    choices = _choices_of(value)
+    choices = tuple(map(_with_reason, _choices_of(value) or ()))
     if not choices:
         return None
     if not isinstance(value, dict):
@@ -197,11 +208,20 @@ def response_of(value: Any) -> Response | None:
     counts = _usage(said)
     return Response(
         choices,
-        _text(said.get("id")),
+        # A message or an item has an id of its own, which is not the response's.
+        None if _RESPONSE_KEYS.isdisjoint(value) else _text(said.get("id")),
         _text(said.get("model_name")) or _text(said.get("model")),
         first_integer(counts, "input_tokens", "prompt_tokens"),
         first_integer(counts, "output_tokens", "completion_tokens"),
     )
+
+
+def _with_reason(choice: Choice) -> Choice:
+    """Say why an answer ended that ends in tool calls: most forms of a bare message have no place for the reason."""
+    parts = choice.message.parts
+    if choice.finish_reason or not parts or not isinstance(parts[-1], ToolCallPart):
+        return choice
+    return Choice(choice.message, "tool_call")
 
 
 def _choices_of(value: Any) -> tuple[Choice, ...] | None:
@@ -211,21 +231,37 @@ def _choices_of(value: Any) -> tuple[Choice, ...] | None:
         return _choices_of_list(value) if all(_is_message(raw) for raw in value) else None
     if not isinstance(value, dict) or not value:
         return None
-    choices = _langchain.choices_of(value) or _openai.choices_of(value)
+    choices = _langchain.choices_of(value) or _dumped_choices(value.get("choices")) or _openai.choices_of(value)
     return choices if choices is not None else _loose(value)
+
+
+def _dumped_choices(raws: Any) -> tuple[Choice, ...] | None:
+    """Read choices of Chat Completions in whose messages MLflow left LangChain's blocks."""
+    messages = [raw.get("message") for raw in raws if isinstance(raw, dict)] if isinstance(raws, list) else []
+    if not messages or not all(isinstance(message, dict) and _by_langchain(message) for message in messages):
+        return None
+    return tuple(
+        Choice(_message_of(raw["message"], "assistant"), finish_reason(raw.get("finish_reason"))) for raw in raws
+    )
 
 
 def _choices_of_list(value: list[Any]) -> tuple[Choice, ...] | None:
     """Read the items of one answer, or one message for each of several."""
     if any(isinstance(raw, dict) and (_openai_responses.is_item(raw) or raw.get("type") == "message") for raw in value):
-        return _openai_responses.choices_of({"output": value})
+        return _items_choices(value)
     return tuple(Choice(_message_of(raw, "assistant")) for raw in value)
+
+
+def _items_choices(items: list[Any]) -> tuple[Choice, ...]:
+    """Read the items of a response of which nothing else is there."""
+    status = items[-1].get("status") if isinstance(items[-1], dict) else None
+    return _openai_responses.choices_of({"output": items, "status": status})
 
 
 def _loose(value: Mapping[str, Any]) -> tuple[Choice, ...] | None:
     """Read a message without a response around it, or what a traced function gave under some name."""
     if _openai_responses.is_item(value) or value.get("type") == "message":
-        return _openai_responses.choices_of({"output": [value]})
+        return _items_choices([value])
     if _langchain.is_message(value) or "content" in value or "tool_calls" in value or "function_call" in value:
         return (Choice(_message_of(value, "assistant")),)
     for key in ("message", "output", "generation", "text"):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from label_studio_otel.dialects import _bedrock
-from label_studio_otel.generation import Part, TextPart, UnknownPart
+from label_studio_otel.generation import Part, TextPart
 
 __all__ = ["placeholder_in", "scrubbed"]
 
@@ -29,8 +28,4 @@ def scrubbed(value: Any) -> str | None:
 
 def placeholder_in(part: Part) -> str | None:
     """Return the switch of a placeholder that stands for a part of a message."""
-    if isinstance(part, TextPart):
-        return scrubbed(part.content)
-    if isinstance(part, UnknownPart) and _bedrock.PLACEHOLDER in str(part.raw)[-100:]:
-        return "Strands does not record media"
-    return None
+    return scrubbed(part.content) if isinstance(part, TextPart) else None

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.dialects import _content
-from label_studio_otel.dialects._attributes import first_text, integer
+from label_studio_otel.dialects._attributes import first_text, integer, json_of
 from label_studio_otel.dialects._details import merged, sources_of
 from label_studio_otel.dialects._failure import error_of, error_type_of
 from label_studio_otel.generation import Generation
@@ -37,6 +37,8 @@ RESPONSE_MODEL = "gen_ai.response.model"
 RESPONSE_ID = "gen_ai.response.id"
 INPUT_TOKENS = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")  # the second before 1.27
 OUTPUT_TOKENS = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
+# https://github.com/pydantic/logfire/blob/v4.15.0/logfire/_internal/integrations/llm_providers/semconv.py
+RAW_USAGE = "gen_ai.usage.raw"
 CONVERSATION_ID = "gen_ai.conversation.id"
 PROMPT_NAME = "gen_ai.prompt.name"
 PROMPT_VERSION = "gen_ai.prompt.version"
@@ -123,6 +125,11 @@ def read(span: Span) -> Generation:
 
 
 def _count(attributes: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    raw = attributes.get(RAW_USAGE)
+    usage = json_of(raw) if isinstance(raw, str) else raw
+    if isinstance(usage, dict):
+        # The provider's own counts; Logfire adds those of the cache to Anthropic's input.
+        attributes = {**attributes, **{f"gen_ai.usage.{name}": value for name, value in usage.items()}}
     counts = (integer(attributes, name) for name in names)
     return next((count for count in counts if count is not None), None)
 

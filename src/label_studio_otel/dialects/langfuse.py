@@ -46,6 +46,9 @@ USER_ID = "user.id"
 #: The application's own words; every value is JSON.
 METADATA = "langfuse.observation.metadata."
 
+#: How the OpenAI client names its spans, unless it is told to name them otherwise.
+OPENAI_NAME = "OpenAI-generation"
+
 keys = frozenset({TYPE})
 
 _SWITCH = "do not mask inputs and outputs in the Langfuse client"
@@ -75,8 +78,8 @@ def read(span: Span) -> Generation:
         operation=request.operation if _is_text(attributes.get(OUTPUT)) else "chat",
         messages=messages,
         choices=_with_reason(choices, finish_reason(_metadata(attributes, "finish_reason"))),
-        provider=_metadata(attributes, "ls_provider"),
-        request_model=_metadata(attributes, "ls_model_name") or model,
+        provider=_metadata(attributes, "ls_provider") or ("openai" if span.name == OPENAI_NAME else None),
+        request_model=_metadata(attributes, "ls_model_name") or (None if choices else model),
         response_model=response.model or (model if choices else None),
         response_id=response.id,
         input_tokens=response.input_tokens if input_tokens is None else input_tokens,

@@ -12,9 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from label_studio_otel.dialects import _gaps
+from label_studio_otel.dialects import _gaps, _langchain, _openai_responses
 from label_studio_otel.dialects._attributes import first_integer, first_text, json_of
+from label_studio_otel.dialects._chunks import choices_of_chunks
 from label_studio_otel.dialects._failure import error_of, error_type_of
+from label_studio_otel.dialects._finish import finish_reason
 from label_studio_otel.dialects._payload import Request, Response, read_request, read_response
 from label_studio_otel.dialects._stored import with_stored_media
 from label_studio_otel.generation import Choice, Generation, Message, TextPart, UriPart
@@ -42,13 +44,19 @@ USER_ID = "mlflow.trace.user"
 #: What the call was made with, as the autologging of LangChain notes it.
 INVOCATION = "invocation_params"
 METADATA = "metadata"
-#: OpenAI's parameter.
-USER = "user"
+#: The pieces of a streamed answer, as span events.
+CHUNK_EVENT = "mlflow.chunk.item."
+CHUNK = "mlflow.chunk.value"
+TOKEN_EVENT = "new_token"  # noqa: S105 - a piece of text
+TOKEN_CHUNK = "chunk"  # noqa: S105
 
 keys = frozenset({TYPE})
 
 _TYPES = frozenset({'"CHAT_MODEL"', '"LLM"', "CHAT_MODEL", "LLM"})
+#: So many of a stream's last pieces can lack text: its end, its reason, its usage.
+_LAST = 4
 _SWITCH = "let MLflow's autologging record inputs and outputs"
+_PROVIDERS = frozenset({"anthropic", "bedrock", "gemini", "groq", "mistral", "openai"})
 _ATTACHMENT = "mlflow-attachment://"
 
 
@@ -63,7 +71,8 @@ def read(span: Span) -> Generation:
     said = {key: _decoded(value) for key, value in span.attributes.items()}
     incomplete: list[Gap] = []
     request = _request(span.attributes.get(INPUTS), said.get(INPUTS), incomplete)
-    response = _response(span.attributes.get(OUTPUTS), said.get(OUTPUTS), incomplete)
+    response = _response(span, said.get(OUTPUTS), incomplete)
+    streamed = _last_tokens(span)
     error = error_of(span)
     messages, choices = with_stored_media(request.messages, response.choices, _stored, incomplete)
     incomplete += _gaps.missing(span, messages, choices, _SWITCH, failed=error is not None)
@@ -73,18 +82,18 @@ def read(span: Span) -> Generation:
     return Generation(
         operation=request.operation,
         messages=messages,
-        choices=choices,
-        provider=first_text(said, PROVIDER) or first_text(metadata, "ls_provider"),
+        choices=_with_reason(choices, streamed),
+        provider=first_text(said, PROVIDER) or first_text(metadata, "ls_provider") or _wire(said),
         request_model=request.model or first_text(metadata, "ls_model_name") or first_text(said, "model") or model,
-        response_model=response.model or (model if choices else None),
-        response_id=response.id,
+        response_model=response.model or first_text(streamed, "model_name", "model"),
+        response_id=response.id or first_text(streamed, "id"),
         input_tokens=response.input_tokens if tokens[0] is None else tokens[0],
         output_tokens=response.output_tokens if tokens[1] is None else tokens[1],
         error=error,
         error_type=error_type_of(span),
         conversation_id=first_text(metadata, "conversation_id", "thread_id"),
         session_id=first_text(said, SESSION_ID) or first_text(metadata, "session_id"),
-        user_id=first_text(said, USER_ID) or first_text(metadata, "user_id") or first_text(said, USER),
+        user_id=first_text(said, USER_ID) or first_text(metadata, "user_id") or request.user,
         tools=_tools(said) or request.tools,
         incomplete=tuple(incomplete),
     )
@@ -105,10 +114,49 @@ def _request(raw: Any, decoded: Any, incomplete: list[Gap]) -> Request:
     return read_request(raw if decoded is None else decoded, INPUTS, incomplete)
 
 
-def _response(raw: Any, decoded: Any, incomplete: list[Gap]) -> Response:
+def _response(span: Span, decoded: Any, incomplete: list[Gap]) -> Response:
     if isinstance(decoded, str):
         return Response((Choice(Message("assistant", (TextPart(decoded),))),))
-    return read_response(raw if decoded is None else decoded, OUTPUTS, incomplete)
+    if isinstance(decoded, dict) and isinstance(decoded.get("choices"), list):
+        # MLflow puts together only the text of a stream, not tool calls, reasoning and refusals.
+        decoded = {**decoded, "choices": _streamed(span) or decoded["choices"]}
+    return read_response(span.attributes.get(OUTPUTS) if decoded is None else decoded, OUTPUTS, incomplete)
+
+
+def _streamed(span: Span) -> list[dict[str, Any]]:
+    """Return the choices that a whole stream of Chat Completions makes; none where there is no such stream."""
+    if span.dropped_events:
+        return []
+    values = (event.attributes.get(CHUNK) for event in span.events if event.name.startswith(CHUNK_EVENT))
+    return choices_of_chunks([json_of(value) if isinstance(value, str) else value for value in values])
+
+
+def _last_tokens(span: Span) -> Mapping[str, Any]:
+    """Return what the provider said at the end of a stream of LangChain's; MLflow's output has nothing of it."""
+    found: dict[str, Any] = {}
+    tokens = [event.attributes.get(TOKEN_CHUNK) for event in span.events if event.name == TOKEN_EVENT]
+    for token in tokens[-_LAST:]:
+        chunk = json_of(token) if isinstance(token, str) else token
+        generation = chunk.get("kwargs") if isinstance(chunk, dict) else None
+        if isinstance(generation, dict):
+            found |= _langchain.response_of({"generations": [generation]})
+            found |= _object(generation, "generation_info")
+    return found
+
+
+def _with_reason(choices: tuple[Choice, ...], streamed: Mapping[str, Any]) -> tuple[Choice, ...]:
+    """Give a streamed answer the reason that its last pieces have."""
+    if len(choices) != 1:
+        return choices
+    said = finish_reason(streamed.get("finish_reason") or streamed.get("stop_reason"))
+    reason = said or _openai_responses.finish_of(streamed, choices[0].message.parts)
+    return (Choice(choices[0].message, reason),) if reason else choices
+
+
+def _wire(said: Mapping[str, Any]) -> str | None:
+    """Return whose form the messages have; LangChain's and others' are no provider's."""
+    form = first_text(said, MESSAGE_FORMAT)
+    return form if form in _PROVIDERS else None
 
 
 def _tools(said: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:

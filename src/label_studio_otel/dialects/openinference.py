@@ -9,18 +9,20 @@ holds more of the messages is read.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from label_studio_otel.dialects import _gaps, _langchain
 from label_studio_otel.dialects._attributes import first_text, integer, json_of, string_list
 from label_studio_otel.dialects._failure import error_of, error_type_of
-from label_studio_otel.dialects._finish import finish_reason
+from label_studio_otel.dialects._finish import finish_reason, unsaid_reason
 from label_studio_otel.dialects._identities import identities
 from label_studio_otel.dialects._indexed import indexed, mend
 from label_studio_otel.dialects._openinference_messages import CONTENT, REDACTED, ROLE, merged, messages_of
-from label_studio_otel.dialects._openinference_values import Value, value_of
+from label_studio_otel.dialects._openinference_values import Value, answered_by, tools_of, usage_of, value_of
 from label_studio_otel.dialects._openinference_values import choices_of as choices_of_value
 from label_studio_otel.dialects._openinference_values import messages_of as messages_of_value
+from label_studio_otel.dialects._providers import provider_of_class
 from label_studio_otel.generation import Choice, Gap, Generation, Message, TextPart
 
 if TYPE_CHECKING:
@@ -59,6 +61,10 @@ METADATA = "metadata"
 keys = frozenset({KIND})
 
 _LLM = "LLM"
+#: https://github.com/openai/openai-agents-python/blob/v0.6.0/src/agents/models/openai_responses.py
+_INCOMPLETE = re.compile(r"response\.incomplete.*reason='(\w+)'")
+#: The packages whose `llm.model_name` is the response's; that of the others is the request's.
+_OF_THE_RESPONSE = frozenset({"anthropic", "autogen_agentchat", "langchain", "openai"})
 _HIDDEN = "OPENINFERENCE_HIDE_INPUTS, OPENINFERENCE_HIDE_OUTPUTS and the like"
 _SWITCH = f"unset {_HIDDEN}"
 _IMAGES = "OPENINFERENCE_BASE64_IMAGE_MAX_LENGTH, OPENINFERENCE_HIDE_INPUT_IMAGES"
@@ -88,20 +94,21 @@ def read(span: Span) -> Generation:
     response = value_of(attributes.get(OUTPUT_VALUE), attributes.get(OUTPUT_MIME_TYPE))
     messages = _messages(span, request, response)
     choices = _choices(span, response)
-    request_model, response_model = _models(attributes, request, response)
+    request_model, response_model = _models(span, request, response)
+    input_tokens, output_tokens = usage_of(response)
     metadata = json_of(str(attributes.get(METADATA))) or {}
     return Generation(
         operation="chat" if _is_chat(attributes) else "text_completion",
         messages=messages,
         choices=choices,
-        provider=_provider(attributes),
+        provider=_provider(span),
         request_model=request_model,
         response_model=response_model,
         response_id=_response_id(response),
-        input_tokens=integer(attributes, INPUT_TOKENS),
-        output_tokens=integer(attributes, OUTPUT_TOKENS),
-        error=error_of(span),
-        error_type=error_type_of(span),
+        input_tokens=integer(attributes, INPUT_TOKENS) if input_tokens is None else input_tokens,
+        output_tokens=integer(attributes, OUTPUT_TOKENS) if output_tokens is None else output_tokens,
+        error=None if _cut_short(span) else error_of(span),
+        error_type=None if _cut_short(span) else error_type_of(span),
         tools=_tools(attributes, request),
         incomplete=tuple(_incomplete(span, request, response, messages, choices)),
         **_identities(attributes, metadata if isinstance(metadata, dict) else {}),
@@ -169,9 +176,24 @@ def _choices(span: Span, response: Value) -> tuple[Choice, ...]:
     whole = choices_of_value(response)
     if whole is None or (flat and (response.cut or _weight(tuple(one.message for one in whole)) < _weight(flat))):
         whole = tuple(map(Choice, flat)) or tuple(_completions(attributes)) or _answer(attributes)
-    if len(whole) == 1 and whole[0].finish_reason is None:
-        return (Choice(whole[0].message, finish_reason(attributes.get(FINISH_REASON))),)
-    return whole
+    reason = finish_reason(attributes.get(FINISH_REASON)) or finish_reason(_cut_short(span))
+    if not whole and reason:  # and the answer is hidden
+        whole = (Choice(Message("assistant", ())),)
+    elif span.status_code == "ERROR":
+        whole = tuple(choice for choice in whole if choice.message.parts not in {(), (TextPart(""),)})
+    return tuple(_with_reason(choice, reason) for choice in whole)
+
+
+def _cut_short(span: Span) -> str | None:
+    """Return why an answer ended early that the Agents SDK made an error of, and the answer away."""
+    found = _INCOMPLETE.search(span.status_message or "")
+    return found[1] if found else None
+
+
+def _with_reason(choice: Choice, reason: str | None) -> Choice:
+    if choice.finish_reason is not None:
+        return choice
+    return Choice(choice.message, reason or unsaid_reason(choice.message.parts))
 
 
 def _completions(attributes: Mapping[str, Any]) -> Iterator[Choice]:
@@ -191,17 +213,20 @@ def _is_said(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and value not in {"", REDACTED}
 
 
-def _models(attributes: Mapping[str, Any], request: Value, response: Value) -> tuple[str | None, str | None]:
+def _models(span: Span, request: Value, response: Value) -> tuple[str | None, str | None]:
     """Return the model that was asked for and the one that answered; `llm.model_name` can be either."""
+    attributes = span.attributes
     decoded = json_of(str(attributes.get(PARAMETERS)))
     # The Agents SDK writes the response here.
     parameters = decoded if isinstance(decoded, dict) and "created_at" not in decoded else {}
     asked = first_text(attributes, REQUEST_MODEL_NAME) or first_text(request.fields, "model")
     asked = asked or first_text(parameters, "model", "model_name")
-    said = {**response.fields, **_langchain.response_of(response.fields)}
-    answered = first_text(attributes, RESPONSE_MODEL_NAME) or first_text(said, "model_name", "model", "model_version")
+    answered = first_text(attributes, RESPONSE_MODEL_NAME) or answered_by(response)
     named = first_text(attributes, MODEL_NAME)
-    if answered is None and named != asked:
+    of_the_answer = not parameters if decoded else span.scope_name.rpartition(".")[2] in _OF_THE_RESPONSE
+    if asked is None and named != answered and (span.status_code == "ERROR" or not of_the_answer):
+        asked = named
+    elif answered is None and named != asked:
         answered = named
     return asked, answered
 
@@ -211,15 +236,15 @@ def _response_id(response: Value) -> str | None:
     return first_text(said, "id", "response_id", "responseId")
 
 
-def _provider(attributes: Mapping[str, Any]) -> str | None:
-    provider = first_text(attributes, PROVIDER, SYSTEM)
-    return provider.lower() if provider else None
+def _provider(span: Span) -> str | None:
+    provider = first_text(span.attributes, PROVIDER, SYSTEM)
+    return provider.lower() if provider else provider_of_class(span.name, span.scope_name)
 
 
 def _tools(attributes: Mapping[str, Any], request: Value) -> tuple[Mapping[str, Any], ...]:
-    schemas = [fields.get(TOOL) for fields in indexed(attributes, TOOLS).values()] or request.fields.get("tools")
-    tools = [json_of(tool) if isinstance(tool, str) else tool for tool in schemas or ()]
-    return tuple(tool for tool in tools if isinstance(tool, dict))
+    schemas = [fields.get(TOOL) for fields in indexed(attributes, TOOLS).values()]
+    tools = [json_of(schema) if isinstance(schema, str) else schema for schema in schemas]
+    return tuple(tool for tool in tools if isinstance(tool, dict)) or tools_of(request)
 
 
 def _identities(attributes: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, str | None]:

@@ -22,15 +22,20 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.dialects import _gaps
 from label_studio_otel.dialects._attributes import first_integer, first_text, json_of
+from label_studio_otel.dialects._choices import choices_of
+from label_studio_otel.dialects._emitters import emitter_of
+from label_studio_otel.dialects._events import said_in_events
 from label_studio_otel.dialects._failure import error_of, error_type_of
-from label_studio_otel.dialects._finish import finish_reason
+from label_studio_otel.dialects._finish import finish_reason, unsaid_reason
 from label_studio_otel.dialects._identities import identities
 from label_studio_otel.dialects._indexed import indexed, mend
+from label_studio_otel.dialects._messages import tied
 from label_studio_otel.dialects._openllmetry_content import parts_of
-from label_studio_otel.generation import Choice, Generation, Message, ReasoningPart, ToolCallPart, ToolResponsePart
+from label_studio_otel.dialects._providers import provider_of_class
+from label_studio_otel.generation import Choice, Generation, Message, ReasoningPart, ToolResponsePart
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from label_studio_otel.generation import Gap, Part
     from label_studio_otel.spans import Span
@@ -76,16 +81,6 @@ _REQUEST_TYPES = frozenset({"chat", "completion"})
 _FILTERED = "FILTERED"
 _THINKING = "thinking"
 _NO_PROVIDERS = frozenset({"langchain", "llamaindex"})
-#: https://docs.langchain.com/oss/python/integrations/chat, the classes without `Chat`.
-_PROVIDERS = {
-    "Anthropic": "anthropic",
-    "Cohere": "cohere",
-    "DeepSeek": "deepseek",
-    "Groq": "groq",
-    "MistralAI": "mistral_ai",
-    "OpenAI": "openai",
-}
-_SWITCH = "set TRACELOOP_TRACE_CONTENT=true"
 
 
 def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
@@ -106,8 +101,11 @@ def read(span: Span) -> Generation:
     incomplete: list[Gap] = []
     messages = _messages(span, incomplete)
     choices = _choices(span, incomplete)
-    said = [choice for choice in choices if choice.message.parts or messages]
-    incomplete += _gaps.missing(span, messages, said, _SWITCH, failed=span.status_code == "ERROR")
+    if not messages or not choices:  # OpenLLMetry from 0.41 can write them as log events
+        said = said_in_events(span)
+        messages = messages or tuple(tied(said.messages))
+        choices = choices or choices_of(said.answers, attributes, span)
+    incomplete += _missing(span, messages, choices)
     return Generation(
         operation=_operation(span),
         messages=messages,
@@ -149,8 +147,7 @@ def _provider(span: Span) -> str | None:
     system = first_text(span.attributes, SYSTEM)
     if system is not None and system.lower() not in _NO_PROVIDERS:
         return system.lower()
-    wrapper = span.name.partition(".")[0].removeprefix("Azure").removeprefix("Chat")
-    return first_text(span.attributes, LANGCHAIN_PROVIDER) or _PROVIDERS.get(wrapper)
+    return first_text(span.attributes, LANGCHAIN_PROVIDER) or provider_of_class(span.name, span.scope_name)
 
 
 def _messages(span: Span, incomplete: list[Gap]) -> tuple[Message, ...]:
@@ -192,17 +189,11 @@ def _choices(span: Span, incomplete: list[Gap]) -> tuple[Choice, ...]:
             thoughts += _thought(fields)
             continue
         parts = thoughts + _answer(fields, incomplete)
-        choices.append(Choice(Message("assistant", parts), finish_reason(reason) or _reason_of(parts)))
+        choices.append(Choice(Message("assistant", parts), finish_reason(reason) or unsaid_reason(parts)))
         thoughts, reason = (), None
     if thoughts:  # and nothing after them
         choices.append(Choice(Message("assistant", thoughts), finish_reason(reason)))
     return _with_reason(span, tuple(choices))
-
-
-def _reason_of(parts: tuple[Part, ...]) -> str | None:
-    """Return the reason that goes without saying; OpenAI's Responses API gives none."""
-    last = parts[-1] if parts else None
-    return "tool_call" if isinstance(last, ToolCallPart) and isinstance(last.arguments, dict) else None
 
 
 def _thought(fields: Mapping[str, Any]) -> tuple[Part, ...]:
@@ -238,3 +229,17 @@ def _tool(fields: Mapping[str, Any]) -> Mapping[str, Any]:
         decoded = json_of(parameters) if isinstance(parameters, str) else parameters
         tool["parameters"] = parameters if decoded is None else decoded
     return tool
+
+
+def _missing(span: Span, messages: tuple[Message, ...], choices: tuple[Choice, ...]) -> Iterator[Gap]:
+    answered = any(choice.message.parts for choice in choices)
+    if span.dropped_attributes:
+        yield _gaps.attributes_dropped(span.dropped_attributes)
+    if not messages and not answered:
+        yield _gaps.content_not_captured(emitter_of(span.scope_name).switch)
+    elif not messages and emitter_of(span.scope_name).input_in_log:
+        yield _gaps.log_events_missing()
+    elif not messages:
+        yield _gaps.no_input()
+    elif not choices and span.status_code != "ERROR":
+        yield _gaps.no_output()

@@ -87,9 +87,12 @@ def read(span: Span) -> Generation:
     attributes = span.attributes
     incomplete: list[Gap] = []
     messages = _messages(attributes, incomplete)
-    choices = _choices(attributes, first_integer(attributes, *OUTPUT_TOKENS))
+    choices = _choices(attributes)
     error = error_of(span)
-    incomplete += _gaps.missing(span, messages, choices, _SWITCH, failed=error is not None)
+    output_tokens = first_integer(attributes, *OUTPUT_TOKENS)
+    # An empty answer has no text, like one that was not to be recorded: the latter had tokens.
+    answers = tuple(choice for choice in choices if choice.message.parts or not output_tokens)
+    incomplete += _gaps.missing(span, messages, answers, _SWITCH, failed=error is not None)
     provider = first_text(attributes, PROVIDER)
     return Generation(
         operation="chat",
@@ -101,7 +104,7 @@ def read(span: Span) -> Generation:
         response_model=first_text(attributes, RESPONSE_MODEL),
         response_id=first_text(attributes, RESPONSE_ID),
         input_tokens=first_integer(attributes, *INPUT_TOKENS),
-        output_tokens=first_integer(attributes, *OUTPUT_TOKENS),
+        output_tokens=output_tokens,
         error=error,
         error_type=error_type_of(span),
         conversation_id=_metadata(attributes, "conversationId", "conversation_id", "threadId", "thread_id", "chatId"),
@@ -204,13 +207,10 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Part | None]] = {
 }
 
 
-def _choices(attributes: Mapping[str, Any], output_tokens: int | None) -> tuple[Choice, ...]:
+def _choices(attributes: Mapping[str, Any]) -> tuple[Choice, ...]:
     parts = tuple(_said(attributes))
     reason = next((reason for reason in _reasons(attributes) if reason), None)
-    if not parts and reason and (reason == "content_filter" or not output_tokens):
-        # An empty answer's text is left out like one that was not to be recorded.
-        parts = (TextPart(""),)
-    return (Choice(Message("assistant", parts), reason),) if parts else ()
+    return (Choice(Message("assistant", parts), reason),) if parts or reason else ()
 
 
 def _reasons(attributes: Mapping[str, Any]) -> Iterator[str | None]:

@@ -17,14 +17,14 @@ directory's lock is the only one that writes.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from label_studio_otel.settings import Destination
 
-__all__ = ["STATES", "Batch", "Item", "Outbox", "Summary", "Target", "Watch"]
+__all__ = ["STATES", "Batch", "Item", "Outbox", "Overlap", "Summary", "Taken", "Target", "Watch"]
 
 STATES = ("pending", "leased", "uncertain", "parked", "delivered", "doubled")
 
@@ -49,6 +49,35 @@ class Target:
     retry_at: float = 0.0
     #: When its project was made, as Label Studio says it: another project can have its id, on a server set up anew.
     created: str = ""
+
+
+class Taken(NamedTuple):
+    """A call as it comes in."""
+
+    destination: Destination
+    #: Unique for a destination.
+    key: str
+    #: A spool record's payload.
+    payload: bytes
+    #: Who wrote the span.
+    scope: str = ""
+    #: Nanoseconds since the epoch.
+    started: int = 0
+    ended: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """An item that went on at the same time as others."""
+
+    id: int
+    key: str
+    state: str
+    #: Of a doubled one: the key of the item that is the same call.
+    winner: str | None
+    fingerprint: str | None
+    #: Of one without fingerprint.
+    record: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +152,13 @@ class Outbox(Protocol):
 
     def accept(
         self,
-        records: Sequence[tuple[Destination, str, bytes]],
+        records: Sequence[tuple[Destination, str, bytes] | Taken],
         spool: str,
         position: int,
         due_at: float,
         events: Sequence[tuple[str, bytes]] = (),
     ) -> int:
-        """Take calls (destination, key, payload) and log events (trace_id:span_id, payload).
+        """Take calls and log events (trace_id:span_id, payload).
 
         Notes how far the spool was read; returns how many calls were new.
         """
@@ -145,6 +174,18 @@ class Outbox(Protocol):
 
     def due(self, target: int, limit: int, after: int = 0) -> list[Item]:
         """Return items to send now whose id is above `after`, the oldest first."""
+
+    def scopes(self, target: int) -> set[str]:
+        """Return who ever wrote spans for a destination."""
+
+    def overlapping(self, target: int, started: int, ended: int) -> list[Overlap]:
+        """Return what went on between these times (nanoseconds): what waits, and what else has a fingerprint."""
+
+    def note_fingerprints(self, fingerprints: Mapping[int, str]) -> None:
+        """Keep what tells whether another span is the same call (id: fingerprint)."""
+
+    def has_events(self) -> bool:
+        """Tell whether there are log events at all."""
 
     def events(self, span: str) -> list[bytes]:
         """Return the log events of a span (trace_id:span_id)."""

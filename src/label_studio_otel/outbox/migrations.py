@@ -77,8 +77,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE batch ADD COLUMN import_id INTEGER",  # of an import that Label Studio carries out later
         "ALTER TABLE item ADD COLUMN at_most INTEGER",  # it may be sent with so many others, itself included
         "ALTER TABLE item ADD COLUMN fingerprint TEXT",  # what tells whether another span is the same call
-        "ALTER TABLE item ADD COLUMN started INTEGER",  # of the call, nanoseconds since the epoch
-        "CREATE INDEX item_started ON item (destination, started) WHERE fingerprint IS NOT NULL",
+        "ALTER TABLE item ADD COLUMN started INTEGER NOT NULL DEFAULT 0",  # nanoseconds since the epoch
+        "ALTER TABLE item ADD COLUMN ended INTEGER NOT NULL DEFAULT 0",
+        "CREATE INDEX item_started ON item (destination, started, ended)",
+        # Who wrote spans for a destination: of one instrumentation alone there are no doubles to look for.
+        "CREATE TABLE scope (destination INTEGER NOT NULL, name TEXT NOT NULL, PRIMARY KEY (destination, name))",
         "CREATE INDEX item_doubled ON item (delivered_at) WHERE state = 'doubled'",
         # Log events, by trace_id:span_id, until their call's span is delivered.
         """

@@ -11,9 +11,31 @@ WHERE project_id = :project_id AND project_name = :project_name AND mode = :mode
 
 -- accept
 -- A new item; the same key for the same destination is the same call and changes nothing.
-INSERT INTO item (destination, key, record, state, taken_at, due_at)
-VALUES (:destination, :key, :record, :state, :now, :due_at)
+INSERT INTO item (destination, key, record, state, taken_at, due_at, started, ended)
+VALUES (:destination, :key, :record, :state, :now, :due_at, :started, :ended)
 ON CONFLICT (destination, key) DO NOTHING;
+
+-- note_scope
+INSERT INTO scope (destination, name) VALUES (:destination, :name) ON CONFLICT (destination, name) DO NOTHING;
+
+-- scopes
+SELECT name FROM scope WHERE destination = :destination;
+
+-- overlapping
+-- Items that went on at the same time and may be the same call: what was decided, and what waits.
+SELECT id, key, state, reason, fingerprint, CASE WHEN fingerprint IS NULL THEN record END AS record FROM item
+WHERE destination = :destination AND started BETWEEN :earliest AND :ended AND ended >= :started
+      AND (state = 'pending' OR (state <> 'parked' AND fingerprint IS NOT NULL))
+ORDER BY started LIMIT :limit;
+
+-- note_fingerprint
+UPDATE item SET fingerprint = :fingerprint WHERE id = :id;
+
+-- forget_fingerprints
+UPDATE item SET fingerprint = NULL WHERE fingerprint IS NOT NULL AND delivered_at < :before;
+
+-- has_events
+SELECT EXISTS (SELECT 1 FROM event) AS some;
 
 -- restore
 -- An item of an outbox that was damaged.

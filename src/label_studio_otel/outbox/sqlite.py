@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from label_studio_otel.outbox import STATES, Batch, Item, Summary, Target, Watch
+from label_studio_otel.outbox import STATES, Batch, Item, Overlap, Summary, Taken, Target, Watch
 from label_studio_otel.outbox.database import Database
 from label_studio_otel.settings import Destination
 
@@ -20,13 +20,19 @@ if TYPE_CHECKING:
 
 __all__ = ["SqliteOutbox"]
 
+#: Nanoseconds: no call is looked for that began so long before another one.
+LONGEST_CALL = 3600 * 10**9
+MOST_OVERLAPPING = 5000
+#: Seconds after its delivery within which another span of the same call is known for it.
+LATE = 3600.0
+
 
 class SqliteOutbox(Database):
     """An `Outbox` in one file."""
 
     def accept(
         self,
-        records: Sequence[tuple[Destination, str, bytes]],
+        records: Sequence[tuple[Destination, str, bytes] | Taken],
         spool: str,
         position: int,
         due_at: float,
@@ -35,11 +41,22 @@ class SqliteOutbox(Database):
         """See `Outbox.accept`."""
         with self._transaction() as run:
             now = self._clock()
-            ids = {destination: self._destination(run, destination) for destination in {r[0] for r in records}}
+            taken = [Taken(*record) for record in records]
+            ids = {
+                destination: self._destination(run, destination) for destination in {one.destination for one in taken}
+            }
             new = 0
-            for destination, key, payload in records:
-                values = {"destination": ids[destination], "key": key, "record": payload, "state": "pending"}
-                new += self._run(run, "accept", **values, now=now, due_at=due_at).rowcount
+            for one in taken:
+                values = {
+                    "destination": ids[one.destination],
+                    "key": one.key,
+                    "record": one.payload,
+                    "state": "pending",
+                }
+                times = {"now": now, "due_at": due_at, "started": one.started, "ended": one.ended}
+                new += self._run(run, "accept", **values, **times).rowcount
+            for destination, scope in {(one.destination, one.scope) for one in taken}:
+                self._run(run, "note_scope", destination=ids[destination], name=scope)
             for span, record in events:
                 digest = hashlib.sha256(record).hexdigest()[:32]
                 self._run(run, "take_event", span=span, digest=digest, record=record, now=now)
@@ -74,6 +91,25 @@ class SqliteOutbox(Database):
             Item(row["id"], row["key"], row["record"], row["attempts"], 0, row["taken_at"], row["at_most"])
             for row in rows
         ]
+
+    def scopes(self, target: int) -> set[str]:
+        """See `Outbox.scopes`."""
+        return {row["name"] for row in self._rows("scopes", destination=target)}
+
+    def overlapping(self, target: int, started: int, ended: int) -> list[Overlap]:
+        """See `Outbox.overlapping`."""
+        times = {"earliest": started - LONGEST_CALL, "started": started, "ended": ended}
+        return [Overlap(*row) for row in self._rows("overlapping", destination=target, **times, limit=MOST_OVERLAPPING)]
+
+    def note_fingerprints(self, fingerprints: Mapping[int, str]) -> None:
+        """See `Outbox.note_fingerprints`."""
+        with self._transaction() as run:
+            for item, fingerprint in fingerprints.items():
+                self._run(run, "note_fingerprint", id=item, fingerprint=fingerprint)
+
+    def has_events(self) -> bool:
+        """See `Outbox.has_events`."""
+        return bool(self._rows("has_events")[0]["some"])
 
     def events(self, span: str) -> list[bytes]:
         """See `Outbox.events`."""
@@ -220,6 +256,7 @@ class SqliteOutbox(Database):
         """See `Outbox.expire`."""
         with self._transaction() as run:
             self._run(run, "expire_events", before=before)
+            self._run(run, "forget_fingerprints", before=self._clock() - LATE)
             return self._run(run, "expire", before=before).rowcount
 
     def give_up(self, before: float) -> int:

@@ -1,28 +1,26 @@
-"""Make the compact selection under tests/cases from a whole corpus.
+"""Make the compact selection of recorded runs, tests/cases/recordings.tar.xz, from a whole corpus.
 
-    python tests/corpus/select.py FOLDER [--to tests/cases]
+    python tests/corpus/selection.py FOLDER [--to tests/cases]
 
 Of each variant and scenario the smallest run is taken, and of each family and scenario the smallest that came in
-pieces, one request for each span. Files are kept as they are; the zips are the same for the same corpus.
+pieces, one request for each span. The files stay as they are; of one corpus always the same archive is made.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import sys
-import zipfile
+import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from corpus.recordings import Run, files_of, runs, variants
+from corpus.recordings import ARCHIVE, Run, run_of, runs, variants
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-#: The time of every file in a zip; another one each day would make another zip.
-_TIME = (2026, 1, 1, 0, 0, 0)
 
 
 def chosen(found: Iterable[Run]) -> set[tuple[str, str, str, int]]:
@@ -40,27 +38,27 @@ def chosen(found: Iterable[Run]) -> set[tuple[str, str, str, int]]:
 
 
 def main() -> None:
-    """Write the zips."""
+    """Write the archive."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--to", type=Path, default=Path(__file__).parents[1] / "cases")
     args = parser.parse_args()
-    paths = variants(args.folder)
-    taken = chosen(run for path in paths for run in runs(path))
-    total = 0
-    for path in paths:
-        names = {(scenario, k) for family, variant, scenario, k in taken if (family, variant) == _variant(path)}
-        target = args.to / path.parent.name / f"{_variant(path)[1]}.zip"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, body in files_of(path, names):
-                archive.writestr(zipfile.ZipInfo(name, _TIME), body, zipfile.ZIP_DEFLATED)
-        total += target.stat().st_size
-    print(f"{len(taken)} runs of {len(paths)} variants, {total / 1e6:.1f} MB")
-
-
-def _variant(path: Path) -> tuple[str, str]:
-    return path.parent.name, path.name.removesuffix(".zip")
+    found = variants(args.folder)
+    taken = chosen(run for variant in found for run in runs(variant))
+    files = {
+        # Runs of one scenario stand side by side: what they share is then stored once.
+        (*run, variant.family, variant.name, name): body
+        for variant in found
+        for name, body in variant.read().items()
+        if (run := run_of(name)) and (variant.family, variant.name, *run) in taken
+    }
+    target = args.to / ARCHIVE
+    with tarfile.open(target, "w:xz", preset=9) as archive:
+        for (_, _, family, variant_name, name), body in sorted(files.items()):
+            member = tarfile.TarInfo(f"{family}/{variant_name}/{name}")
+            member.size = len(body)
+            archive.addfile(member, io.BytesIO(body))
+    print(f"{len(taken)} runs of {len(found)} variants, {target.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,78 @@
+"""Texts that are the blocks of an answer, written by JSON or by Python's `repr`.
+
+OpenLLMetry and OpenLIT write the content of a LangChain message as text; where that is a list of blocks (Anthropic,
+OpenAI's Responses API), the text is the list, and its tool calls stand beside it again, as they should. Of a stream
+OpenLIT joins the `repr` of one block to that of the next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel.dialects._parts import dumped, part_of
+from label_studio_otel.dialects._python import literals_of
+from label_studio_otel.generation import Part, ReasoningPart, TextPart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["unechoed"]
+
+_CALLS = frozenset({"tool_use", "server_tool_use", "function_call", "input_json_delta"})
+_STREAMED = frozenset({*_CALLS, "text", "reasoning", "thinking", "refusal"})
+
+
+def unechoed(text: str, calls: set[str]) -> Iterator[Part]:
+    """Yield what a text says, without the tool calls that its message has itself.
+
+    Args:
+        text: what somebody said; text that looks like JSON is just that, unless it holds one of the calls.
+        calls: the ids of the message's tool calls.
+    """
+    blocks = _echo(text, calls) if calls else None
+    if blocks is not None:
+        yield from (part_of(block) for block in blocks if block.get("type") not in _CALLS)
+        return
+    chunks = _chunks(text)
+    if chunks is not None:
+        yield from _joined(chunks)
+        return
+    yield TextPart(_before_chunks(text, calls) if calls else text)
+
+
+def _echo(text: str, calls: set[str]) -> list[dict[str, Any]] | None:
+    blocks = dumped(text)
+    blocks = [blocks] if isinstance(blocks, dict) else blocks
+    if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
+        return None
+    echoed = [block.get("call_id", block.get("id")) for block in blocks if block.get("type") in _CALLS]
+    return blocks if echoed and all(isinstance(call, str) and call in calls for call in echoed) else None
+
+
+def _chunks(text: str) -> list[dict[str, Any]] | None:
+    """Return the blocks of a stream: each has its index in the answer."""
+    chunks = literals_of(text) if text.startswith("{'") and text.endswith("}") and "'index': " in text else None
+    if chunks is None or not all("index" in chunk and chunk.get("type") in _STREAMED for chunk in chunks):
+        return None
+    return chunks
+
+
+def _joined(chunks: list[dict[str, Any]]) -> Iterator[Part]:
+    for kind, part in (("thinking", ReasoningPart), ("reasoning", ReasoningPart), ("text", TextPart)):
+        texts = [_text(chunk, kind) for chunk in chunks if chunk.get("type") == kind]
+        if any(texts):
+            yield part("".join(texts))
+
+
+def _text(chunk: dict[str, Any], kind: str) -> str:
+    summary = chunk.get("summary")
+    if isinstance(summary, list):  # of OpenAI's reasoning
+        return "".join(_text(piece, "text") for piece in summary if isinstance(piece, dict))
+    text = chunk.get(kind)
+    return text if isinstance(text, str) else ""
+
+
+def _before_chunks(text: str, calls: set[str]) -> str:
+    """Return the text before the chunks of one of the calls."""
+    places = [text.find(f"{{'id': '{call}', 'input': {{}}, 'name': ") for call in calls] if text.endswith("}") else []
+    return text[: min((place for place in places if place >= 0), default=len(text))]

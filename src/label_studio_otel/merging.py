@@ -1,0 +1,75 @@
+"""One task per call: of several spans of the same call, the fullest is sent and the others are kept as its doubles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from label_studio_otel.doubles import match
+from label_studio_otel.errors import DialectError, SpoolError
+from label_studio_otel.fingerprints import Fingerprint, fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from label_studio_otel.counts import Counts
+    from label_studio_otel.outbox import Outbox, Overlap, Target
+    from label_studio_otel.preparation import Preparation, Prepared
+
+__all__ = ["Merging"]
+
+
+class Merging:
+    """Finds the doubles among what is about to be sent, what still waits, and what was sent."""
+
+    def __init__(self, outbox: Outbox, preparation: Preparation, counts: Counts) -> None:
+        self._outbox = outbox
+        self._preparation = preparation
+        self._counts = counts
+
+    def needed(self, target: Target) -> bool:
+        """Tell whether a destination can have doubles: spans of several scopes, or of Logfire, which writes two."""
+        scopes = self._outbox.scopes(target.id)
+        return len(scopes) > 1 or any(scope.startswith("logfire") for scope in scopes)
+
+    def merge(self, target: Target, prepared: Sequence[Prepared]) -> list[Prepared]:
+        """Return what is to be sent; its fingerprints are kept for what comes later."""
+        prints = {one.fingerprint.key: one.fingerprint for one in prepared if one.fingerprint}
+        ids = {one.item.key: one.item.id for one in prepared}
+        if not prints:
+            return list(prepared)
+        new = {ids[key]: mark.encode() for key, mark in prints.items()}
+        started, ended = min(one.start for one in prints.values()), max(one.end for one in prints.values())
+        decided: dict[str, str] = {}
+        for other in self._outbox.overlapping(target.id, max(0, started), min(ended, 2**63 - 1)):
+            if other.key in prints:
+                continue
+            mark = self._fingerprint(other)
+            if mark is None:
+                continue
+            prints[other.key], ids[other.key] = mark, other.id
+            if other.state != "pending":
+                decided[other.key] = other.winner if other.state == "doubled" and other.winner else other.key
+            elif other.fingerprint is None:
+                new[other.id] = mark.encode()
+        self._outbox.note_fingerprints(new)
+        losers = match(prints.values(), {key: _last(key, decided) for key in decided})
+        self._outbox.double({ids[loser]: winner for loser, winner in losers.items()})
+        self._counts.doubles += len(losers)
+        return [one for one in prepared if one.item.key not in losers]
+
+    def _fingerprint(self, other: Overlap) -> Fingerprint | None:
+        try:
+            if other.fingerprint is not None:
+                return Fingerprint.decode(other.fingerprint)
+            return fingerprint(*self._preparation.read(other.record or b""))
+        except (ValueError, SpoolError, DialectError):
+            return None
+
+
+def _last(key: str, decided: dict[str, str]) -> str:
+    """Return the item that stands for a call: one that won once may have lost later."""
+    seen = {key}
+    while (winner := decided.get(key, key)) not in seen:
+        seen.add(winner)
+        key = winner
+    return decided.get(key, key)

@@ -1,0 +1,208 @@
+"""From spans and log events to calls: each once, with all that was said, in whatever order they came."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from label_studio_otel.assembly import attach, calls, fingerprint, join
+from label_studio_otel.dialects import read
+from label_studio_otel.generation import TextPart
+from label_studio_otel.spans import LogRecord
+from label_studio_otel.testing import START_TIME, span
+
+if TYPE_CHECKING:
+    from label_studio_otel.errors import DialectError
+    from label_studio_otel.generation import Generation
+    from label_studio_otel.spans import Span
+
+SECOND = 1_000_000_000
+OPENAI = "opentelemetry.instrumentation.openai_v2"
+ANTHROPIC = "opentelemetry.instrumentation.anthropic"
+
+
+def said(generation: Generation) -> list[str]:
+    """Return all texts of a call, the answers last."""
+    messages = [*generation.messages, *(choice.message for choice in generation.choices)]
+    return [part.content for message in messages for part in message.parts if isinstance(part, TextPart)]
+
+
+def without_content(number: int, start: float = 0.0, end: float = 1.0, **fields: Any) -> Span:
+    """Return the span of a call whose messages are log events."""
+    one = span(
+        number=number,
+        start_time_unix_nano=START_TIME + int(start * SECOND),
+        end_time_unix_nano=START_TIME + int(end * SECOND),
+        scope_name=ANTHROPIC,
+        **fields,
+    )
+    return replace(one, attributes={name: value for name, value in one.attributes.items() if "messages" not in name})
+
+
+def event(name: str, content: str, at: float, of: Span | None = None, **fields: Any) -> LogRecord:
+    """Return a log event, with the ids of a span or without any."""
+    body: dict[str, Any] = {"content": content}
+    if name == "gen_ai.choice":
+        body = {"index": 0, "finish_reason": "stop", "message": {"content": content}}
+    ids = {"trace_id": of.trace_id, "span_id": of.span_id} if of else {}
+    return LogRecord(name, body, {}, START_TIME + int(at * SECOND), **{**ids, "scope_name": ANTHROPIC, **fields})
+
+
+def conversation(text: str, start: float, end: float, of: Span | None = None, **fields: Any) -> list[LogRecord]:
+    return [
+        event("gen_ai.system.message", "Be brief.", start + 0.01, of, **fields),
+        event("gen_ai.user.message", text, start + 0.02, of, **fields),
+        event("gen_ai.choice", f"You said: {text}", end - 0.01, of, **fields),
+    ]
+
+
+def texts(spans: list[Span]) -> dict[int, list[str]]:
+    return {int(one.span_id, 16): said(read(one)) for one in spans}
+
+
+class TestDoubles:
+    def test_one_call_in_two_spans_is_the_fuller_one(self) -> None:
+        fuller = span(number=1, system="Be brief.")
+        other = span(number=2, scope_name=OPENAI, attributes={"gen_ai.response.id": "chatcmpl-1"})
+        (call,) = calls([other, fuller])
+        assert (call.span, call.dialect, call.aliases) == (fuller, "gen_ai", (other.key,))
+        assert call.generation == read(fuller)
+
+    def test_calls_come_in_the_order_of_their_start(self) -> None:
+        spans = [span(number=number, start_time_unix_nano=START_TIME + number) for number in (3, 1, 2)]
+        assert [int(call.span.span_id, 16) for call in calls(spans)] == [1, 2, 3]
+
+    def test_one_span_twice_is_one_call(self) -> None:
+        (call,) = calls([span(), span()])
+        assert call.aliases == ()
+
+    def test_what_is_no_call_is_left_out(self) -> None:
+        assert calls([span(attributes={"gen_ai.operation.name": "invoke_agent"})]) == []
+
+    def test_what_cannot_be_read_is_reported_and_the_rest_goes_on(self) -> None:
+        broken = span(number=2, attributes={"gen_ai.input.messages": 7})
+        reported: list[tuple[Span, DialectError]] = []
+        (call,) = calls([broken, span(number=1)], lambda one, error: reported.append((one, error)))
+        assert call.span.span_id == span(number=1).span_id
+        assert [one for one, _ in reported] == [broken]
+
+    def test_200_calls_at_once_with_equal_texts_stay_200(self) -> None:
+        spans = [span(number=number, attributes={"gen_ai.response.id": ""}) for number in range(1, 201)]
+        assert len(calls(spans)) == 200
+
+    def test_tool_calls_are_compared_as_what_they_say(self) -> None:
+        def asking(arguments: Any, number: int, scope: str) -> Span:
+            part = {"type": "tool_call", "id": f"call_{number}", "name": "weather", "arguments": arguments}
+            answer = json.dumps([{"role": "assistant", "parts": [part]}])
+            attributes = {"gen_ai.output.messages": answer, "gen_ai.response.id": None}
+            return span(number=number, scope_name=scope, attributes=attributes)
+
+        first = asking({"city": "Porto", "days": 2}, 1, ANTHROPIC)
+        assert len(calls([first, asking('{"days":2,"city":"Porto"}', 2, OPENAI)])) == 1
+        assert len(calls([first, asking('{"days":3,"city":"Porto"}', 2, OPENAI)])) == 2
+
+    def test_ids_that_a_framework_made_up_say_nothing(self) -> None:
+        first = span(number=1, attributes={"gen_ai.response.id": "run-7a"})
+        assert fingerprint(first, read(first)).response == ""
+
+    def test_a_fingerprint_holds_nothing_that_was_said(self) -> None:
+        secret = span("my secret", "your secret", system="a secret")
+        assert "secret" not in fingerprint(secret, read(secret)).encode()
+
+
+class TestLogEvents:
+    def test_events_belong_to_the_span_whose_ids_they_have(self) -> None:
+        one, two = without_content(1), without_content(2)
+        logs = [*conversation("One", 0, 1, one), *conversation("Two", 0, 1, two)]
+        assert texts(join([one, two], logs)) == {
+            1: ["Be brief.", "One", "You said: One"],
+            2: ["Be brief.", "Two", "You said: Two"],
+        }
+
+    def test_the_order_of_arrival_does_not_matter(self) -> None:
+        one = without_content(1)
+        for logs in itertools.permutations(conversation("One", 0, 1, one)):
+            assert texts(join([one], logs)) == {1: ["Be brief.", "One", "You said: One"]}
+
+    def test_an_answer_comes_after_the_question_of_the_same_moment(self) -> None:
+        one = without_content(1)
+        logs = [event("gen_ai.choice", "Hello", 0.5, one), event("gen_ai.user.message", "Hi", 0.5, one)]
+        assert [log.event_name for log in attach(one, logs).logs] == ["gen_ai.user.message", "gen_ai.choice"]
+
+    def test_an_event_that_came_twice_is_one(self) -> None:
+        one = without_content(1)
+        logs = conversation("One", 0, 1, one)
+        assert attach(one, [*logs, *logs]).logs == tuple(logs)
+
+    def test_other_log_records_of_a_call_are_left_out(self) -> None:
+        one = without_content(1)
+        assert join([one], [event("", "HTTP Request: POST", 0.5, one)]) == [one]
+
+    def test_spans_that_are_no_calls_are_left_out(self) -> None:
+        assert join([span(attributes={"gen_ai.operation.name": "invoke_agent"})], []) == []
+
+
+class TestEventsWithoutIds:
+    def test_they_belong_to_the_only_call_that_was_under_way(self) -> None:
+        spans = [without_content(1, 0, 1), without_content(2, 2, 3)]
+        logs = [*conversation("One", 0, 1), *conversation("Two", 2, 3)]
+        expected = {1: ["Be brief.", "One", "You said: One"], 2: ["Be brief.", "Two", "You said: Two"]}
+        assert texts(join(spans, logs)) == expected
+        assert texts(join(spans[::-1], logs[::-1])) == expected
+
+    def test_events_with_the_ids_of_the_span_around_do_too(self) -> None:
+        task = span(number=9, attributes={"gen_ai.operation.name": "execute_task"})
+        one = without_content(1, trace_id=task.trace_id, parent_span_id=task.span_id)
+        other = without_content(2, trace_id=task.trace_id, parent_span_id="00000000000000ff")
+        found = join([task, one, other], conversation("One", 0, 1, task))
+        assert texts(found) == {1: ["Be brief.", "One", "You said: One"], 2: []}
+
+    def test_two_calls_at_once_get_none(self) -> None:
+        spans = [without_content(1, 0, 2), without_content(2, 1, 3), without_content(3, 4, 5)]
+        logs = [*conversation("One", 0, 2), *conversation("Two", 1, 3), *conversation("Three", 4, 5)]
+        assert texts(join(spans, logs)) == {1: [], 2: [], 3: ["Be brief.", "Three", "You said: Three"]}
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            pytest.param({"scope_name": OPENAI}, id="another scope"),
+            pytest.param({"trace_id": "f" * 32}, id="another trace"),
+            pytest.param({"resource": {"service.name": "another"}}, id="another process"),
+            pytest.param({"time_unix_nano": START_TIME - 1}, id="another time"),
+        ],
+    )
+    def test_those_of_something_else_are_no_part_of_a_call(self, fields: dict[str, Any]) -> None:
+        logs = [LogRecord("gen_ai.user.message", {"content": "Hi"}, {}, **{**known(), **fields})]
+        assert texts(join([without_content(1)], logs)) == {1: []}
+        logs = [LogRecord("gen_ai.user.message", {"content": "Hi"}, {}, **known())]
+        assert texts(join([without_content(1)], logs)) == {1: ["Hi"]}
+
+    def test_a_call_that_has_its_messages_takes_no_others(self) -> None:
+        one = span("One", "Uno", scope_name=ANTHROPIC)
+        assert join([one], conversation("Another", 0, 1)) == [one]
+
+    def test_the_answer_of_a_stream_joins_the_question(self) -> None:
+        one = without_content(1)
+        question, answer = event("gen_ai.user.message", "Hi", 0.1, one), event("gen_ai.choice", "Hello", 0.9)
+        assert texts(join([one], [answer, question])) == {1: ["Hi", "Hello"]}
+
+    @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 20)), min_size=1, max_size=8), st.randoms())
+    def test_no_call_ever_gets_what_another_said(self, times: list[tuple[int, int]], chance: Any) -> None:
+        spans = [without_content(number, start, start + length) for number, (start, length) in enumerate(times, 1)]
+        logs: list[LogRecord] = []
+        for number, (start, length) in enumerate(times, 1):
+            logs += conversation(str(number), start, start + length)
+        chance.shuffle(spans)
+        chance.shuffle(logs)
+        for number, found in texts(join(spans, logs)).items():
+            assert found in ([], ["Be brief.", str(number), f"You said: {number}"])
+
+
+def known() -> dict[str, Any]:
+    return {"time_unix_nano": START_TIME + 1, "scope_name": ANTHROPIC, "resource": {"service.name": "test-app"}}
