@@ -1,4 +1,4 @@
-"""Writes the parts of the documentation that stand in the code already: settings, task data, commands.
+"""Writes the parts of the documentation that stand in the code already: settings, task data, commands, metrics.
 
 Such a part stands between `<!-- generated: name -->` and `<!-- end -->`. `python docs/generate.py` writes them anew,
 with `--check` it only says which pages are stale.
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from label_studio_otel.cli import parser
 from label_studio_otel.metadata import METADATA
+from label_studio_otel.metrics_table import METRICS
 from label_studio_otel.settings import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/configuration.md")
+PAGES = ("README.md", "docs/configuration.md", "docs/metrics.md")
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -35,6 +36,14 @@ def settings() -> Iterator[str]:
 def data() -> Iterator[str]:
     """Yield the names of a task's metadata."""
     yield ", ".join(f"`{name}`" for name in METADATA) + "."
+
+
+def metrics() -> Iterator[str]:
+    """Yield the table of the metrics."""
+    yield "| metric | instrument | unit | |"
+    yield "|---|---|---|---|"
+    for one in METRICS:
+        yield f"| `{one.name}` | {one.kind} | `{one.unit}` | {one.meaning} |"
 
 
 def commands() -> Iterator[str]:
@@ -68,7 +77,12 @@ def _sentence(name: str) -> str:
     return said[:1].upper() + said[1:]
 
 
-PARTS: dict[str, Callable[[], Iterator[str]]] = {"settings": settings, "data": data, "commands": commands}
+PARTS: dict[str, Callable[[], Iterator[str]]] = {
+    "settings": settings,
+    "data": data,
+    "metrics": metrics,
+    "commands": commands,
+}
 
 
 def written(page: str) -> str:

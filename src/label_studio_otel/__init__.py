@@ -14,11 +14,19 @@ from label_studio_otel._version import __version__
 if TYPE_CHECKING:
     from label_studio_otel.errors import LabelStudioOtelError
     from label_studio_otel.exporter import LabelStudioSpanExporter
+    from label_studio_otel.log_processor import LabelStudioLogRecordProcessor
     from label_studio_otel.processor import LabelStudioSpanProcessor
 
-__all__ = ["LabelStudioOtelError", "LabelStudioSpanExporter", "LabelStudioSpanProcessor", "__version__"]
+__all__ = [
+    "LabelStudioLogRecordProcessor",
+    "LabelStudioOtelError",
+    "LabelStudioSpanExporter",
+    "LabelStudioSpanProcessor",
+    "__version__",
+]
 
 _MODULES = {
+    "LabelStudioLogRecordProcessor": "log_processor",
     "LabelStudioOtelError": "errors",
     "LabelStudioSpanExporter": "exporter",
     "LabelStudioSpanProcessor": "processor",

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["OUTBOX", "Deliverer"]
 
 OUTBOX = "outbox.db"
+#: Calls after which ingestion makes way for delivery.
+PORTION = 500
 #: Seconds that delivered keys are kept: within them nothing is sent twice.
 RETENTION = 30 * 86400.0
 #: Seconds between two looks for keys that have been kept long enough.
@@ -95,6 +97,7 @@ class Deliverer:
             max_image_bytes=settings.max_image_bytes,
             report=self._report,
             pause=pause,
+            meanwhile=self._ingest,
         )
         self._fork = _Fork()
         _deliverers.add(self)
@@ -213,7 +216,16 @@ class Deliverer:
             )
             return False
         log.resolved(topic)
-        return bool(ingest(self._directory, self._outbox, self._clock() + self.settle, self._pause, self.counts))
+        return bool(
+            ingest(
+                self._directory,
+                self._outbox,
+                self._clock() + self.settle,
+                self._pause,
+                counts=self.counts,
+                limit=PORTION,
+            )
+        )
 
     def _expire(self) -> None:
         if self._clock() < self._next_expiry:

@@ -6,8 +6,8 @@ before any of them is sent again. Presence is believed at once, absence only aft
 
 from __future__ import annotations
 
+import contextlib
 import re
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from label_studio_otel import task
@@ -17,6 +17,7 @@ from label_studio_otel.errors import (
     DeliveryError,
     DestinationBlocked,
     ItemRejected,
+    LabelStudioOtelError,
     Retryable,
     Uncertain,
 )
@@ -30,9 +31,10 @@ from label_studio_otel.retry import delay
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from label_studio_otel.label_config import LabelConfig
     from label_studio_otel.label_studio import Imported, LabelStudio
     from label_studio_otel.outbox import Item, Outbox, Target
-    from label_studio_otel.preparation import Prepared
+    from label_studio_otel.preparation import Prepared, Preparing
     from label_studio_otel.projects import Resolved
 
 __all__ = ["LOOKUP_BEFORE", "Delivery"]
@@ -57,6 +59,7 @@ class Delivery:
         report: called with a destination and what blocks it, or None when it is open again.
         observe: called with the seconds between a call's arrival and its task's.
         pause: called between two tasks, to let the application's threads run.
+        meanwhile: called while Label Studio works on an import.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Delivery:
         report: Callable[[str, str | None], None] = lambda _, __: None,
         observe: Callable[[float], None] = lambda _: None,
         pause: Callable[[], None] = lambda: None,
+        meanwhile: Callable[[], object] = lambda: None,
     ) -> None:
         self._outbox = outbox
         self._client = client
@@ -81,7 +85,10 @@ class Delivery:
         self._observe = observe
         self._counts = counts or Counts()
         self._projects = Projects(client, outbox, clock)
+        self._meanwhile = meanwhile
         self._paces: dict[int, Pace] = {}
+        #: By destination: the next batch, and for which labeling config it was rendered.
+        self._ahead: dict[int, tuple[Preparing, LabelConfig]] = {}
         self._preparation = Preparation(
             outbox, max_task_bytes=max_task_bytes, max_image_bytes=max_image_bytes, pause=pause
         )
@@ -118,17 +125,13 @@ class Delivery:
 
     def _deliver(self, target: Target) -> bool:
         pace = self._paces.setdefault(target.id, Pace())
-        items = self._due(target, pace.tasks)
-        first = next(items, None)
-        if first is None:
+        if not self._outbox.due(target.id, 1):
             return False
         try:
             project = self._projects.resolve(target)
-            doubles = self._merging.needed(target)
-            due = chain([first], items)
-            preparing = self._preparation.prepare(due, project.config, pace, fingerprints=doubles)
+            preparing = self._prepared(target, project.config, pace)
             self._park(preparing.unreadable)
-            tasks = self._merging.merge(target, preparing.tasks) if doubles else preparing.tasks
+            tasks = self._merging.merge(target, preparing.tasks)
             if unsent := self._not_there(project, tasks):
                 self._send(target, project, unsent, pace)
         except (DestinationBlocked, Retryable) as error:
@@ -138,6 +141,25 @@ class Delivery:
             self._outbox.unblock(target.id)
             self._report(str(target.destination), None)
         return True
+
+    def _prepared(self, target: Target, config: LabelConfig, pace: Pace) -> Preparing:
+        """Return the next batch, prepared while the last one was on its way, if it still fits."""
+        fingerprints = self._merging.needed(target)
+        ahead = self._ahead.pop(target.id, None)
+        if ahead is not None:
+            preparing, rendered_for = ahead
+            fits = len(preparing.tasks) <= pace.tasks and preparing.size <= pace.bytes
+            if rendered_for == config and preparing.fingerprints == fingerprints and fits:
+                return preparing
+        return self._preparation.prepare(self._due(target, pace.tasks), config, pace, fingerprints=fingerprints)
+
+    def _prepare_ahead(self, target: Target, config: LabelConfig, pace: Pace) -> None:
+        """Use the time in which Label Studio works; whatever goes wrong here is met again by the next step."""
+        with contextlib.suppress(LabelStudioOtelError, OSError):
+            self._meanwhile()
+            preparing = self._prepared(target, config, pace)
+            if preparing.tasks:
+                self._ahead[target.id] = preparing, config
 
     def _due(self, target: Target, number: int) -> Iterator[Item]:
         """Yield what may go into one batch, page by page: 500 records can be large."""
@@ -151,6 +173,7 @@ class Delivery:
 
     def _block(self, target: Target, error: DestinationBlocked | Retryable) -> None:
         self._projects.forget(target.id)
+        self._ahead.pop(target.id, None)
         asked = error.retry_after if isinstance(error, Retryable) else None
         retry_at = self._clock() + delay(target.failures + 1, retry_after=asked)
         passing = isinstance(error, Retryable) or error.passing
@@ -184,7 +207,12 @@ class Delivery:
 
         begun = self._clock()
         try:
-            imported = self._client.import_tasks(project.id, [one.body for one in prepared], lease)
+            imported = self._client.import_tasks(
+                project.id,
+                [one.body for one in prepared],
+                lease,
+                lambda: self._prepare_ahead(target, project.config, pace),
+            )
         except Uncertain as error:
             self._outbox.doubt(batch[0], str(error), answer=error.status, import_id=error.import_id)
             if error.import_id is None:

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Generation, Message
     from label_studio_otel.spans import Span
 
-__all__ = ["Fingerprint", "fingerprint"]
+__all__ = ["ECHO_PATIENCE", "Fingerprint", "fingerprint"]
 
 #: LangChain and the AI SDK make ids of their own where the provider's is not known: these say nothing about it.
 _OWN_IDS = re.compile(r"(run-|lc_|aitxt-|aiobj-)")
 _ID_KIND = re.compile(r"[A-Za-z]+(?=[-_])")
 # https://github.com/pydantic/logfire/blob/v4.0.0/logfire/_internal/constants.py
 _LOGFIRE_SPAN_TYPE = "logfire.span_type"
+_LOGFIRE_SCOPE = "logfire"
+#: Seconds that the second span of a streamed call of Logfire is waited for: it comes when the stream has ended.
+ECHO_PATIENCE = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,9 @@ class Fingerprint:
     answers: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     failed: bool = False
-    #: Logfire's second span of a streamed call, which holds what the first has, and the answer.
+    #: The span of a streamed call of Logfire, which ends when the stream begins,
+    begun: bool = False
+    #: and the one that it writes when the stream has ended, with all that the first holds, and the answer.
     echo: bool = False
     #: How much it holds; the fuller one of two is kept.
     richness: tuple[int, ...] = ()
@@ -63,6 +68,12 @@ class Fingerprint:
     def order(self) -> tuple[int, int, str]:
         """The order in which fingerprints are looked at: by start, the longer first."""
         return self.start, -self.end, self.key
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """The time in which other spans of the same call go on."""
+        patience = ECHO_PATIENCE * 1_000_000_000
+        return self.start - patience * self.echo, self.end + patience * self.begun
 
     def encode(self) -> str:
         """Return it as JSON, to be kept."""
@@ -90,6 +101,7 @@ def fingerprint(span: Span, generation: Generation) -> Fingerprint:
     if _OWN_IDS.match(identifier):
         identifier = ""
     kind = _ID_KIND.match(identifier)
+    kind_of_span = span.attributes.get(_LOGFIRE_SPAN_TYPE)
     return Fingerprint(
         key=span.key,
         scope=span.scope_name,
@@ -103,9 +115,14 @@ def fingerprint(span: Span, generation: Generation) -> Fingerprint:
         answers=tuple(dict.fromkeys(_answers(generation))),
         models=tuple(dict.fromkeys(map(_model, filter(None, (generation.request_model, generation.response_model))))),
         failed=generation.error is not None,
-        echo=span.attributes.get(_LOGFIRE_SPAN_TYPE) == "log",
+        begun=span.scope_name.startswith(_LOGFIRE_SCOPE) and kind_of_span == "span" and _unanswered(generation),
+        echo=kind_of_span == "log",
         richness=_richness(generation),
     )
+
+
+def _unanswered(generation: Generation) -> bool:
+    return bool(generation.messages) and not generation.choices and generation.error is None
 
 
 def _digest(*texts: str) -> str:

@@ -158,20 +158,27 @@ class LabelStudio:
         query = {"filters": {"conjunction": "and", "items": [_above(watermark)]}}
         return int(self._tasks(project_id, query, page_size=1, include="id", fields="task_only")["total"])
 
-    def import_tasks(self, project_id: int, tasks: Sequence[bytes], begin: Callable[[], None]) -> Imported:
+    def import_tasks(
+        self,
+        project_id: int,
+        tasks: Sequence[bytes],
+        begin: Callable[[], None],
+        sent: Callable[[], None] = lambda: None,
+    ) -> Imported:
         """Import tasks, all or none.
 
         Args:
             project_id: the project.
             tasks: JSON of each.
             begin: called when a connection stands, before the first byte: what must be durable before is.
+            sent: called when the request has left, while the server works on it; must not raise.
 
         Raises:
             Retryable, ItemRejected, BatchTooLarge, DestinationBlocked: nothing arrived.
             Uncertain: anything else than an answer that counts tasks and predictions.
         """
         body = b"[" + b",".join(tasks) + b"]"
-        answer = self._request("POST", f"/api/projects/{project_id}/import?return_task_ids=true", body, begin)
+        answer = self._request("POST", f"/api/projects/{project_id}/import?return_task_ids=true", body, begin, sent)
         counts = answer.json()
         try:
             return Imported(counts["task_count"], counts["prediction_count"], tuple(counts["task_ids"]))
@@ -247,11 +254,16 @@ class LabelStudio:
         return value
 
     def _request(
-        self, method: str, path: str, body: bytes | None = None, begin: Callable[[], None] = lambda: None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        begin: Callable[[], None] = lambda: None,
+        sent: Callable[[], None] = lambda: None,
     ) -> Answer:
         try:
             authorization = self._authorization()
-            answer = self._transport.send(method, path, body, authorization, begin)
+            answer = self._transport.send(method, path, body, authorization, begin, sent=sent)
             if answer.status == 401 and authorization.startswith("Bearer "):
                 self._access = None  # it may have ended early; a second 401 is about the token itself
                 answer = self._transport.send(method, path, body, self._authorization(), begin)

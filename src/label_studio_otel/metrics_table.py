@@ -41,7 +41,7 @@ class Metric(NamedTuple):
 
 def _processed(source: Source) -> Iterator[tuple[float, Values]]:
     if source.writer is not None:
-        yield source.writer.taken - source.total("events"), source.processor
+        yield source.writer.taken, source.processor
         yield source.writer.lost, {**source.processor, "error.type": "queue_full"}
         yield source.total("failed"), {**source.processor, "error.type": "_OTHER"}
 

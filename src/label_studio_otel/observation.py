@@ -10,13 +10,16 @@ import functools
 import json
 import os
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel import dialects
 from label_studio_otel.errors import DialectError
-from label_studio_otel.spans import Span, fields_of
+from label_studio_otel.spans import MESSAGE_EVENTS, LogRecord, Span, fields_of, log_fields_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.sdk.trace import ReadableSpan
 
 __all__ = ["VARIABLE", "observe"]
@@ -24,11 +27,15 @@ __all__ = ["VARIABLE", "observe"]
 #: Private: `doctor` sets it.
 VARIABLE = "LABEL_STUDIO_OTEL_DOCTOR"
 
+#: Spans whose log events are remembered until they end.
+MAX_SPANS = 1000
+
 _observing = False
+_events: dict[tuple[str, str], list[LogRecord]] = {}
 
 
 def observe() -> None:
-    """Listen to every tracer provider of this process: the one that is there, and those made from now on."""
+    """Listen to every provider of this process: the one that is there, and those made from now on."""
     global _observing  # noqa: PLW0603 - the hook and `sitecustomize` may both ask
     if _observing or not os.environ.get(VARIABLE):
         return
@@ -41,14 +48,61 @@ def observe() -> None:
     present = trace.get_tracer_provider()
     if isinstance(present, TracerProvider):
         _listen(present)
-    original = TracerProvider.__init__
+    _listen_to_each(TracerProvider, _listen)
+    _observe_events()
+
+
+def _observe_events() -> None:
+    """Listen to the log events of calls: they hold what a span seems to lack."""
+    try:
+        from opentelemetry._logs import get_logger_provider  # noqa: PLC0415
+        from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415
+    except ImportError:
+        return  # the SDK's interface for logs is not stable
+    present = get_logger_provider()
+    if isinstance(present, LoggerProvider):
+        _listen_to_events(present)
+    _listen_to_each(LoggerProvider, _listen_to_events)
+
+
+def _listen_to_each(kind: type, listen: Callable[[Any], None]) -> None:
+    original = kind.__init__  # type: ignore[misc]
 
     @functools.wraps(original)
-    def listening(self: TracerProvider, *args: Any, **kwargs: Any) -> None:
+    def listening(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
-        _listen(self)
+        listen(self)
 
-    TracerProvider.__init__ = listening  # type: ignore[method-assign]
+    kind.__init__ = listening  # type: ignore[misc]
+
+
+def _listen_to_events(provider: Any) -> None:
+    processors = provider._multi_log_record_processor
+    name = "on_emit" if hasattr(processors, "on_emit") else "emit"
+    original = getattr(processors, name)
+
+    def on_emit(data: Any) -> None:
+        original(data)
+        try:
+            if _takes_events(processors):
+                _remember(data.log_record)
+        except Exception as error:  # the application's run must not notice
+            _note({"failed": type(error).__name__})
+
+    setattr(processors, name, on_emit)
+
+
+def _takes_events(processors: Any) -> bool:
+    ours = sys.modules.get("label_studio_otel.log_processor")
+    there = getattr(processors, "_log_record_processors", ())
+    return ours is not None and any(isinstance(one, ours.LabelStudioLogRecordProcessor) for one in there)
+
+
+def _remember(record: Any) -> None:
+    name = getattr(record, "event_name", None) or (record.attributes or {}).get("event.name")
+    if name in MESSAGE_EVENTS and record.span_id and len(_events) < MAX_SPANS:
+        log = LogRecord.from_fields(log_fields_of(record, name, record.trace_id, record.span_id, ""))
+        _events.setdefault((log.trace_id, log.span_id), []).append(log)
 
 
 def _listen(provider: Any) -> None:
@@ -71,6 +125,7 @@ def _line(span: ReadableSpan, *, taken: bool) -> dict[str, Any]:
     line: dict[str, Any] = {"scope": scope}
     if dialects.is_llm_call(attributes, scope):
         raw = Span.from_fields(fields_of(span))
+        raw = replace(raw, logs=tuple(_events.pop((raw.trace_id, raw.span_id), ())))
         operation, incomplete = _read(raw)
         line |= {"operation": operation, "incomplete": incomplete, "taken": taken, "key": raw.key}
         line["error"] = raw.status_code == "ERROR"

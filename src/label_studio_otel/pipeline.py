@@ -42,7 +42,9 @@ def ingest(
     outbox: Outbox,
     due_at: float,
     pause: Callable[[], None] = lambda: None,
+    *,
     counts: Counts | None = None,
+    limit: int | None = None,
 ) -> int:
     """Move the spool into the outbox; return how many calls were new.
 
@@ -50,6 +52,7 @@ def ingest(
         due_at: when the items may be sent, seconds since the epoch.
         pause: called between two records, to let the application's threads run.
         counts: what came of it is added here.
+        limit: stop after the file in which so many were met, None for no limit.
 
     Raises:
         OutboxError: the outbox cannot be written; the spool stays as it is.
@@ -77,6 +80,8 @@ def ingest(
         if abandoned and file.remove():
             outbox.forget_spool(path.name)
             _say_damage(directory, file, outbox, counts)
+        if limit is not None and counts.accepted - before >= limit:
+            return counts.accepted - before
     for name in positions:
         outbox.forget_spool(name)
     return counts.accepted - before

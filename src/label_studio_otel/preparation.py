@@ -42,6 +42,7 @@ class Preparing:
 
     tasks: list[Prepared] = field(default_factory=list)
     size: int = 0
+    fingerprints: bool = False
     #: Why, by item.
     unreadable: dict[int, str] = field(default_factory=dict)
 
@@ -70,7 +71,7 @@ class Preparation:
         Raises:
             DestinationBlocked: the labeling config wants what no call has.
         """
-        preparing = Preparing()
+        preparing = Preparing(fingerprints=fingerprints)
         most = pace.tasks
         self._events = self._outbox.has_events()
         for item in items:

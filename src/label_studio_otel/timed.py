@@ -32,11 +32,17 @@ class TimedLabelStudio(LabelStudio):
         super().__init__(url, api_key, **options)
         self._observe = observe
 
-    def import_tasks(self, project_id: int, tasks: Sequence[bytes], begin: Callable[[], None]) -> Imported:
+    def import_tasks(
+        self,
+        project_id: int,
+        tasks: Sequence[bytes],
+        begin: Callable[[], None],
+        sent: Callable[[], None] = lambda: None,
+    ) -> Imported:
         """See `LabelStudio.import_tasks`."""
         begun, kind = time.monotonic(), None
         try:
-            return super().import_tasks(project_id, tasks, begin)
+            return super().import_tasks(project_id, tasks, begin, sent)
         except DeliveryError as error:
             later = isinstance(error, Uncertain) and error.import_id is not None
             kind = None if later else type(error).__name__

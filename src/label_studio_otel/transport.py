@@ -68,11 +68,21 @@ class Transport:
         self._answer_timeout = answer_timeout
         self._tls: ssl.SSLContext | None = None
 
-    def send(self, method: str, path: str, body: bytes | None, authorization: str, begin: Callable[[], None]) -> Answer:
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        authorization: str,
+        begin: Callable[[], None],
+        *,
+        sent: Callable[[], None] = lambda: None,
+    ) -> Answer:
         """Send one request and return its answer, whatever its status.
 
         Args:
             begin: called when the connection stands, before the first byte: what must be durable by then is.
+            sent: called when the request has left, while the server works on it; must not raise.
 
         Raises:
             DestinationBlocked: no connection; `passing`.
@@ -89,6 +99,7 @@ class Transport:
         try:
             begin()
             early = self._transmit(connection, method, target, body, headers)
+            sent()
             return self._receive(connection, early)
         finally:
             connection.close()

@@ -30,7 +30,9 @@ FORKS = float(os.environ["CHAOS_FORKS"])
 #: Whoever ends leaves a child behind this often.
 LEAVES_A_CHILD = 0.5
 #: Most calls of a child: it may outlive its parent.
-CHILD_CALLS = 60
+CHILD_CALLS = 120
+#: How often a child ends as the workers of many servers do, without a shutdown.
+LEAVES_AT_ONCE = 0.8
 
 
 class told:  # noqa: N801 - not events: their locks could be held at a fork, or by the thread that handles the signal
@@ -93,7 +95,7 @@ def be_durable() -> None:
 def child(seed: str) -> NoReturn:
     signal.alarm(40)  # a child that hangs is seen in the ledger, and must not stay
     choice = random.Random(seed)
-    leaves_at_once = choice.random() < 0.5
+    leaves_at_once = choice.random() < LEAVES_AT_ONCE
     for _ in range(choice.randint(1, CHILD_CALLS)):
         if told.to_end:
             break

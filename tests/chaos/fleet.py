@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 APPLICATIONS = 3
-#: Calls that an application makes before it ends by itself.
-CALLS = (50, 800)
+#: Fewest calls that an application makes before it ends by itself.
+CALLS = 50
 #: Seconds that applications and their children may take to end when told to.
 LAST_WORDS = 60
 #: Seconds after which one `deliver` is taken for one that never ends.
@@ -34,6 +34,7 @@ class Fleet:
         seed: of what the applications do.
         env: of all processes.
         tokens: for Label Studio, taken in turns.
+        calls: most that an application makes before it ends by itself.
         deliverer: False leaves all delivery to the applications.
         sabotage: the bug that all have.
     """
@@ -45,6 +46,7 @@ class Fleet:
         *,
         env: Mapping[str, str],
         tokens: Sequence[str],
+        calls: int,
         deliverer: bool,
         sabotage: str | None,
     ) -> None:
@@ -58,6 +60,7 @@ class Fleet:
         self._seed = seed
         self._env = {**os.environ, **env, "LABEL_STUDIO_OTEL_STATE_DIR": str(self.state)}
         self._tokens = tokens
+        self._calls = calls
         self._deliverer = deliverer
         self._starts = 0
         self._command = [sys.executable, "-m", "label_studio_otel"]
@@ -74,7 +77,7 @@ class Fleet:
                 self.started += 1
                 seed = f"{self._seed} application {self.started}"
                 # Not from the choices of the kills: when an application is missing is not repeatable.
-                calls = random.Random(seed).randrange(*CALLS)
+                calls = random.Random(seed).randint(CALLS, self._calls)
                 command = [sys.executable, str(HERE / "application.py"), str(self.ledger), seed, str(calls)]
                 self._start(which, command, "off" if which == 0 else "thread")
         if self.absences > 0:

@@ -130,6 +130,7 @@ class Chaos:
             self._args.seed,
             env=env,
             tokens=tokens,
+            calls=self._args.calls,
             deliverer=not self._args.no_deliverer,
             sabotage=self._args.sabotage,
         )
@@ -202,6 +203,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument(
         "--pause", type=float, default=0.05, help="seconds between two calls of a thread (default: 0.05)"
     )
+    parser.add_argument("--calls", type=int, default=800, help="most of an application's life (default: 800)")
     parser.add_argument("--forks", type=float, default=0.02, help="of an application, per call (default: 0.02)")
     parser.add_argument("--no-deliverer", action="store_true", help="leave delivery to the applications alone")
     parser.add_argument("--sabotage", choices=sorted(BUGS), help="put a bug into the product: the run must fail")

@@ -62,7 +62,9 @@ class Wire:
     def __init__(self, world: PipelineModel) -> None:
         self.world = world
 
-    def send(self, method: str, path: str, body: bytes | None, _: str, begin: Callable[[], None]) -> Answer:
+    def send(
+        self, method: str, path: str, body: bytes | None, _: str, begin: Callable[[], None], *, sent: Callable[[], None]
+    ) -> Answer:
         world = self.world
         importing = urlsplit(path).path.endswith("/import")
         fault = world.faults.popleft() if importing and world.faults else None
@@ -76,6 +78,8 @@ class Wire:
         if not importing and world.silent:
             world.silent -= 1
             raise Uncertain("no answer")
+        if importing:
+            sent()
         return self._import(path, body or b"", fault) if importing else world.carry_out(method, path, body)
 
     def _import(self, path: str, body: bytes, fault: Any) -> Answer:
@@ -269,7 +273,7 @@ class PipelineModel(RuleBasedStateMachine):
     def _mend_everything(self) -> None:
         self.faults.clear()
         self.silent, self.fuse, self.meanwhile = 0, None, None
-        for _ in range(60):
+        for _ in range(300):  # a clock that was set back prolongs every doubt
             for writer in self.writers:
                 writer.close()
             ingest(self.directory, self.outbox, self.clock(), self.moment)
@@ -281,7 +285,7 @@ class PipelineModel(RuleBasedStateMachine):
             if "parked" in left:
                 self.operator_says_retry(0)
             self.time_passes(max(1.0, (self.delivery.next_at() or 0.0) - self.clock()))
-        raise AssertionError(f"still {left} and {self._files()} after 60 rounds")
+        raise AssertionError(f"still {left} and {self._files()} after 300 rounds")
 
     # What the fakes ask and tell
 

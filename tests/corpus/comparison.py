@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
+import itertools
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from corpus import leaves
 from corpus.leaves import FINISH_REASONS, NOT_WHOLE, Leaf
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from corpus.own import Own
 
 #: How a call was read.
 EXACT, BOUNDED, WRONG = "exact", "observable", "wrong"
@@ -94,7 +92,10 @@ def _values(call: dict[str, Any], observable: dict[str, Any], line: dict[str, An
         else:
             _differs(f"{name}: {found!r} instead of {true!r}", found, true, own, outcome)
     if bool(call.get("error")) != bool(line["error"]):
-        outcome.wrong.append(f"error: {line['error']!r} where the wire said {call.get('error')}")
+        # A client may give up on an answer that the wire has as whole, and the other way round.
+        says_so = own.failed == bool(line["error"])
+        sentences = outcome.otherwise if says_so else outcome.wrong
+        sentences.append(f"error: {line['error']!r} where the wire said {call.get('error')}")
 
 
 def _differs(sentence: str, found: Any, true: Any, own: Own, outcome: Outcome) -> None:
@@ -117,21 +118,43 @@ def _sides(call: dict[str, Any], observable: dict[str, Any], line: dict[str, Any
     found = leaves.messages(line, "output")
     if len(found) > len(choices):
         outcome.wrong.append(f"output: {len(found)} choices instead of {len(choices)}")
+    places = _places(choices, found)
     for index, choice in enumerate(choices):
-        name = f"choice {index}"
-        own_choice = found[index : index + 1] if found else []
-        _aligned(name, [choice], own_choice, line, own, outcome)
-        raw = call["response"]["choices"][index].get("finish_reason")
-        reason = line["output"][index]["finish_reason"] if index < len(line["output"]) else None
-        states = observable.get("response") or []
-        status = states[index].get("finish_reason", "missing") if index < len(states) else "missing"
-        if raw is not None:
-            words = FINISH_REASONS.get(raw, (raw,))
-            leaf = Leaf("", f"{name} finish_reason", raw, status)
-            if reason is None or reason in words:
-                _count(leaf, own, outcome, found=reason in words, raw=words)
-            else:
-                _differs(f"{name} finish_reason: {reason!r} instead of {words[0]!r}", reason, raw, own, outcome)
+        place = places.get(index)
+        _aligned(f"choice {index}", [choice], [] if place is None else [found[place]], line, own, outcome)
+        states = observable.get("response") or [{}] * len(choices)
+        reason = None if place is None else line["output"][place]["finish_reason"]
+        leaf = Leaf(
+            "",
+            f"choice {index} finish_reason",
+            call["response"]["choices"][index].get("finish_reason"),
+            states[index].get("finish_reason", "missing"),
+        )
+        # One word may stand for all choices: of a choice that is not there it tells nothing.
+        _finish_reason(leaf, reason, own if place is not None or len(choices) == 1 else Own([]), outcome)
+
+
+def _places(choices: list[list[Leaf]], found: list[list[Leaf]]) -> dict[int, int]:
+    """Return which found choice is taken for which of the truth: their order stays, some may be missing."""
+    number = min(len(choices), len(found))
+    told = [{leaf.said for leaf in choice} for choice in found]
+    best = max(
+        itertools.combinations(range(len(choices)), number),
+        key=lambda indices: sum(
+            len({leaf.said for leaf in choices[index]} & told[place]) for place, index in enumerate(indices)
+        ),
+    )
+    return {index: place for place, index in enumerate(best)}
+
+
+def _finish_reason(leaf: Leaf, reason: str | None, own: Own, outcome: Outcome) -> None:
+    if leaf.value is None:
+        return
+    words = FINISH_REASONS.get(leaf.value, (leaf.value,))
+    if reason is None or reason in words:
+        _count(leaf, own, outcome, found=reason in words, raw=words)
+    else:
+        _differs(f"{leaf.kind}: {reason!r} instead of {words[0]!r}", reason, leaf.value, own, outcome)
 
 
 def _aligned(  # noqa: PLR0917
@@ -220,79 +243,3 @@ def _ids(call: dict[str, Any], observable: dict[str, Any], line: dict[str, Any],
 
 def _shown(leaf: Leaf) -> str:
     return f"{leaf.role} {leaf.kind} {str(leaf.value)[:90]!r}".strip()
-
-
-class Own:
-    """The values of a span and its log events, JSON in them decoded."""
-
-    def __init__(self, spans: Iterable[Any]) -> None:
-        self._texts: set[str] = set()
-        self._keys: set[str] = set()
-        #: Only of attributes that count tokens: other numbers can be equal by chance.
-        self._numbers: set[float] = set()
-        for span in spans:
-            for holder in (span, *span.events, *span.logs):
-                for key, value in holder.attributes.items():
-                    self._add(value, counts=_counts(key))
-            for record in span.logs:
-                self._add(record.body)
-        self._all = "\0".join((*self._texts, *self._keys))
-
-    def _add(self, value: Any, *, counts: bool = False) -> None:
-        if isinstance(value, str):
-            self._texts.add(value)
-            if value[:1] in ("{", "[", '"'):
-                with contextlib.suppress(ValueError, RecursionError):
-                    self._add(json.loads(value), counts=counts)
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                self._keys.add(str(key))
-                self._add(item, counts=(counts or _counts(key)) and "cache" not in key)
-        elif isinstance(value, (list, tuple)):
-            for item in value:
-                self._add(item, counts=counts)
-        elif counts and isinstance(value, (int, float)):
-            self._numbers.add(value)
-
-    def holds_value(self, value: Any) -> bool:
-        """Tell whether a whole value is this one."""
-        return value in (self._texts if isinstance(value, str) else self._numbers)
-
-    def holds(self, value: Any) -> bool:
-        if isinstance(value, (int, float)):
-            return value in self._numbers
-        return value in self._all
-
-    def holds_leaf(self, leaf: Leaf, raw: tuple[str, ...] = ()) -> bool:
-        if raw:
-            return any(word in self._texts for word in (leaf.value, *raw))
-        if leaf.kind == "call":
-            name, arguments = leaf.value
-            return self.holds(name) and all(self.holds(text) for text in _texts(json.loads(arguments)))
-        if leaf.kind in ("image", "audio", "file") and " bytes " in str(leaf.value):
-            return leaf.status.startswith(("exact", "payload-exact"))
-        if leaf.kind == "result":
-            return self.holds(leaf.value) or all(self.holds(text) for text in _texts(_loaded(leaf.value)))
-        return self.holds(leaf.value)
-
-
-def _counts(key: str) -> bool:
-    return ("token" in key or "usage" in key.lower()) and "cache" not in key
-
-
-def _loaded(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _texts(value: Any) -> Iterable[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)

@@ -31,7 +31,8 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from corpus import leaves
-from corpus.comparison import BOUNDED, EXACT, WRONG, Outcome, Own, compare
+from corpus.comparison import BOUNDED, EXACT, WRONG, Outcome, compare
+from corpus.own import Own
 from corpus.recordings import Run, Variant, runs, variants
 from label_studio_otel import otlp
 from label_studio_otel.conversion import convert

@@ -19,88 +19,88 @@ ROOT = Path(__file__).parents[2]
 CASES = ROOT / "tests/cases"
 #: The whole corpus that the selection was made from, where it stands beside the repository.
 WHOLE = ROOT.parent / "shared/spans"
+TABLE = (*COLUMNS, "leaves", "lost")
 
 
-def families(folder: Path) -> dict[str, str]:
-    """Return the cells of each family that are not 0, and the share of observable leaves that were read."""
+def families(folder: Path) -> str:
+    """Return the table of families: calls by what became of them, and observable leaves that were not read."""
     counts: dict[str, Counter[str]] = {}
     for score in scores(folder):
         counts.setdefault(score.name.partition("/")[0], Counter()).update(score.counts)
-    return {family: row(count) for family, count in counts.items()}
-
-
-def row(count: Counter[str]) -> str:
-    cells = [f"{count[name]} {name}" for name in COLUMNS if count[name]]
-    lost = count["leaves"] - count["recovered"]
-    return ", ".join([*cells, f"{lost} of {count['leaves']} leaves lost"])
+    for count in counts.values():
+        count["lost"] = count["leaves"] - count["recovered"]
+    rows = [(family, *(str(count[name]) for name in TABLE)) for family, count in counts.items()]
+    widths = [max(map(len, counts)), *(max(len(name) + 2, 7) for name in TABLE)]
+    return "\n".join(
+        "".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(line))
+        for line in (zip(row, widths, strict=True) for row in [("", *TABLE), *rows])
+    )
 
 
 def test_the_recorded_calls_of_a_fresh_clone_are_read() -> None:
-    assert families(CASES) == snapshot(
-        {
-            "autogen": "46 calls, 20 found, 20 wrong, 26 no span, 20 of 172 leaves lost",
-            "crewai": "30 calls, 30 no span, 0 of 0 leaves lost",
-            "double": "169 calls, 168 found, 150 exact, 16 observable, 2 wrong, 1 no span, 1 of 1589 leaves lost",
-            "dspy": "18 calls, 18 found, 18 wrong, 18 of 74 leaves lost",
-            "google-adk": "110 calls, 110 found, 3 exact, 2 observable, 105 wrong, 106 of 745 leaves lost",
-            "haystack": "61 calls, 61 found, 2 observable, 59 wrong, 59 of 592 leaves lost",
-            "langfuse": "87 calls, 87 found, 11 exact, 73 observable, 3 wrong, 3 of 756 leaves lost",
-            "langsmith": "99 calls, 99 found, 90 exact, 9 observable, 0 of 953 leaves lost",
-            "litellm": "29 calls, 29 found, 21 exact, 8 observable, 0 of 283 leaves lost",
-            "llamaindex": "64 calls, 28 found, 1 exact, 26 observable, 1 wrong, 36 no span, 1 of 267 leaves lost",
-            "logfire": "86 calls, 86 found, 65 exact, 12 observable, 9 wrong, 9 of 840 leaves lost",
-            "mlflow": "62 calls, 62 found, 30 exact, 8 observable, 24 wrong, 29 of 572 leaves lost",
-            "oi-langchain": "99 calls, 99 found, 73 exact, 12 observable, 14 wrong, 12 of 976 leaves lost",
-            "oi-openai": "130 calls, 130 found, 87 exact, 5 observable, 38 wrong, 41 of 1080 leaves lost",
-            "openai-agents": "95 calls, 57 found, 1 exact, 20 observable, 36 wrong, 38 no span, 38 of 430 leaves lost",
-            "openlit": "94 calls, 93 found, 44 exact, 16 observable, 33 wrong, 1 no span, 37 of 877 leaves lost",
-            "otel-genai-langchain": "76 calls, 74 found, 68 exact, 6 observable, 2 no span, 0 of 701 leaves lost",
-            "otel-genai-openai": "134 calls, 130 found, 90 exact, 5 observable, 35 wrong, 4 no span, 36 of 1085 leaves lost",
-            "otel-openai-v2": "194 calls, 182 found, 130 exact, 52 observable, 12 no span, 0 of 1572 leaves lost",
-            "pydantic-ai": "119 calls, 119 found, 115 exact, 3 observable, 1 wrong, 1 of 1206 leaves lost",
-            "semantic-kernel": "34 calls, 34 found, 1 exact, 33 observable, 0 of 315 leaves lost",
-            "strands": "73 calls, 73 found, 3 exact, 68 observable, 2 wrong, 2 of 773 leaves lost",
-            "tl-anthropic": "144 calls, 142 found, 63 exact, 59 observable, 20 wrong, 2 no span, 22 of 1561 leaves lost",
-            "tl-langchain": "353 calls, 353 found, 156 exact, 134 observable, 63 wrong, 160 of 2841 leaves lost",
-            "tl-openai": "194 calls, 193 found, 134 exact, 24 observable, 35 wrong, 1 no span, 36 of 1669 leaves lost",
-            "vercel": "182 calls, 182 found, 174 exact, 6 observable, 2 wrong, 1 of 2072 leaves lost",
-        }
-    )
+    assert families(CASES) == snapshot("""\
+                      calls  found  exact  observable  wrong  missed  no span  extra  unreadable  leaves   lost
+autogen                  46     20      0          20      0       0       26      0           0     152      0
+crewai                   30      0      0           0      0       0       30      0           0       0      0
+double                  169    168    151          17      0       0        1      0           0    1588      0
+dspy                     18     18      2          16      0       0        0      0           0      74      0
+google-adk              110    110      3         107      0       0        0      0           0     681      0
+haystack                 61     61      0          61      0       0        0      0           0     532      0
+langfuse                 87     87     11          76      0       0        0      0           0     755      0
+langsmith                99     99     90           9      0       0        0      0           0     953      0
+litellm                  29     29     21           8      0       0        0      0           0     283      0
+llamaindex               64     28      1          27      0       0       36      0           0     266      0
+logfire                  86     86     74          12      0       0        0      0           0     840      0
+mlflow                   62     62     33          29      0       0        0      0           0     548      0
+oi-langchain             99     99     83          16      0       0        0      0           0     972      0
+oi-openai               130    130     87          43      0       0        0      0           0    1075      0
+openai-agents            95     57      1          56      0       0       38      0           0     418      0
+openlit                  94     93     45          43      5       0        1      0           0     848      6
+otel-genai-langchain     76     74     68           6      0       0        2      0           0     701      0
+otel-genai-openai       134    130     90          40      0       0        4      0           0    1086      0
+otel-openai-v2          194    182    130          52      0       0       12      0           0    1572      0
+pydantic-ai             119    119    115           3      1       0        0      0           0    1206      1
+semantic-kernel          34     34      1          33      0       0        0      0           0     315      0
+strands                  73     73      3          70      0       0        0      0           0     771      0
+tl-anthropic            144    142     63          76      3       0        2      0           0    1542      3
+tl-langchain            353    353    185         167      1       0        0      0           0    2844      1
+tl-openai               194    193    140          53      0       0        1      0           0    1677      0
+vercel                  182    182    175           6      1       0        0      0           0    2072      0\
+""")
 
 
 if WHOLE.is_dir():
 
     def test_the_calls_of_the_whole_corpus_are_read() -> None:
-        assert families(WHOLE) == snapshot(
-            {
-                "autogen": "64 calls, 32 found, 32 wrong, 32 no span, 32 of 284 leaves lost",
-                "crewai": "44 calls, 44 no span, 0 of 0 leaves lost",
-                "double": "690 calls, 685 found, 604 exact, 75 observable, 6 wrong, 5 no span, 1 of 7053 leaves lost",
-                "dspy": "34 calls, 34 found, 34 wrong, 34 of 138 leaves lost",
-                "google-adk": "176 calls, 176 found, 6 exact, 2 observable, 168 wrong, 169 of 1330 leaves lost",
-                "haystack": "104 calls, 104 found, 4 observable, 100 wrong, 100 of 1270 leaves lost",
-                "langfuse": "279 calls, 279 found, 40 exact, 228 observable, 11 wrong, 11 of 2988 leaves lost",
-                "langsmith": "251 calls, 251 found, 235 exact, 14 observable, 2 wrong, 2 of 3036 leaves lost",
-                "litellm": "58 calls, 58 found, 45 exact, 12 observable, 1 wrong, 1 of 794 leaves lost",
-                "llamaindex": "127 calls, 75 found, 3 exact, 69 observable, 3 wrong, 52 no span, 3 of 653 leaves lost",
-                "logfire": "244 calls, 244 found, 170 exact, 50 observable, 24 wrong, 24 of 2942 leaves lost",
-                "mlflow": "199 calls, 199 found, 64 exact, 28 observable, 107 wrong, 138 of 2155 leaves lost",
-                "oi-langchain": "312 calls, 312 found, 225 exact, 33 observable, 54 wrong, 45 of 2937 leaves lost",
-                "oi-openai": "316 calls, 316 found, 249 exact, 8 observable, 59 wrong, 65 of 2955 leaves lost",
-                "openai-agents": "228 calls, 152 found, 1 exact, 26 observable, 125 wrong, 76 no span, 123 of 1513 leaves lost",
-                "openlit": "323 calls, 318 found, 167 exact, 67 observable, 84 wrong, 5 no span, 105 of 3492 leaves lost",
-                "otel-genai-langchain": "276 calls, 266 found, 242 exact, 24 observable, 10 no span, 0 of 2860 leaves lost",
-                "otel-genai-openai": "460 calls, 443 found, 363 exact, 25 observable, 55 wrong, 17 no span, 58 of 4485 leaves lost",
-                "otel-openai-v2": "726 calls, 667 found, 567 exact, 100 observable, 59 no span, 0 of 6985 leaves lost",
-                "pydantic-ai": "279 calls, 279 found, 268 exact, 6 observable, 5 wrong, 5 of 3627 leaves lost",
-                "semantic-kernel": "50 calls, 50 found, 2 exact, 48 observable, 0 of 695 leaves lost",
-                "strands": "144 calls, 144 found, 6 exact, 134 observable, 4 wrong, 4 of 1593 leaves lost",
-                "tl-anthropic": "530 calls, 520 found, 206 exact, 246 observable, 68 wrong, 10 no span, 72 of 5234 leaves lost",
-                "tl-langchain": "1145 calls, 1144 found, 564 exact, 428 observable, 152 wrong, 1 no span, 561 of 10262 leaves lost",
-                "tl-openai": "726 calls, 720 found, 575 exact, 76 observable, 69 wrong, 6 no span, 72 of 6704 leaves lost",
-                "vercel": "602 calls, 602 found, 568 exact, 29 observable, 5 wrong, 4 of 7040 leaves lost",
-            }
-        )
+        assert families(WHOLE) == snapshot("""\
+                      calls  found  exact  observable  wrong  missed  no span  extra  unreadable  leaves   lost
+autogen                  64     32      0          32      0       0       32      0           0     252      0
+crewai                   44      0      0           0      0       0       44      0           0       0      0
+double                  690    685    610          75      0       0        5      0           0    7053      0
+dspy                     34     34      4          30      0       0        0      0           0     138      0
+google-adk              176    176      6         170      0       0        0      0           0    1203      0
+haystack                104    104      0         104      0       0        0      0           0    1168      0
+langfuse                279    279     40         238      1       0        0      0           0    2986      1
+langsmith               251    251    235          16      0       0        0      0           0    3034      0
+litellm                  58     58     45          12      1       0        0      0           0     794      1
+llamaindex              127     75      3          72      0       0       52      0           0     650      0
+logfire                 244    244    195          49      0       0        0      0           0    2943      0
+mlflow                  199    199     85         113      1       0        0      0           0    2060      2
+oi-langchain            312    312    272          40      0       0        0      0           0    2930      0
+oi-openai               316    316    249          67      0       0        0      0           0    2947      0
+openai-agents           228    152      2         150      0       0       76      0           0    1422      0
+openlit                 323    318    172         134     12       0        5      0           0    3415     20
+otel-genai-langchain    276    266    244          22      0       0       10      0           0    2862      0
+otel-genai-openai       460    443    363          80      0       0       17      0           0    4487      0
+otel-openai-v2          726    667    567         100      0       0       59      0           0    6985      0
+pydantic-ai             279    279    268           6      5       0        0      0           0    3627      5
+semantic-kernel          50     50      2          48      0       0        0      0           0     695      0
+strands                 144    144      6         138      0       0        0      0           0    1589      0
+tl-anthropic            530    520    206         309      5       0       10      0           0    5167      5
+tl-langchain           1145   1144    623         515      6       0        1      0           0   10264      4
+tl-openai               726    720    596         124      0       0        6      0           0    6717      0
+vercel                  602    602    572          29      1       0        0      0           0    7040      0\
+""")
 
 
 def test_the_selection_has_every_family_and_scenario() -> None:

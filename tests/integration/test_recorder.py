@@ -11,6 +11,7 @@ import pytest
 
 from delivering import all_tasks, copies, record
 from label_studio_otel import recorder
+from label_studio_otel.lock import DirectoryLock
 from label_studio_otel.recorder import Recorder
 from label_studio_otel.settings import load
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
@@ -116,6 +117,28 @@ def test_a_call_after_the_shutdown_begins_anew(tmp_path: Path, fake: FakeLabelSt
     running.append(record(span(number=2)))
     assert running.shutdown(10)
     assert copies(fake) == {"1": 1, "2": 1}
+
+
+def test_delivery_begins_anew_after_a_shutdown_whose_time_was_up(tmp_path: Path, fake: FakeLabelStudio) -> None:
+    fake.fail(Fault(method="GET", path="/api", wait=0.5))
+    running = _recorder(tmp_path, fake.url)
+    running.append(record(span(number=1)))
+    wait_for(lambda: fake.requests, timeout=10)
+    assert not running.shutdown(0.1)
+    wait_for(lambda: not _threads(), timeout=10)
+    running.append(record(span(number=2)))
+    assert running.shutdown(10)
+    assert copies(fake) == {"1": 1, "2": 1}
+
+
+def test_a_process_that_does_not_deliver_never_writes_the_outbox(tmp_path: Path, fake: FakeLabelStudio) -> None:
+    holder = DirectoryLock(load({"url": fake.url, "state_dir": tmp_path}, {}).directory)
+    assert holder.acquire()
+    other = _recorder(tmp_path, fake.url)
+    other.append(record(span(number=1)))
+    assert other.shutdown(10)
+    assert list(tmp_path.glob("*/outbox.db")) == []
+    holder.release()
 
 
 def test_an_error_nobody_thought_of_is_said_without_its_message_and_delivery_goes_on(

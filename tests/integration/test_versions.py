@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,23 @@ with tracer.start_as_current_span("FakeListLLM.completion") as span:
     span.set_attribute("gen_ai.output.messages", '[{"role": "assistant", "parts": [{"type": "text", "content": "4"}]}]')
 with tracer.start_as_current_span("GET /health"):
     pass
+
+
+def emit(name, body):
+    try:
+        from opentelemetry._events import Event, get_event_logger
+    except ImportError:
+        from opentelemetry._logs import LogRecord, get_logger
+
+        get_logger("openai_v2").emit(LogRecord(event_name=name, body=body))
+    else:
+        get_event_logger("openai_v2").emit(Event(name, body=body))
+
+
+with trace.get_tracer("openai_v2").start_as_current_span("chat gpt-4o-mini") as span:
+    span.set_attribute("gen_ai.operation.name", "chat")
+    emit("gen_ai.user.message", {"content": "3 + 3 ="})
+    emit("gen_ai.choice", {"index": 0, "finish_reason": "stop", "message": {"content": "6"}})
 print("done")
 """
 
@@ -67,17 +85,23 @@ def run(scripts: Path, tmp_path: Path, server: FakeLabelStudio, *command: str) -
 
 
 def check(scripts: Path, tmp_path: Path) -> None:
-    """One call of one application becomes one task."""
+    """Each call of one application becomes a task, whether its messages are on the span or in log events."""
     application = tmp_path / "app.py"
     application.write_text(APPLICATION)
     with FakeLabelStudio() as server:
         ran = run(scripts, tmp_path, server, "opentelemetry-instrument", "python", str(application))
         assert (ran.returncode, ran.stdout, ran.stderr) == (0, "done\n", "")
         said = run(scripts, tmp_path, server, "label-studio-otel", "status", "--json")
-        assert json.loads(said.stdout)["delivered"] == 1, said.stderr
-        (task,) = server.tasks(1)
-    assert task["data"]["prompt"] == "2 + 2 ="
-    assert task["predictions"][0]["result"][0]["value"] == {"text": ["4"]}
+        assert json.loads(said.stdout)["delivered"] == 2, said.stderr
+        tasks = server.tasks(1)
+    assert [(task["data"]["prompt"], _answer(task)) for task in tasks] == [
+        ("2 + 2 =", {"text": ["4"]}),
+        ("User:\n3 + 3 =", {"text": ["6"]}),
+    ]
+
+
+def _answer(task: dict[str, Any]) -> Any:
+    return task["predictions"][0]["result"][0]["value"]
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,19 @@ class TestDoubles:
         first = span(number=1, attributes={"gen_ai.response.id": "run-7a"})
         assert fingerprint(first, read(first)).response == ""
 
+    def test_a_stream_of_logfire_is_looked_for_until_it_has_ended(self) -> None:
+        unfinished = {"gen_ai.response.finish_reasons": ()}
+
+        def told(kind: str, **fields: Any) -> tuple[int, int]:
+            one = span(scope_name="logfire.openai", attributes={"logfire.span_type": kind, **unfinished}, **fields)
+            window = fingerprint(one, read(one)).window
+            return (START_TIME - window[0]) // SECOND, (window[1] - START_TIME) // SECOND
+
+        assert told("span") == (0, 1)
+        assert told("span", response=[]) == (0, 601)
+        assert told("span", response=[], status_code="ERROR") == (0, 1)
+        assert told("log") == (600, 1)
+
     def test_a_fingerprint_holds_nothing_that_was_said(self) -> None:
         secret = span("my secret", "your secret", system="a secret")
         assert "secret" not in fingerprint(secret, read(secret)).encode()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from label_studio_otel import capture, recorder, spool
 from label_studio_otel.capture import Capture
+from label_studio_otel.spans import Span
 from sdk import SdkTest
 
 if TYPE_CHECKING:
@@ -97,6 +100,54 @@ class CaptureTest(SdkTest):
             for taker in takers:
                 taker.shutdown()
         assert allowed == [2.0, 0.5, 0.0]
+
+    def test_a_child_forked_in_the_middle_of_a_shutdown_can_shut_down(self) -> None:
+        taker = Capture(self.settings)
+        taker.take(self.ended())
+        capture._allowance._lock.acquire()
+        child = os.fork()
+        if child == 0:
+            taker.shutdown()
+            os._exit(7)
+        capture._allowance._lock.release()
+        ended: list[int] = []
+        for _ in range(500):
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid:
+                ended.append(os.waitstatus_to_exitcode(status))
+                break
+            time.sleep(0.02)
+        else:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        assert ended == [7]
+
+    def test_what_settings_leave_out_and_what_an_error_loses_is_counted(self) -> None:
+        taker = Capture({**self.settings, "operations": {"chat"}})
+        taker.take(self.ended())
+        for options in ({"failed": True}, {"gen_ai.operation.name": "text_completion"}):
+            taker.take(self.ended(**options))
+        with mock.patch.object(spool, "encode", side_effect=RuntimeError), self.assertLogs("label_studio_otel"):
+            taker.take(self.ended())
+        with self.tracer.start_as_current_span("plain"):
+            pass
+        taker.take(self.memory_exporter.get_finished_spans()[-1])
+        counts = taker._recorder().counts
+        assert (taker._recorder()._writer.taken, counts.filtered, counts.failed) == (1, 2, 1)
+
+    def test_calls_are_remembered_only_where_somebody_waits_for_their_delivery(self) -> None:
+        for flush, remembered in (("durable", 0), ("delivered", 1)):
+            taker = Capture({**self.settings, "flush": flush})
+            taker.take(self.ended())
+            assert len(taker._recorder()._arrivals._keys) == remembered
+
+    def test_the_key_of_a_call_is_that_of_its_item(self) -> None:
+        taker = Capture({**self.settings, "flush": "delivered"})
+        taker.take(self.ended())
+        (record,) = self.records()
+        assert record.span is not None
+        span = Span.from_fields(record.span)
+        assert list(taker._recorder()._arrivals._keys) == [span.key]
 
     def test_a_disk_that_refuses_is_said_once_with_what_to_do(self) -> None:
         self.state_dir.write_text("in the way")

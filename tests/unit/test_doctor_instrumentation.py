@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from inline_snapshot import snapshot
@@ -11,6 +12,9 @@ from examined import DISTRO, INSTRUMENTOR, LANGCHAIN, LANGCHAIN_CORE, OPENINFERE
 from label_studio_otel.cli.checks import content
 from label_studio_otel.cli.checks.installation import Package, installed
 from label_studio_otel.cli.checks.instrumentation import instrumentations
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 OPENAI = package("openai")
 OPENAI_V2 = package(
@@ -167,17 +171,8 @@ def test_the_switch_of_an_instrumentation_that_is_not_there_does_not_matter() ->
         (
             "true",
             snapshot(
-                "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true: "
-                "opentelemetry-instrumentation-openai-v2 puts no messages on its spans, at best into log "
-                "events"
-            ),
-        ),
-        (
-            "EVENT_ONLY",
-            snapshot(
-                "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=EVENT_ONLY: "
-                "opentelemetry-instrumentation-openai-v2 puts no messages on its spans, at best into log "
-                "events"
+                "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true is no word that "
+                "opentelemetry-instrumentation-openai-v2 knows: it captures nothing"
             ),
         ),
         (
@@ -189,12 +184,56 @@ def test_the_switch_of_an_instrumentation_that_is_not_there_does_not_matter() ->
         ),
     ],
 )
-def test_the_genai_instrumentations_capture_content_on_spans_with_two_words_only(value: str, met: str) -> None:
+def test_the_genai_instrumentations_capture_content_with_their_own_words_only(value: str, met: str) -> None:
     (finding,) = content.gen_ai(
         set_up(OPENAI_V2, package("opentelemetry-util-genai", "1.3b0"), environ={GEN_AI: value})
     )
     assert (finding.level, finding.met) == ("error", met)
     assert finding.fix == f"export {GEN_AI}=SPAN_ONLY"
+
+
+@pytest.mark.parametrize(
+    ("version", "environ"),
+    [
+        ("1.3b0", {GEN_AI: "event_only"}),
+        ("0.4b0", {GEN_AI: "EVENT_ONLY", "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental"}),
+        ("0.4b0", {GEN_AI: "true"}),
+    ],
+)
+def test_messages_in_log_events_are_taken_where_there_is_a_logger_provider(
+    tmp_path: Path, version: str, environ: dict[str, str]
+) -> None:
+    def found(**more: Any) -> list[str]:
+        return told(
+            content.gen_ai,
+            set_up(OPENAI_V2, package("opentelemetry-util-genai", version), **{"environ": environ, **more}),
+        )
+
+    assert found() == snapshot(
+        ["ok: opentelemetry-instrumentation-openai-v2 writes the messages as log events, which are taken too"]
+    )
+    assert found(in_code=True) == snapshot(
+        [
+            (
+                "warning: opentelemetry-instrumentation-openai-v2 writes the messages as log events, and "
+                "only your code can let us have them → add LabelStudioLogRecordProcessor to the logger "
+                "provider, see docs/set-ups.md"
+            )
+        ]
+    )
+    file = tmp_path / "otel.yaml"
+    file.write_text("tracer_provider:\n")
+    assert found(environ={**environ, "OTEL_CONFIG_FILE": str(file)}) == snapshot(
+        [
+            (
+                "error: opentelemetry-instrumentation-openai-v2 writes the messages as log events, and "
+                "OTEL_CONFIG_FILE has no logger_provider → add a logger_provider with the exporter of your "
+                "choice to the file"
+            )
+        ]
+    )
+    file.write_text("tracer_provider:\nlogger_provider:\n")
+    assert found(environ={**environ, "OTEL_CONFIG_FILE": str(file)}) == found()
 
 
 def test_older_genai_instrumentations_want_the_latest_conventions_too() -> None:

@@ -193,9 +193,9 @@ def test_how_long_deliveries_and_imports_took(collected: Metrics) -> None:
         source.delivered_after(seconds)
     source.imported_in(0.2)
     source.imported_in(60.0, "Uncertain")
-    latency, *imports = [point for name, _, point in collected.points() if name.endswith((".latency", ".duration"))][
-        ::-1
-    ]
+    points = collected.points()
+    (latency,) = [point for name, _, point in points if name == "label_studio_otel.delivery.latency"]
+    imports = [point for name, _, point in points if name == "otel.sdk.exporter.operation.duration"]
     assert (latency.count, latency.sum) == (2, 3.7)
     assert latency.explicit_bounds == (0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400)
     assert {(point.attributes.get("error.type"), point.sum) for point in imports} == {(None, 0.2), ("Uncertain", 60.0)}

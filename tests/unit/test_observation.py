@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry._logs import LogRecord
+from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from label_studio_otel import LabelStudioSpanExporter, LabelStudioSpanProcessor, autoload, dialects, observation
+from label_studio_otel import (
+    LabelStudioLogRecordProcessor,
+    LabelStudioSpanExporter,
+    LabelStudioSpanProcessor,
+    autoload,
+    dialects,
+    observation,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +36,9 @@ ATTRIBUTES = {
 def _as_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Let each test watch anew, and leave the SDK's class as it was."""
     monkeypatch.setattr(observation, "_observing", False)
+    monkeypatch.setattr(observation, "_events", {})
     monkeypatch.setattr(TracerProvider, "__init__", TracerProvider.__init__)
+    monkeypatch.setattr(LoggerProvider, "__init__", LoggerProvider.__init__)
     monkeypatch.setenv("LABEL_STUDIO_OTEL_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("LABEL_STUDIO_OTEL_DELIVERY", "off")
 
@@ -109,6 +120,26 @@ class Wrapping(SimpleSpanProcessor):
     def __init__(self, processor: LabelStudioSpanProcessor) -> None:
         super().__init__(InMemorySpanExporter())
         self.processor = processor
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_messages_in_log_events_that_are_taken_are_not_missed(notes: Path, taken: bool) -> None:
+    observation.observe()
+    provider, logs = TracerProvider(), LoggerProvider()
+    if taken:
+        logs.add_log_record_processor(LabelStudioLogRecordProcessor())
+    with provider.get_tracer("openai").start_as_current_span("call", attributes={"gen_ai.operation.name": "chat"}):
+        for name, body in (
+            ("gen_ai.user.message", {"content": "secret"}),
+            ("gen_ai.choice", {"index": 0, "finish_reason": "stop", "message": {"content": "secret"}}),
+            ("other", "secret"),
+        ):
+            logs.get_logger("openai").emit(LogRecord(event_name=name, body=body))
+    provider.shutdown()
+    logs.shutdown()
+    (line,) = (line for line in read(notes) if "key" in line)
+    assert bool(line["incomplete"]) is not taken
+    assert "secret" not in notes.read_text()
 
 
 def test_an_error_of_ours_does_not_reach_the_application(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -250,6 +250,13 @@ def test_what_is_no_otlp_is_an_error_that_names_the_source(data: bytes, message:
     assert str(caught.value) == message
 
 
+def test_texts_in_protobuf_that_are_no_utf_8_are_replaced_and_the_rest_is_read() -> None:
+    data = protobuf(TRACES, ExportTraceServiceRequest).replace("Grüße".encode(), b"Gr\xff\xfe\xc3\xc3e")
+    [span] = decoded(data)[0]
+    assert span.attributes["text"] == "Gr����e"
+    assert (span.name, span.resource, span.events) == (SPAN.name, SPAN.resource, SPAN.events)
+
+
 def test_metrics_in_protobuf_are_neither_traces_nor_logs() -> None:
     request = ExportMetricsServiceRequest()
     request.resource_metrics.add().scope_metrics.add().metrics.add(name="latency", unit="s").gauge.data_points.add(

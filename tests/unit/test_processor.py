@@ -93,6 +93,13 @@ class ProcessorTest(SdkTest):
         with mock.patch.object(Recorder, "flush", side_effect=OSError("secret")):
             assert not processor.force_flush()
 
+    def test_force_flush_waits_for_what_the_setting_says_and_no_longer_than_its_time_out(self) -> None:
+        for flush, delivered in (("durable", False), ("delivered", True)):
+            processor = self.add(flush=flush)
+            with mock.patch.object(Recorder, "flush", return_value=True) as asked:
+                assert processor.force_flush(1500)
+            asked.assert_called_once_with(1.5, delivered=delivered)
+
     def test_a_span_that_ends_after_the_shutdown_is_kept_too(self) -> None:
         processor = self.add()
         self.call("before")

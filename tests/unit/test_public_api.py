@@ -167,6 +167,7 @@ def _loaded_by(statement: str) -> set[str]:
 
 def test_the_public_names_are_sorted_and_there() -> None:
     assert label_studio_otel.__all__ == [
+        "LabelStudioLogRecordProcessor",
         "LabelStudioOtelError",
         "LabelStudioSpanExporter",
         "LabelStudioSpanProcessor",
@@ -177,6 +178,7 @@ def test_the_public_names_are_sorted_and_there() -> None:
 
 def test_the_package_shows_nothing_else() -> None:
     assert dir(label_studio_otel) == [
+        "LabelStudioLogRecordProcessor",
         "LabelStudioOtelError",
         "LabelStudioSpanExporter",
         "LabelStudioSpanProcessor",

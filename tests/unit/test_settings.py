@@ -44,6 +44,9 @@ def test_the_defaults_are_those_of_the_callback_handler() -> None:
     assert settings.include_errors is False
     assert settings.operations is None
     assert settings.uncertain_wait == 900.0
+    assert settings.flush == "durable"
+    assert settings.max_state_bytes == 1073741824
+    assert settings.max_age == 0.0
     assert settings.problems == ()
 
 
@@ -67,6 +70,9 @@ def test_the_defaults_are_those_of_the_callback_handler() -> None:
             frozenset({"chat", "text_completion"}),
         ),
         ("LABEL_STUDIO_OTEL_UNCERTAIN_WAIT", "60", "uncertain_wait", 60.0),
+        ("LABEL_STUDIO_OTEL_FLUSH", "Delivered", "flush", "delivered"),
+        ("LABEL_STUDIO_OTEL_MAX_STATE_BYTES", "0", "max_state_bytes", 0),
+        ("LABEL_STUDIO_OTEL_MAX_AGE", "86400", "max_age", 86400.0),
     ],
 )
 def test_every_setting_has_a_variable(variable: str, value: str, name: str, read: object) -> None:
@@ -115,6 +121,12 @@ def test_an_empty_variable_is_not_set() -> None:
         ),
         ({"mode": "essay"}, "mode='essay' cannot be used: it must be prompt or chat; using 'prompt'"),
         ({"delivery": "maybe"}, "delivery='maybe' cannot be used: it must be thread or off; using 'thread'"),
+        ({"flush": "sent"}, "flush='sent' cannot be used: it must be durable or delivered; using 'durable'"),
+        (
+            {"max_state_bytes": "1 GiB"},
+            "max_state_bytes='1 GiB' cannot be used: it must be a number of bytes, 0 or more; using 1073741824",
+        ),
+        ({"max_age": -1}, "max_age='-1' cannot be used: it must be a number of seconds, 0 or more; using 0.0"),
         (
             {"shutdown_timeout": "-1"},
             "shutdown_timeout='-1' cannot be used: it must be a number of seconds, 0 or more; using 2.0",
@@ -183,6 +195,9 @@ def test_a_password_in_the_url_goes_no_further(url: str) -> None:
                 "shutdown_timeout",
                 "include_errors",
                 "uncertain_wait",
+                "flush",
+                "max_state_bytes",
+                "max_age",
                 "project_config",
                 "other",
             ]

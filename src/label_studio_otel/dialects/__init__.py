@@ -10,7 +10,17 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Protocol
 
-from label_studio_otel.dialects import gen_ai, haystack, langfuse, langsmith, mlflow, openinference, openllmetry, vercel
+from label_studio_otel.dialects import (
+    gen_ai,
+    google_adk,
+    haystack,
+    langfuse,
+    langsmith,
+    mlflow,
+    openinference,
+    openllmetry,
+    vercel,
+)
 from label_studio_otel.dialects._registered import registered
 from label_studio_otel.errors import DialectError
 
@@ -45,7 +55,17 @@ class Dialect(Protocol):
 
 
 #: In order: the first that matches reads.
-DIALECTS: tuple[Dialect, ...] = (mlflow, langsmith, langfuse, vercel, openinference, haystack, openllmetry, gen_ai)
+DIALECTS: tuple[Dialect, ...] = (
+    mlflow,
+    langsmith,
+    langfuse,
+    vercel,
+    openinference,
+    haystack,
+    openllmetry,
+    google_adk,
+    gen_ai,
+)
 
 
 @functools.cache

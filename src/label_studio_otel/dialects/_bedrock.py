@@ -31,8 +31,8 @@ def are_blocks(value: Any) -> TypeGuard[list[dict[str, Any]]]:
 
 def block_of(raw: dict[str, Any]) -> Part:
     """Read one block; one of a kind we do not know, or not in its kind's form, is kept as it came."""
-    kind = _kind(raw)
-    reader = _READERS.get(kind) if kind else None
+    kind = _kind(raw) or ""
+    reader = _READERS.get(kind)
     return (reader(raw[kind]) if reader else None) or UnknownPart(raw)
 
 

@@ -49,7 +49,7 @@ def choices_of(items: Sequence[Any], attributes: Mapping[str, Any], span: Span) 
     if len(choices) < 2:
         return tuple(choices)
     last = finish_reason(reasons[-1]) if reasons else None
-    if all(isinstance(item, dict) and item.get("finish_reason") == "" for item in items[:-1]):
+    if _are_chunks(items):
         return (_joined(choices, _of_chunks(choices), last),)
     if _has_one_answer(attributes):
         parts = (part for choice in choices for part in choice.message.parts)
@@ -66,6 +66,11 @@ def _choice(raw: Any, reason: str | None, span: Span) -> Choice:
     if word is None and any(isinstance(part, ToolCallPart) for part in message.parts):
         word = "tool_call"
     return Choice(Message("assistant", message.parts, message.name), word)
+
+
+def _are_chunks(items: Sequence[Any]) -> bool:
+    *before, last = (item.get("finish_reason") if isinstance(item, dict) else None for item in items)
+    return bool(last) and all(reason == "" for reason in before)
 
 
 def _has_one_answer(attributes: Mapping[str, Any]) -> bool:

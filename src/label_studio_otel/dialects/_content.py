@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.dialects import _gaps
+from label_studio_otel.dialects import _gaps, _logfire
 from label_studio_otel.dialects._attributes import json_of
 from label_studio_otel.dialects._choices import choices_of, finish_reasons
 from label_studio_otel.dialects._emitters import emitter_of
@@ -32,6 +32,8 @@ SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
 INPUT_MESSAGES = "gen_ai.input.messages"
 OUTPUT_MESSAGES = "gen_ai.output.messages"
 TOOL_DEFINITIONS = "gen_ai.tool.definitions"
+# https://github.com/pydantic/pydantic-ai/blob/v1.20.0/pydantic_ai_slim/pydantic_ai/models/instrumented.py
+PARAMETERS = "model_request_parameters"
 # https://github.com/openlit/openlit/blob/openlit-1.35.0/sdk/python/src/openlit/semcov/__init__.py
 REASONING = "gen_ai.content.reasoning"
 
@@ -77,11 +79,24 @@ class _Reading:
                 [{"parts": []} for _ in finish_reasons(self._attributes)], self._attributes, self._span
             )
         tools = self._tools() or tuple(tool for tool in said.tools if isinstance(tool, dict))
-        return Content(tied(messages), choices, tools, self._all_gaps(said, messages, choices))
+        gaps = self._all_gaps(said, messages, choices)
+        return Content(tied(messages or self._parameters()), choices, tools, gaps)
+
+    def _parameters(self) -> list[Message]:
+        """Return the instructions from the parameters of the request, which Pydantic AI has even of a failed call."""
+        value = self._attributes.get(PARAMETERS)
+        parameters = json_of(value) if isinstance(value, str) else value
+        parts = parameters.get("instruction_parts") if isinstance(parameters, dict) else None
+        texts = [part.get("content") for part in _list(parts) if isinstance(part, dict)]
+        said = [text for text in texts if isinstance(text, str) and text]
+        return [Message("system", (TextPart("\n\n".join(said)),))] if said else []
 
     def _input(self) -> list[Message]:
         items, cut = self._items(INPUT_MESSAGES)
         messages = [message for item in items for message in messages_of(item, "user")]
+        request = None if messages else _logfire.request_of(self._attributes)
+        if request:
+            return list(request.messages)
         return without_stump(messages) if cut else messages
 
     def _with_instructions(self, messages: list[Message]) -> list[Message]:
@@ -105,7 +120,9 @@ class _Reading:
 
     def _choices(self, said: Said) -> tuple[Choice, ...]:
         items, cut = self._items(OUTPUT_MESSAGES)
-        choices = choices_of(items or said.answers, self._attributes, self._span)
+        choices = choices_of(
+            items or said.answers or _logfire.answers_of(self._attributes), self._attributes, self._span
+        )
         if cut and choices:
             last = without_stump([choices[-1].message])
             choices = (*choices[:-1], *(Choice(message, choices[-1].finish_reason) for message in last))
@@ -153,7 +170,12 @@ class _Reading:
         if isinstance(value, str) and value and decoded is None:
             self._gaps.append(_gaps.truncated(TOOL_DEFINITIONS))
         tools = [json_of(tool) if isinstance(tool, str) else tool for tool in _list(decoded)]
-        return tuple(tool for tool in tools if isinstance(tool, dict)) or functions(self._attributes)
+        request = None if tools else _logfire.request_of(self._attributes)
+        return (
+            tuple(tool for tool in tools if isinstance(tool, dict))
+            or functions(self._attributes)
+            or (request.tools if request else ())
+        )
 
     def _without_withheld(self, messages: list[Message]) -> list[Message]:
         """Drop the parts that came without content; nothing is left of a call whose content is off."""
@@ -213,7 +235,7 @@ def _missing(
             return [_gaps.no_input()]
         if emitter.in_log and not log_came:
             return [_gaps.log_events_missing()]
-        return [_gaps.content_not_captured(emitter.switch)]
+        return [_gaps.content_not_captured(emitter.switch)] if emitter.switch else [_gaps.no_input(), _gaps.no_output()]
     if not messages:
         return [_gaps.log_events_missing() if emitter.input_in_log else _gaps.no_input()]
     if not all(says):

@@ -13,7 +13,7 @@ from label_studio_otel.dialects._attributes import json_of
 
 __all__ = ["beginning_of"]
 
-_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?P<end>"?)|[\[\]{}:,]|[^\s"\[\]{}:,]+', re.DOTALL)
+_SIGN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?P<end>"?)|[\[\]{}:,]|[^\s"\[\]{}:,]+', re.DOTALL)
 #: A string's beginning up to half an escape, or half an emoji.
 _WHOLE_ESCAPES = re.compile(
     r'"[^\\]*(?:(?:\\[^u]|\\u(?![dD][89abAB])[0-9a-fA-F]{4}|\\u[dD][89abAB][0-9a-fA-F]{2}'
@@ -21,6 +21,9 @@ _WHOLE_ESCAPES = re.compile(
     re.DOTALL,
 )
 _CLOSING = {"[": "]", "{": "}"}
+_SEPARATORS = (",", ":")
+#: What is whole at the very end, too; a number may go on.
+_WORDS = ("true", "false", "null")
 
 #: Values that mean something only when they are whole.
 _NAMES = frozenset(
@@ -34,34 +37,52 @@ def beginning_of(text: str) -> Any:
 
     Half a name, number, key or identifier is left out. None where nothing can be read.
     """
-    return json_of(_closed(text))
+    scan = _Scan(text)
+    for match in _SIGN.finditer(text):
+        if not scan.take(match):
+            break
+    return json_of(scan.closed())
 
 
-def _closed(text: str) -> str:
-    """Close what is open, behind the last value that is whole or is a text's beginning."""
-    open_: list[str] = []
-    key, is_key, whole = "", False, 0
-    for match in _TOKEN.finditer(text):
-        token = match[0]
-        if token in _CLOSING:
-            open_.append(_CLOSING[token])
-            key, is_key, whole = "", token == "{", match.end()
-        elif token in ("]", "}"):
-            if not open_ or open_.pop() != token:
-                break
-            key, whole = "", match.end()
-        elif token == ",":
-            is_key = open_[-1:] == ["}"]
-        elif token == ":":
-            is_key = False
-        elif is_key:
-            key = token.strip('"')
-        elif token[0] != '"':
-            # A number at the end may go on.
-            whole = match.end() if match.end() < len(text) or token in ("true", "false", "null") else whole
-        elif match["end"]:
-            whole = match.end()
-        elif key not in _NAMES:
-            beginning = _WHOLE_ESCAPES.match(token)
-            return text[: match.start()] + (beginning[0] if beginning else '"') + '"' + "".join(reversed(open_))
-    return text[:whole] + "".join(reversed(open_))
+class _Scan:
+    """Walks over the tokens, and knows what is open and where the last value ended that can be kept."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._open: list[str] = []
+        self._key = ""
+        self._is_key = False
+        self._kept = ""
+        self._whole = 0
+
+    def closed(self) -> str:
+        """Return the text up to there, with all closed that is open."""
+        return self._text[: self._whole] + self._kept + "".join(reversed(self._open))
+
+    def take(self, match: re.Match[str]) -> bool:
+        """Take one token; False where the text is no JSON."""
+        sign = match[0]
+        if sign in _CLOSING:
+            self._open.append(_CLOSING[sign])
+            self._key, self._is_key, self._whole = "", sign == "{", match.end()
+        elif sign in _CLOSING.values():
+            if not self._open or self._open.pop() != sign:
+                return False
+            self._key, self._whole = "", match.end()
+        elif sign in _SEPARATORS:
+            self._is_key = sign == "," and self._open[-1:] == ["}"]
+        elif self._is_key:
+            self._key = sign.strip('"')
+        else:
+            self._value(match)
+        return True
+
+    def _value(self, match: re.Match[str]) -> None:
+        sign = match[0]
+        is_text = sign[0] == '"'
+        if match["end"] if is_text else sign in _WORDS or match.end() < len(self._text):
+            self._whole = match.end()
+        elif is_text and self._key not in _NAMES:
+            beginning = _WHOLE_ESCAPES.match(sign)
+            self._whole = match.start()
+            self._kept = (beginning[0] if beginning else '"') + '"'

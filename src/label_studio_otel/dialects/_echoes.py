@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["unechoed"]
 
-_CALLS = frozenset({"tool_use", "server_tool_use", "function_call", "input_json_delta"})
-_STREAMED = frozenset({*_CALLS, "text", "reasoning", "thinking", "refusal"})
+_CALLS = ("tool_use", "server_tool_use", "function_call", "input_json_delta")
+_STREAMED = (*_CALLS, "text", "reasoning", "thinking", "refusal")
 
 
 def unechoed(text: str, calls: set[str]) -> Iterator[Part]:
@@ -33,11 +33,12 @@ def unechoed(text: str, calls: set[str]) -> Iterator[Part]:
     if blocks is not None:
         yield from (part_of(block) for block in blocks if block.get("type") not in _CALLS)
         return
-    chunks = _chunks(text)
-    if chunks is not None:
-        yield from _joined(chunks)
-        return
-    yield TextPart(_before_chunks(text, calls) if calls else text)
+    chunks, rest = _chunks(text)
+    rest = _before_chunks(rest, calls) if calls else rest
+    if chunks:
+        yield from _joined([*chunks, {"type": "text", "text": rest}])
+    else:
+        yield TextPart(rest)
 
 
 def _echo(text: str, calls: set[str]) -> list[dict[str, Any]] | None:
@@ -49,12 +50,14 @@ def _echo(text: str, calls: set[str]) -> list[dict[str, Any]] | None:
     return blocks if echoed and all(isinstance(call, str) and call in calls for call in echoed) else None
 
 
-def _chunks(text: str) -> list[dict[str, Any]] | None:
-    """Return the blocks of a stream: each has its index in the answer."""
-    chunks = literals_of(text) if text.startswith("{'") and text.endswith("}") and "'index': " in text else None
-    if chunks is None or not all("index" in chunk and chunk.get("type") in _STREAMED for chunk in chunks):
-        return None
-    return chunks
+def _chunks(text: str) -> tuple[list[dict[str, Any]], str]:
+    """Return the blocks of a stream with which a text begins: each has its index in the answer; and what follows."""
+    if not text.startswith("{'") or "'index': " not in text:
+        return [], text
+    chunks, rest = literals_of(text)
+    if not all("index" in chunk and chunk.get("type") in _STREAMED for chunk in chunks):
+        return [], text
+    return chunks, rest
 
 
 def _joined(chunks: list[dict[str, Any]]) -> Iterator[Part]:

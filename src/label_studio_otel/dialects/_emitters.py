@@ -45,6 +45,8 @@ _EMITTERS: tuple[tuple[str, Emitter], ...] = (
     ("gcp.vertex.agent", Emitter(f"{_GENAI}=SPAN_ONLY")),
     # https://github.com/pydantic/pydantic-ai/blob/v1.20.0/docs/logfire.md#excluding-prompts-and-completions
     ("pydantic-ai", Emitter("set InstrumentationSettings(include_content=True)", silent_when_failed=True)),
+    # It has no switch: what is missing is what it does not record.
+    ("logfire", Emitter("")),
     # https://github.com/openlit/openlit/blob/openlit-1.35.0/sdk/python/README.md
     ("openlit", Emitter("set openlit.init(capture_message_content=True)", silent_when_failed=True)),
     # https://learn.microsoft.com/semantic-kernel/concepts/enterprise-readiness/observability/

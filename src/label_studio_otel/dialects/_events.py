@@ -1,4 +1,4 @@
-"""Messages in events, one event each: of a span (Strands, Azure) or of the log (OpenTelemetry before 1.37, OpenLLMetry).
+"""Messages in events, one event each: of a span (Strands, Azure) or of the log (OpenLLMetry, OpenTelemetry once).
 
 https://github.com/open-telemetry/semantic-conventions/blob/v1.36.0/docs/gen-ai/gen-ai-events.md
 
@@ -31,6 +31,9 @@ ROLES = {
 }
 CHOICE = "gen_ai.choice"
 _NAMES = frozenset({*ROLES, CHOICE})
+# https://github.com/open-telemetry/semantic-conventions/blob/v1.27.0/docs/gen-ai/gen-ai-spans.md#events
+PROMPT_EVENT, PROMPT = "gen_ai.content.prompt", "gen_ai.prompt"
+COMPLETION_EVENT, COMPLETION = "gen_ai.content.completion", "gen_ai.completion"
 # https://github.com/pydantic/pydantic-ai/blob/v0.8.1/pydantic_ai_slim/pydantic_ai/models/instrumented.py
 EVENTS = "events"
 EVENT_NAME = "event.name"
@@ -53,7 +56,7 @@ class Said:
 def said_in_events(span: Span) -> Said:
     """Read the events of a call: those of the span, else those of the log."""
     said = Said()
-    for name, body in _of_span(span):
+    for name, body in (*_of_span(span), *_of_two(span)):
         _add(said, name, body)
     for name, body in () if said.came else (*_of_log(span), *_of_attribute(span)):
         _add(said, name, body)
@@ -67,6 +70,23 @@ def _of_span(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
             content = event.attributes.get(EVENT_CONTENT)
             decoded = json_of(content) if isinstance(content, str) else None
             yield event.name, decoded if isinstance(decoded, dict) else _of_attributes(event.attributes)
+
+
+def _of_two(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the messages of the two events that the conventions had before 1.28: the prompt's and the completion's."""
+    for event in span.events:
+        for message in _listed(event.attributes.get(PROMPT) if event.name == PROMPT_EVENT else None):
+            yield "gen_ai.user.message", message
+        for message in _listed(event.attributes.get(COMPLETION) if event.name == COMPLETION_EVENT else None):
+            yield CHOICE, {"message": message}
+
+
+def _listed(value: Any) -> list[dict[str, Any]]:
+    decoded = json_of(value) if isinstance(value, str) else value
+    items = [decoded] if isinstance(decoded, dict) else decoded
+    if isinstance(items, list) and items and all(isinstance(item, dict) for item in items):
+        return items
+    return [{"content": value}] if isinstance(value, str) and value else []
 
 
 def _of_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -73,7 +73,7 @@ def _messages(raw: Any) -> Iterator[Message]:
 
 def _role(raw: Any) -> str:
     role = raw.get("role") if isinstance(raw, dict) else None
-    if role in {"model", "assistant"}:
+    if role in ("model", "assistant"):
         return "assistant"
     return role if isinstance(role, str) and role else "user"
 

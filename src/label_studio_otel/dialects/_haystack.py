@@ -55,10 +55,12 @@ def _read(raw: Any) -> tuple[Message, Mapping[str, Any]] | None:
 
     try:
         fields = value_of(ast.parse(f"ChatMessage({raw[start.end() :].lstrip()}", mode="eval").body)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+    except (SyntaxError, TypeError, ValueError, MemoryError, RecursionError):
         return None
     name, content, meta = (fields.get(field) for field in ("_name", "_content", "_meta"))
-    parts = tuple(part for block in content for part in parts_of(block)) if isinstance(content, list) else ()
+    if not isinstance(content, list):
+        return None
+    parts = tuple(part for block in content for part in parts_of(block))
     message = Message(start[1], parts, name if isinstance(name, str) else None)
     return message, meta if isinstance(meta, dict) else {}
 

@@ -45,7 +45,7 @@ def mend(messages: dict[int, dict[str, Any]], role: str, content: str) -> None:
             del messages[first]
         return
     following = messages[later[0]].get(role) if later else None
-    if content in fields and following in _BEFORE:
+    if content in fields and isinstance(following, str) and following in _BEFORE:
         fields[role] = _BEFORE[following]
     else:
         del messages[first]

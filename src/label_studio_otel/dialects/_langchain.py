@@ -118,7 +118,7 @@ def _kind(raw: Mapping[str, Any]) -> str:
     """Return the kind of a message by its `type`, else by the name of its class, without `Chunk`."""
     kind = _fields(raw).get("type", raw.get("type"))
     path = raw.get("id")
-    if kind in {None, "constructor"} and isinstance(path, list) and path:
+    if kind in (None, "constructor") and isinstance(path, list) and path:
         kind = path[-1]
     return kind.lower().removesuffix("chunk") if isinstance(kind, str) else ""
 
@@ -199,7 +199,7 @@ def _block(raw: Any) -> tuple[Part, ...]:
     kind = raw.get("type")
     if kind == "reasoning":
         return _thoughts(raw.get("reasoning")) or _openai_responses.reasoning_of(raw)
-    if kind in {"function_call", "custom_tool_call"}:
+    if kind in ("function_call", "custom_tool_call"):
         return (_openai_responses.tool_call_of(raw),)
     if kind == "tool_call":
         return (_call(raw),)
@@ -211,7 +211,7 @@ def _block(raw: Any) -> tuple[Part, ...]:
 def _standard_media(raw: Mapping[str, Any]) -> Part | None:
     """Read LangChain's own blocks of media; the providers' are left to others."""
     kind, mime_type = raw.get("type"), raw.get("mime_type", "")
-    if kind not in {"image", "audio", "video", "file"}:
+    if kind not in ("image", "audio", "video", "file"):
         return None
     return (
         _media.inline(raw.get("base64") or raw.get("data"), mime_type, kind)

@@ -50,6 +50,7 @@ _ROLES = {"ai": "assistant", "function": "tool", "human": "user", "model": "assi
 #: OpenLLMetry's word for the role of a streamed answer.
 _UNKNOWN_ROLE = "unknown"
 
+
 def split(value: Any) -> tuple[list[Any], bool]:
     """Take a list of messages or parts apart: its items, and whether a length limit cut it.
 
@@ -120,6 +121,8 @@ def _parts(raw: Mapping[str, Any]) -> Iterator[Part]:
         yield ReasoningPart(reasoning)
     if isinstance(content, (list, tuple)):
         yield from map(part_of, content)
+    elif isinstance(content, dict) and isinstance(content.get("parts"), list):  # Google's
+        yield from map(part_of, content["parts"])
     elif isinstance(content, dict) and "type" in content:
         yield part_of(content)
     elif isinstance(content, str):
@@ -143,12 +146,14 @@ def _without_blanks(parts: tuple[Part, ...]) -> tuple[Part, ...]:
 
 
 def _without_echoes(parts: tuple[Part, ...]) -> Iterator[Part]:
-    """Drop what says a tool call again, as the text of its block, in a message that has the call itself."""
+    """Drop what says a tool call again: among `content` and `tool_calls`, or as the text of its block."""
     calls = {part.id for part in parts if isinstance(part, ToolCallPart) and part.id}
+    called: set[str | None] = set()
     for part in parts:
         if isinstance(part, TextPart):
             yield from unechoed(part.content, calls)
-        else:
+        elif not isinstance(part, ToolCallPart) or part.id not in called:
+            called |= {part.id} & calls if isinstance(part, ToolCallPart) else set()
             yield part
 
 
@@ -216,9 +221,10 @@ def _answers(messages: list[Message], calls: list[str]) -> Iterator[Message]:
     answered = {part.id for message in messages if (part := _result(message))}
     for message, call in zip(messages, calls, strict=True):
         part = _result(message)
-        if part and part.id is None and call not in answered:
-            message = Message("tool", (ToolResponsePart(part.response, call),), message.name)
-        yield message
+        if part is None or part.id is not None or call in answered:
+            yield message
+        else:
+            yield Message("tool", (ToolResponsePart(part.response, call),), message.name)
 
 
 def _result(message: Message) -> ToolResponsePart | None:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["choices_of", "finish_of", "input_of", "is_item", "messages_of", "reasoning_of", "tool_call_of"]
 
-_RESULTS = frozenset({"function_call_output", "custom_tool_call_output", "computer_call_output", "shell_call_output"})
-_CALLS = frozenset({"function_call", "custom_tool_call"})
+_RESULTS = ("function_call_output", "custom_tool_call_output", "computer_call_output", "shell_call_output")
+_CALLS = ("function_call", "custom_tool_call")
 
 
 def input_of(request: Mapping[str, Any]) -> tuple[Message, ...]:
@@ -63,7 +63,7 @@ def messages_of(items: Iterable[Any]) -> tuple[Message, ...]:
 
 def is_item(raw: Any) -> bool:
     """Tell an item that is no plain message."""
-    return isinstance(raw, dict) and raw.get("type") in _RESULTS | _CALLS | {"reasoning"}
+    return isinstance(raw, dict) and raw.get("type") in (*_RESULTS, *_CALLS, "reasoning")
 
 
 def tool_call_of(raw: Mapping[str, Any]) -> Part:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from label_studio_otel.dialects import _media
 from label_studio_otel.dialects._attributes import first_text, json_of
 from label_studio_otel.dialects._indexed import indexed
-from label_studio_otel.dialects._openai_parts import arguments_of, part_of
+from label_studio_otel.dialects._openai_parts import arguments_of, joined, part_of
 from label_studio_otel.generation import (
+    BlobPart,
     Message,
     Part,
     ReasoningPart,
@@ -27,12 +28,13 @@ from label_studio_otel.generation import (
     ToolCallPart,
     ToolResponsePart,
     UnknownPart,
+    UriPart,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["CONTENT", "REDACTED", "ROLE", "merged", "messages_of"]
+__all__ = ["CONTENT", "REDACTED", "ROLE", "merged", "messages_of", "shown"]
 
 REDACTED = "__REDACTED__"
 
@@ -69,6 +71,22 @@ def merged(messages: Iterable[Message]) -> tuple[Message, ...]:
         else:
             found.append(message)
     return tuple(found)
+
+
+def shown(message: Message) -> Message:
+    """Return a message without the parts that were replaced by the placeholder."""
+    if not any(map(_is_hidden, message.parts)):
+        return message
+    return Message(message.role, tuple(part for part in message.parts if not _is_hidden(part)), message.name)
+
+
+def _is_hidden(part: Part) -> bool:
+    match part:
+        case TextPart() | ReasoningPart() | BlobPart():
+            return part.content == REDACTED
+        case UriPart():
+            return part.uri == REDACTED
+    return False
 
 
 def _thinks(message: Message) -> bool:
@@ -112,8 +130,14 @@ def _tool_result(fields: Mapping[str, Any]) -> Iterator[Part]:
     if content == REDACTED:
         return
     if content is not None or TOOL_CALL_ID in fields:
-        yield ToolResponsePart("" if content is None else content, first_text(fields, TOOL_CALL_ID))
+        yield ToolResponsePart("" if content is None else _result(content), first_text(fields, TOOL_CALL_ID))
     yield from (part for part in parts if not isinstance(part, TextPart))
+
+
+def _result(content: Any) -> Any:
+    """Return what a tool answered; of Anthropic's blocks, which are written as JSON, the text."""
+    blocks = json_of(content) if isinstance(content, str) and content.startswith('[{"type": "text"') else None
+    return joined(blocks) if isinstance(blocks, list) and isinstance(joined(blocks), str) else content
 
 
 def _parts(fields: Mapping[str, Any]) -> Iterator[Part]:
@@ -156,7 +180,7 @@ def _content(fields: Mapping[str, Any]) -> Part | None:
     if kind == "reasoning":
         return ReasoningPart(text) if text else None
     # What is no text and has no fields of its own is the JSON of the provider's block.
-    block = json_of(text) if kind not in {None, "text"} else None
+    block = json_of(text) if kind not in (None, "text") else None
     return part_of(block) if isinstance(block, dict) else TextPart(text)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["parts_of"]
 
-_ITEMS = frozenset({"function_call", "custom_tool_call", "reasoning"})
+_ITEMS = ("function_call", "custom_tool_call", "reasoning")
 _PLAIN_TEXT = frozenset({"type", "text"})
 
 
@@ -84,7 +84,7 @@ def _decoded(text: str) -> list[Any] | None:
 
 
 def _is_part(raw: Any) -> bool:
-    return isinstance(raw, dict) and isinstance(raw.get("type"), str) and raw["type"] in KINDS | _ITEMS
+    return isinstance(raw, dict) and isinstance(raw.get("type"), str) and raw["type"] in KINDS.union(_ITEMS)
 
 
 def _is_plain_text(raw: Any) -> bool:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.dialects import _bedrock, _media, _openai_parts
+from label_studio_otel.dialects import _bedrock, _google, _media, _openai_parts
 from label_studio_otel.dialects._attributes import json_of
 from label_studio_otel.dialects._openai_parts import arguments_of, tool_call_of
 from label_studio_otel.dialects._python import literal_of
@@ -49,13 +49,19 @@ def part_of(raw: Any) -> Part:
         return TextPart(raw)
     if not isinstance(raw, dict):
         return UnknownPart(raw)
-    kind = raw.get("type")
+    kind = raw.get("type", raw.get("kind"))
     if not isinstance(kind, str):
-        # Google's ADK leaves the kind of media out.
-        return (_blob(raw) if _mime_type(raw) else None) or (UnknownPart(raw) if kind else _bedrock.block_of(raw))
+        return UnknownPart(raw) if kind else _without_kind(raw)
     reader = _READERS.get(kind)
     part = (reader(raw) if reader else None) or _wrapped(raw, kind) or _openai_parts.part_of(raw)
     return _dumped_media(part) if isinstance(part, TextPart) else part
+
+
+def _without_kind(raw: dict[str, Any]) -> Part:
+    """Read a part of Google's or Bedrock's, or media whose kind Google's ADK leaves out."""
+    if _mime_type(raw):
+        return _blob(raw) or UnknownPart(raw)
+    return _bedrock.block_of(raw) if _bedrock.are_blocks([raw]) else _google.part_of(raw)
 
 
 def without_media(part: Part) -> bool:
@@ -71,7 +77,9 @@ def without_media(part: Part) -> bool:
 def withheld(part: Part) -> bool:
     """Tell a part of a known kind that came without its content: the emitter kept it to itself."""
     raw = part.raw if isinstance(part, UnknownPart) else None
-    return isinstance(raw, dict) and raw.get("type") in _READERS and _CONTENTS.isdisjoint(raw)
+    if not isinstance(raw, dict) or not isinstance(raw.get("type"), str):
+        return False
+    return raw["type"] in _READERS and _CONTENTS.isdisjoint(raw)
 
 
 def dumped(text: str) -> Any:
@@ -151,7 +159,7 @@ def _tool_use(raw: Mapping[str, Any]) -> Part | None:
 
 
 def _blob(raw: Mapping[str, Any]) -> Part | None:
-    content = raw.get("content", raw.get("data"))
+    content = raw.get("content", raw.get("data", raw.get("binary_content")))
     if isinstance(content, (bytes, bytearray)):  # a log event can hold them as they are
         content = base64.b64encode(content).decode("ascii")
     if content in _NOT_RECORDED:

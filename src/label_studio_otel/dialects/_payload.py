@@ -6,6 +6,7 @@ LangChain's dump of them, or a list of messages in something like either form. T
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,8 +29,10 @@ _T = TypeVar("_T")
 _LANGCHAIN_KEYS = frozenset({"additional_kwargs", "response_metadata", "invalid_tool_calls"})
 #: Kinds of content blocks that LangChain takes from a message's other fields.
 _LANGCHAIN_BLOCKS = frozenset({"reasoning", "function_call", "custom_tool_call", "tool_call"})
+#: The `repr` of a stream that the tracer did not follow.
+_OBJECT = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>")
 #: Keys of which a whole response has one.
-_RESPONSE_KEYS = frozenset({"choices", "generations", "output", "stop_reason"})
+_RESPONSE_KEYS = frozenset({"choices", "generations", "output", "response_metadata", "stop_reason"})
 _LANGCHAIN_ROLES = frozenset({"system", "user", "assistant", "tool", "developer"})
 
 
@@ -64,7 +67,7 @@ def read_request(value: Any, name: str, incomplete: list[Gap]) -> Request:
     if request is not None:
         return request
     parts = _plain(value)
-    operation = "text_completion" if isinstance(value, str) and parts else "chat"
+    operation = "text_completion" if parts == (TextPart(value),) else "chat"
     return Request((Message("user", parts),) if parts else (), operation=operation)
 
 
@@ -96,6 +99,8 @@ def _plain(value: Any) -> tuple[Part, ...]:
     """Return a text as it is, an object that nobody knows as it came; nothing for nothing."""
     decoded = json_of(value) if isinstance(value, str) else value
     if decoded is None and value in (None, "null"):
+        return ()
+    if isinstance(decoded, str) and _OBJECT.fullmatch(decoded):
         return ()
     if isinstance(decoded, dict):
         said = [item for item in decoded.values() if item not in (None, [], {})]
@@ -166,8 +171,8 @@ def _messages(raws: list[Any]) -> tuple[Message, ...]:
 def _message_of(raw: Any, default_role: str = "user") -> Message:
     if _langchain.is_message(raw):
         return _langchain.message_of(raw)
-    if isinstance(raw, dict) and raw.get("role") in _LANGCHAIN_ROLES and _by_langchain(raw):
-        return _langchain.message_of(raw | {"type": raw["role"]})
+    if isinstance(raw, dict) and raw.get("role", default_role) in _LANGCHAIN_ROLES and _by_langchain(raw):
+        return _langchain.message_of(raw | {"type": raw.get("role", default_role)})
     return _openai.message_of(raw, default_role)
 
 
@@ -204,7 +209,8 @@ def response_of(value: Any) -> Response | None:
         return None
     if not isinstance(value, dict):
         return Response(choices)
-    said = value | _langchain.response_of(value)
+    generations = {"generations": [{"message": value}]} if _langchain.is_message(value) else value
+    said = value | _langchain.response_of(generations)
     counts = _usage(said)
     return Response(
         choices,
@@ -226,11 +232,17 @@ def _with_reason(choice: Choice) -> Choice:
 
 def _choices_of(value: Any) -> tuple[Choice, ...] | None:
     if isinstance(value, str):
-        return (Choice(Message("assistant", (TextPart(value),))),)
+        return None if _OBJECT.fullmatch(value) else (Choice(Message("assistant", (TextPart(value),))),)
     if isinstance(value, list):
         return _choices_of_list(value) if all(_is_message(raw) for raw in value) else None
     if not isinstance(value, dict) or not value:
         return None
+    if _langchain.is_message(value):
+        return _langchain.choices_of({"generations": [{"message": value}]})
+    if "tool_calls" in value and "content" in value:
+        # A message that has the fields of a response: what LangSmith makes of Anthropic's.
+        reason = finish_reason(value.get("finish_reason") or value.get("stop_reason"))
+        return (Choice(_message_of(value, "assistant"), reason),)
     choices = _langchain.choices_of(value) or _dumped_choices(value.get("choices")) or _openai.choices_of(value)
     return choices if choices is not None else _loose(value)
 
@@ -262,7 +274,7 @@ def _loose(value: Mapping[str, Any]) -> tuple[Choice, ...] | None:
     """Read a message without a response around it, or what a traced function gave under some name."""
     if _openai_responses.is_item(value) or value.get("type") == "message":
         return _items_choices([value])
-    if _langchain.is_message(value) or "content" in value or "tool_calls" in value or "function_call" in value:
+    if not value.keys().isdisjoint({"content", "tool_calls", "function_call"}):
         return (Choice(_message_of(value, "assistant")),)
     for key in ("message", "output", "generation", "text"):
         if key in value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from typing import Any
 
@@ -14,8 +15,6 @@ def literal_of(text: str) -> Any:
     """Return the list or dictionary that a `repr` shows, None where it shows none or what no literal can say."""
     if text[:1] not in ("{", "["):
         return None
-    import ast  # only few calls need it
-
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -23,17 +22,19 @@ def literal_of(text: str) -> Any:
     return value if isinstance(value, (dict, list)) else None
 
 
-def literals_of(text: str) -> list[dict[str, Any]] | None:
-    """Return the dictionaries of which a text is made, one `repr` joined to the next; None where it is not."""
+def literals_of(text: str) -> tuple[list[dict[str, Any]], str]:
+    """Return the dictionaries with which a text begins, one `repr` joined to the next, and what follows them."""
     found: list[dict[str, Any]] = []
     start = depth = 0
     for match in _TOKEN.finditer(text):
+        if depth == 0 and match.start() != start:
+            break
         depth += {"{": 1, "}": -1}.get(match[0], 0)
         if match[0] != "}" or depth:
             continue
         value = literal_of(text[start : match.end()])
         if not isinstance(value, dict):
-            return None
+            break
         found.append(value)
         start = match.end()
-    return found if found and start == len(text) else None
+    return found, text[start:]

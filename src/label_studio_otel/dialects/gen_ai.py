@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.dialects import _content
+from label_studio_otel.dialects import _content, _logfire
 from label_studio_otel.dialects._attributes import first_text, integer, json_of
 from label_studio_otel.dialects._details import merged, sources_of
 from label_studio_otel.dialects._failure import error_of, error_type_of
+from label_studio_otel.dialects._identities import identities
 from label_studio_otel.generation import Generation
 
 if TYPE_CHECKING:
@@ -39,24 +40,14 @@ INPUT_TOKENS = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")  # th
 OUTPUT_TOKENS = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
 # https://github.com/pydantic/logfire/blob/v4.15.0/logfire/_internal/integrations/llm_providers/semconv.py
 RAW_USAGE = "gen_ai.usage.raw"
-CONVERSATION_ID = "gen_ai.conversation.id"
-PROMPT_NAME = "gen_ai.prompt.name"
-PROMPT_VERSION = "gen_ai.prompt.version"
-# https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/registry/attributes/
-SESSION_ID = "session.id"
-USER_ID = "user.id"
 # https://github.com/traceloop/openllmetry/blob/0.62.4/packages/opentelemetry-semantic-conventions-ai/opentelemetry/semconv_ai/__init__.py
-ASSOCIATION = "traceloop.association.properties."  # metadata of LangChain's RunnableConfig ends here
-GEN_AI_USER = "gen_ai.user"
-TRACELOOP_PROMPT_KEY = "traceloop.prompt.key"
-TRACELOOP_PROMPT_VERSION = "traceloop.prompt.version"
 TRACELOOP_KIND = "traceloop.span.kind"
 LLM_REQUEST_TYPE = "llm.request.type"
 LANGSMITH_KIND = "langsmith.span.kind"  # prompts have an operation, too
 # https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md
 OPENINFERENCE_KIND = "openinference.span.kind"
 
-keys = frozenset({OPERATION})
+keys = frozenset({OPERATION, _logfire.REQUEST})
 
 #: The conventions' three; LiteLLM writes the name of its function, OpenLLMetry 0.53 "llm_request".
 #: https://github.com/BerriAI/litellm/blob/v1.79.0-stable/litellm/types/utils.py (CallTypes)
@@ -74,7 +65,7 @@ _OPERATIONS = {
     "responses": "chat",
 }
 
-_REQUESTS_OF_NO_LLM = frozenset({"embedding", "rerank"})
+_REQUESTS_OF_NO_LLM = ("embedding", "rerank")
 
 #: The Anthropic SDK's own span stands beside every instrumentation's and never holds a message.
 _SCOPES_WITHOUT_MESSAGES = frozenset({"com.anthropic.sdk.python"})
@@ -82,16 +73,21 @@ _SCOPES_WITHOUT_MESSAGES = frozenset({"com.anthropic.sdk.python"})
 
 def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
     """Tell an LLM call by its operation; agents, tasks, tools and embeddings have others, or another kind."""
-    operation = attributes.get(OPERATION)
     return (
-        isinstance(operation, str)
-        and operation in _OPERATIONS
+        _operation(attributes) is not None
         and scope_name not in _SCOPES_WITHOUT_MESSAGES
         and attributes.get(OPENINFERENCE_KIND) in (None, "LLM")
         and attributes.get(TRACELOOP_KIND) is None
         and attributes.get(LANGSMITH_KIND) is None
         and attributes.get(LLM_REQUEST_TYPE) not in _REQUESTS_OF_NO_LLM
     )
+
+
+def _operation(attributes: Mapping[str, Any]) -> str | None:
+    operation = attributes.get(OPERATION)
+    if operation is None:
+        return _logfire.operation_of(attributes)
+    return _OPERATIONS.get(operation) if isinstance(operation, str) else None
 
 
 def read(span: Span) -> Generation:
@@ -106,7 +102,7 @@ def read(span: Span) -> Generation:
     provider = first_text(attributes, PROVIDER, SYSTEM)
     request_model = first_text(attributes, REQUEST_MODEL)
     return Generation(
-        operation=_OPERATIONS[span.attributes[OPERATION]],
+        operation=_operation(span.attributes) or "chat",
         messages=content.messages,
         choices=content.choices,
         provider=provider,
@@ -120,7 +116,7 @@ def read(span: Span) -> Generation:
         error_type=error_type_of(span),
         tools=content.tools,
         incomplete=tuple(content.gaps),
-        **_identities(attributes),
+        **identities(attributes),
     )
 
 
@@ -132,19 +128,3 @@ def _count(attributes: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
         attributes = {**attributes, **{f"gen_ai.usage.{name}": value for name, value in usage.items()}}
     counts = (integer(attributes, name) for name in names)
     return next((count for count in counts if count is not None), None)
-
-
-def _identities(attributes: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return who and what the call belonged to; the application's own words come after the conventions'."""
-    return {
-        "conversation_id": first_text(
-            attributes, CONVERSATION_ID, f"{ASSOCIATION}conversation_id", f"{ASSOCIATION}thread_id"
-        ),
-        "session_id": first_text(attributes, SESSION_ID, f"{ASSOCIATION}session_id"),
-        "user_id": first_text(attributes, USER_ID, f"{ASSOCIATION}user_id", GEN_AI_USER),
-        "run_id": first_text(attributes, f"{ASSOCIATION}run_id"),
-        "prompt_name": first_text(attributes, PROMPT_NAME, f"{ASSOCIATION}prompt_name", TRACELOOP_PROMPT_KEY),
-        "prompt_version": first_text(
-            attributes, PROMPT_VERSION, f"{ASSOCIATION}prompt_version", TRACELOOP_PROMPT_VERSION
-        ),
-    }

@@ -20,7 +20,7 @@ from label_studio_otel.dialects._failure import error_of, error_type_of
 from label_studio_otel.dialects._finish import finish_reason
 from label_studio_otel.dialects._payload import read_request, read_response
 from label_studio_otel.dialects._stored import with_stored_media
-from label_studio_otel.generation import Choice, FilePart, Generation
+from label_studio_otel.generation import Choice, FilePart, Generation, TextPart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +75,7 @@ def read(span: Span) -> Generation:
     model = first_text(attributes, MODEL)
     return Generation(
         # A text that was answered with an object went to a chat model, OpenAI's Responses API.
-        operation=request.operation if _is_text(attributes.get(OUTPUT)) else "chat",
+        operation=request.operation if _is_text(attributes.get(OUTPUT), choices) else "chat",
         messages=messages,
         choices=_with_reason(choices, finish_reason(_metadata(attributes, "finish_reason"))),
         provider=_metadata(attributes, "ls_provider") or ("openai" if span.name == OPENAI_NAME else None),
@@ -107,8 +107,8 @@ def _metadata(attributes: Mapping[str, Any], *names: str) -> str | None:
     return None
 
 
-def _is_text(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not isinstance(json_of(value), (dict, list)))
+def _is_text(output: Any, choices: tuple[Choice, ...]) -> bool:
+    return output is None or [choice.message.parts for choice in choices] == [(TextPart(output),)]
 
 
 def _with_reason(choices: tuple[Choice, ...], reason: str | None) -> tuple[Choice, ...]:

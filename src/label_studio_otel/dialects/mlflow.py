@@ -17,7 +17,7 @@ from label_studio_otel.dialects._attributes import first_integer, first_text, js
 from label_studio_otel.dialects._chunks import choices_of_chunks
 from label_studio_otel.dialects._failure import error_of, error_type_of
 from label_studio_otel.dialects._finish import finish_reason
-from label_studio_otel.dialects._payload import Request, Response, read_request, read_response
+from label_studio_otel.dialects._payload import Request, Response, read_request, read_response, response_of
 from label_studio_otel.dialects._stored import with_stored_media
 from label_studio_otel.generation import Choice, Generation, Message, TextPart, UriPart
 
@@ -87,8 +87,9 @@ def read(span: Span) -> Generation:
         request_model=request.model or first_text(metadata, "ls_model_name") or first_text(said, "model") or model,
         response_model=response.model or first_text(streamed, "model_name", "model"),
         response_id=response.id or first_text(streamed, "id"),
-        input_tokens=response.input_tokens if tokens[0] is None else tokens[0],
-        output_tokens=response.output_tokens if tokens[1] is None else tokens[1],
+        # What the provider said: MLflow counts Anthropic's cached tokens into those of the input.
+        input_tokens=tokens[0] if response.input_tokens is None else response.input_tokens,
+        output_tokens=tokens[1] if response.output_tokens is None else response.output_tokens,
         error=error,
         error_type=error_type_of(span),
         conversation_id=first_text(metadata, "conversation_id", "thread_id"),
@@ -116,7 +117,7 @@ def _request(raw: Any, decoded: Any, incomplete: list[Gap]) -> Request:
 
 def _response(span: Span, decoded: Any, incomplete: list[Gap]) -> Response:
     if isinstance(decoded, str):
-        return Response((Choice(Message("assistant", (TextPart(decoded),))),))
+        return response_of(decoded) or Response(())
     if isinstance(decoded, dict) and isinstance(decoded.get("choices"), list):
         # MLflow puts together only the text of a stream, not tool calls, reasoning and refusals.
         decoded = {**decoded, "choices": _streamed(span) or decoded["choices"]}

@@ -3,8 +3,9 @@
 https://github.com/Arize-ai/openinference/blob/python-openinference-semantic-conventions-v0.1.25/spec/semantic_conventions.md
 
 A call stands twice in its span: flattened (`_openinference_messages`), and as the request and response themselves in
-`input.value` and `output.value` (`_openinference_values`). The latter say more, and the SDK evicts them first: what
-holds more of the messages is read.
+`input.value` and `output.value` (`_openinference_values`). The latter say more, and what they say belongs together:
+of a span that Google's ADK uses for two calls, the flattened attributes hold a mixture. They are read where they are
+whole and in a form that is known; a span without them is read as flattened.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from label_studio_otel.dialects._failure import error_of, error_type_of
 from label_studio_otel.dialects._finish import finish_reason, unsaid_reason
 from label_studio_otel.dialects._identities import identities
 from label_studio_otel.dialects._indexed import indexed, mend
-from label_studio_otel.dialects._openinference_messages import CONTENT, REDACTED, ROLE, merged, messages_of
+from label_studio_otel.dialects._openinference_messages import CONTENT, REDACTED, ROLE, merged, messages_of, shown
 from label_studio_otel.dialects._openinference_values import Value, answered_by, tools_of, usage_of, value_of
 from label_studio_otel.dialects._openinference_values import choices_of as choices_of_value
 from label_studio_otel.dialects._openinference_values import messages_of as messages_of_value
 from label_studio_otel.dialects._providers import provider_of_class
-from label_studio_otel.generation import Choice, Gap, Generation, Message, TextPart
+from label_studio_otel.generation import Choice, Gap, Generation, Message, TextPart, UnknownPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,6 +58,9 @@ TOOLS = "llm.tools."
 TOOL = "tool.json_schema"
 PROMPT_TEMPLATE = "llm.prompt_template.template"
 METADATA = "metadata"
+# https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/registry/attributes/gen-ai.md
+GEN_AI_OPERATION = "gen_ai.operation.name"
+GEN_AI_MESSAGES = "gen_ai.input.messages"
 
 keys = frozenset({KIND})
 
@@ -72,7 +76,10 @@ _IMAGES = "OPENINFERENCE_BASE64_IMAGE_MAX_LENGTH, OPENINFERENCE_HIDE_INPUT_IMAGE
 
 def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
     """Tell an LLM call by the span's kind; some packages use it for what they do before a call, or instead of one."""
-    return attributes.get(KIND) == _LLM and not _prepares(attributes)
+    if attributes.get(KIND) != _LLM or _prepares(attributes):
+        return False
+    # A span that keeps to the GenAI conventions, to which somebody added these, is read by those.
+    return not (GEN_AI_OPERATION in attributes and GEN_AI_MESSAGES in attributes)
 
 
 def _prepares(attributes: Mapping[str, Any]) -> bool:
@@ -126,13 +133,14 @@ def _messages(span: Span, request: Value, response: Value) -> tuple[Message, ...
         mend(items, ROLE, CONTENT)
     flat = tuple(message for message in messages_of(items.values(), "user") if message.parts)
     whole = _with_instructions(messages_of_value(request) or (), flat, response)
-    if not whole or (flat and (request.cut or _weight(whole) < _weight(flat))):
+    if not whole or (flat and (request.cut or not all(map(_is_read, whole)))):
         whole = flat or tuple(_prompts(span.attributes)) or _plain(span.attributes)
-    return _as_sent(whole, span.scope_name)
+    return tuple(message for message in map(shown, _as_sent(whole, span.scope_name)) if message.parts)
 
 
-def _weight(messages: tuple[Message, ...]) -> int:
-    return sum(len(message.parts) for message in messages)
+def _is_read(message: Message) -> bool:
+    """Tell a message that was understood: its form may be another than the one that it seems to have."""
+    return bool(message.parts) and not any(isinstance(part, UnknownPart) for part in message.parts)
 
 
 def _with_instructions(
@@ -174,13 +182,13 @@ def _choices(span: Span, response: Value) -> tuple[Choice, ...]:
     attributes = span.attributes
     flat = merged(messages_of(indexed(attributes, OUTPUT_MESSAGES).values(), "assistant"))
     whole = choices_of_value(response)
-    if whole is None or (flat and (response.cut or _weight(tuple(one.message for one in whole)) < _weight(flat))):
+    if whole is None or (flat and (response.cut or not all(_is_read(choice.message) for choice in whole))):
         whole = tuple(map(Choice, flat)) or tuple(_completions(attributes)) or _answer(attributes)
     reason = finish_reason(attributes.get(FINISH_REASON)) or finish_reason(_cut_short(span))
     if not whole and reason:  # and the answer is hidden
         whole = (Choice(Message("assistant", ())),)
     elif span.status_code == "ERROR":
-        whole = tuple(choice for choice in whole if choice.message.parts not in {(), (TextPart(""),)})
+        whole = tuple(choice for choice in whole if choice.message.parts not in ((), (TextPart(""),)))
     return tuple(_with_reason(choice, reason) for choice in whole)
 
 
@@ -191,9 +199,8 @@ def _cut_short(span: Span) -> str | None:
 
 
 def _with_reason(choice: Choice, reason: str | None) -> Choice:
-    if choice.finish_reason is not None:
-        return choice
-    return Choice(choice.message, reason or unsaid_reason(choice.message.parts))
+    message = shown(choice.message)
+    return Choice(message, choice.finish_reason or reason or unsaid_reason(message.parts))
 
 
 def _completions(attributes: Mapping[str, Any]) -> Iterator[Choice]:

@@ -77,7 +77,7 @@ keys = frozenset(
     }
 )
 
-_REQUEST_TYPES = frozenset({"chat", "completion"})
+_REQUEST_TYPES = ("chat", "completion")
 _FILTERED = "FILTERED"
 _THINKING = "thinking"
 _NO_PROVIDERS = frozenset({"langchain", "llamaindex"})
@@ -89,9 +89,8 @@ def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
         return False
     if attributes.get(OPENINFERENCE_KIND, "LLM") != "LLM":
         return False
-    request_type = attributes.get(REQUEST_TYPE)
-    if isinstance(request_type, str):
-        return request_type in _REQUEST_TYPES
+    if REQUEST_TYPE in attributes:
+        return attributes[REQUEST_TYPE] in _REQUEST_TYPES
     return not keys.isdisjoint(attributes)
 
 

@@ -95,7 +95,7 @@ def read(span: Span) -> Generation:
     incomplete += _gaps.missing(span, messages, answers, _SWITCH, failed=error is not None)
     provider = first_text(attributes, PROVIDER)
     return Generation(
-        operation="chat",
+        operation="text_completion" if provider and provider.endswith(".completion") else "chat",
         messages=messages,
         choices=choices,
         # `openai.responses`: the provider and which of its APIs.

@@ -10,6 +10,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from label_studio_otel.otlp import KINDS, STATUS_CODES
+from label_studio_otel.otlp.repair import repaired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,25 +28,32 @@ def decode(data: bytes) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any
     The two differ only in what the innermost messages hold: the first field of a span is its trace's id, that of a log
     record its time.
     """
-    traces = _parsed(ExportTraceServiceRequest(), data)
-    if traces is not None:
-        spans = tuple(_spans(traces))
-        if all(len(span["traceId"]) == 32 and len(span["spanId"]) == 16 for span in spans):
-            return spans, ()
-    logs = _parsed(ExportLogsServiceRequest(), data)
-    if logs is not None:
-        records = tuple(_logs(logs))
-        if all(_is_record(record) for record in records):
-            return (), records
+    for parse in (_strictly, _repaired):
+        traces = parse(ExportTraceServiceRequest, data)
+        if traces is not None:
+            spans = tuple(_spans(traces))
+            if all(len(span["traceId"]) == 32 and len(span["spanId"]) == 16 for span in spans):
+                return spans, ()
+        logs = parse(ExportLogsServiceRequest, data)
+        if logs is not None:
+            records = tuple(_logs(logs))
+            if all(_is_record(record) for record in records):
+                return (), records
     return None
 
 
-def _parsed(request: Any, data: bytes) -> Any:
+def _strictly(kind: Any, data: bytes) -> Any:
     try:
-        request.ParseFromString(data)
+        return kind.FromString(data)
     except ProtobufError:
         return None
-    return request
+
+
+def _repaired(kind: Any, data: bytes) -> Any:
+    try:
+        return kind.FromString(repaired(kind, data))
+    except ProtobufError:
+        return None
 
 
 def _is_record(record: dict[str, Any]) -> bool:

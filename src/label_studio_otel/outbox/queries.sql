@@ -62,7 +62,7 @@ FROM destination ORDER BY id;
 
 -- due
 -- Items to send now, the oldest first.
-SELECT id, key, record, attempts, taken_at, at_most FROM item
+SELECT id, key, record, attempts, taken_at, at_most FROM item INDEXED BY item_pending
 WHERE destination = :destination AND state = 'pending' AND due_at <= :now AND id > :after
 ORDER BY id LIMIT :limit;
 

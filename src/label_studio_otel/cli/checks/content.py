@@ -1,10 +1,11 @@
-"""Whether what was said is on the spans: each family of instrumentations has a switch of its own."""
+"""Whether what was said is on spans, or in log events that reach us: each family of instrumentations has a switch."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from label_studio_otel.cli.checks.finding import error, ok
+from label_studio_otel.cli.checks.finding import error, ok, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,17 +52,20 @@ def gen_ai(set_up: SetUp) -> Iterator[Finding]:
     users = set_up.installation.requiring("opentelemetry-util-genai")
     if not util or not users:
         return
-    value, fix = set_up.value(GEN_AI), f"export {GEN_AI}=SPAN_ONLY"
-    word, whose = value.upper(), users[0].name
+    value, whose = set_up.value(GEN_AI), users[0].name
+    fix = f"export {GEN_AI}=SPAN_ONLY"
+    latest = EXPERIMENTAL in set_up.value(OPT_IN) or not _older(util.version)
+    in_events = "EVENT_ONLY" if latest else "TRUE"
+    word = value.upper()
     if not word:
         yield error("content", f"{GEN_AI} is not set: spans of {whose} hold no messages", fix)
     elif word in ("NO_CONTENT", "FALSE"):
         yield error("content", f"{GEN_AI}={value}: spans of {whose} hold no messages", fix)
-    elif word in ("EVENT_ONLY", "TRUE"):
-        yield error("content", f"{GEN_AI}={value}: {whose} puts no messages on its spans, at best into log events", fix)
-    elif word not in ("SPAN_ONLY", "SPAN_AND_EVENT"):
+    elif word == in_events:
+        yield _log_events(set_up, whose)
+    elif word not in ("SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT"):
         yield error("content", f"{GEN_AI}={value} is no word that {whose} knows: it captures nothing", fix)
-    elif EXPERIMENTAL not in set_up.value(OPT_IN) and _older(util.version):
+    elif not latest:
         yield error(
             "content",
             f"{whose} heeds {GEN_AI}={value} only with the latest conventions: its spans hold no messages",
@@ -69,6 +73,30 @@ def gen_ai(set_up: SetUp) -> Iterator[Finding]:
         )
     else:
         yield ok("content", f"{whose} puts the messages on the spans")
+
+
+def _log_events(set_up: SetUp, whose: str) -> Finding:
+    """Tell whether the log events that hold the messages reach us: they need a logger provider."""
+    if set_up.in_code:
+        return warning(
+            "content",
+            f"{whose} writes the messages as log events, and only your code can let us have them",
+            "add LabelStudioLogRecordProcessor to the logger provider, see docs/set-ups.md",
+        )
+    if _declares_no_logs(set_up.value("OTEL_CONFIG_FILE")):
+        return error(
+            "content",
+            f"{whose} writes the messages as log events, and OTEL_CONFIG_FILE has no logger_provider",
+            "add a logger_provider with the exporter of your choice to the file",
+        )
+    return ok("content", f"{whose} writes the messages as log events, which are taken too")
+
+
+def _declares_no_logs(name: str) -> bool:
+    try:
+        return bool(name) and "logger_provider:" not in Path(name).read_text("utf-8")
+    except (OSError, ValueError):
+        return False  # another check says what is wrong with the file
 
 
 def _older(version: str) -> bool:

@@ -1,0 +1,218 @@
+"""Coverage-guided fuzzing of the whole path: OTLP bytes, dialects, log events and doubles, `convert`, tasks.
+
+    pip install atheris
+    python tests/fuzz/fuzz_otlp.py [--strict] -max_total_time=300 FOLDER
+
+FOLDER keeps what was found interesting; the recorded runs of tests/cases are put into it first. The options are those
+of libFuzzer. Whatever the bytes are, only `DecodeError` and `DialectError` may come, every call can be printed, and
+every task is JSON in UTF-8 that PostgreSQL takes. With `--strict` the place where a dialect raised something else, and
+was saved by `dialects.read`, is printed once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import atheris
+
+TESTS = Path(__file__).parents[1]
+sys.path.insert(0, str(TESTS))
+
+with atheris.instrument_imports(include=["label_studio_otel"]):
+    from label_studio_otel import assembly, dialects, label_config, otlp, task
+    from label_studio_otel.conversion import converted
+    from label_studio_otel.errors import DecodeError, DialectError
+    from label_studio_otel.spans import LogRecord, Span
+
+from corpus.recordings import runs, variants  # noqa: E402
+
+LARGEST_SEED = 12_000
+
+_CONFIGS = [label_config.parse(label_config.template(mode)) for mode in ("prompt", "chat")]
+
+
+def test_one_input(data: bytes) -> None:
+    """Take bytes all the way."""
+    try:
+        telemetry = otlp.decode(data, "fuzz")
+    except DecodeError:
+        return
+    spans = assembly.join(map(Span.from_fields, telemetry.spans), map(LogRecord.from_fields, telemetry.logs))
+    for call in assembly.calls(spans, _unreadable):
+        json.dumps(converted(call.span, call.dialect, call.generation))
+        for config in _CONFIGS:
+            text = json.dumps(task.render(call.span, call.generation, config), ensure_ascii=False, allow_nan=False)
+            assert "\\u0000" not in text
+            text.encode()
+
+
+def _unreadable(_span: Span, _error: DialectError) -> None:
+    """A span may be unreadable."""
+
+
+def _note_what_was_saved() -> None:
+    noted: set[tuple[str, str, int]] = set()
+    read = dialects._read
+
+    def noting(dialect: Any, span: Span) -> Any:
+        try:
+            return dialect.read(span)
+        except DialectError:
+            raise
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = (type(error).__name__, place.filename, place.lineno or 0)
+            if where not in noted:
+                noted.add(where)
+                print("saved:", *where, "of", dialect.name, str(error)[:100], file=sys.stderr)
+            return read(dialect, span)
+
+    dialects._read = noting
+
+
+def mutate(data: bytes, max_size: int, seed: int) -> bytes:
+    """Change one value of a request in JSON, else any byte: most bytes in protobuf are then no protobuf any more."""
+    chance = random.Random(seed)
+    try:
+        request = json.loads(data)
+        holders = list(_holders(request))
+    except (ValueError, RecursionError):
+        holders = []
+    if not holders or chance.random() < 0.1:
+        return atheris.Mutate(data, max_size)
+    holder, key = chance.choice(holders)
+    holder[key] = _changed(holder[key], chance)
+    changed = json.dumps(request).encode()
+    return changed if len(changed) <= max_size else atheris.Mutate(data, max_size)
+
+
+def _holders(value: Any) -> list[tuple[Any, Any]]:
+    """Return the places of all attributes' values, however deep, and of their names."""
+    found = []
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            if "key" in one and "value" in one:
+                found += [(one, "value"), (one, "key")]
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+    return found
+
+
+def _changed(value: Any, chance: random.Random) -> Any:
+    if isinstance(value, dict) and isinstance(value.get("stringValue"), str) and chance.random() < 0.8:
+        return {"stringValue": _text(value["stringValue"], chance)}
+    if isinstance(value, str):
+        return _bytes(value)
+    return chance.choice(
+        [
+            {"intValue": "7"},
+            {"doubleValue": "NaN"},
+            {"boolValue": True},
+            {"stringValue": ""},
+            {"stringValue": "null"},
+            {"arrayValue": {"values": [value, {"stringValue": "[]"}]}},
+            {"kvlistValue": {"values": [{"key": "content", "value": value}, {"key": "role", "value": {}}]}},
+            {"bytesValue": "AAEC"},
+            {},
+        ]
+    )
+
+
+def _text(text: str, chance: random.Random) -> str:
+    """Change JSON in its structure, other text in its bytes."""
+    try:
+        inner = json.loads(text)
+    except (ValueError, RecursionError):
+        inner = None
+    if not isinstance(inner, (dict, list)) or not inner or chance.random() < 0.2:
+        return text[: chance.randrange(len(text) + 1)] if chance.random() < 0.2 else _bytes(text)
+    places = [(inner, key) for key in (inner if isinstance(inner, dict) else range(len(inner)))]
+    for _ in range(chance.randrange(6)):
+        below = places[chance.randrange(len(places))]
+        child = below[0][below[1]]
+        if isinstance(child, (dict, list)) and child:
+            places = [(child, key) for key in (child if isinstance(child, dict) else range(len(child)))]
+    holder, key = chance.choice(places)
+    holder[key] = chance.choice(
+        [
+            None,
+            0,
+            -1.5,
+            True,
+            "",
+            "text",
+            "{",
+            "[]",
+            [],
+            {},
+            [holder[key]],
+            {"type": "text", "text": holder[key]},
+            [None],
+        ]
+    )
+    return json.dumps(inner)
+
+
+def _bytes(text: str) -> str:
+    return atheris.Mutate(text.encode("utf-8", "replace"), len(text) + 64).decode("utf-8", "replace")
+
+
+def _seed(folder: Path) -> None:
+    """Put recorded requests into the folder, as JSON where they are small enough."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for variant in variants(TESTS / "cases"):
+        for run in runs(variant):
+            for name, body in run.requests:
+                body = body if name.endswith("json") else _as_json(body)  # noqa: PLW2901
+                if len(body) <= LARGEST_SEED:
+                    (folder / f"{variant.family}-{variant.name}-{name}.json").write_bytes(body)
+
+
+def _as_json(body: bytes) -> bytes:
+    from google.protobuf import json_format
+    from google.protobuf.message import DecodeError as NotThis
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    kind = ExportTraceServiceRequest if otlp.decode(body, "seed").spans else ExportLogsServiceRequest
+    try:
+        text = json_format.MessageToDict(kind.FromString(body))
+    except NotThis:
+        return body
+    return json.dumps(_hexadecimal(text)).encode()
+
+
+def _hexadecimal(value: Any) -> Any:
+    import base64
+
+    if isinstance(value, dict):
+        return {
+            key: base64.b64decode(item).hex() if key.lower().endswith(("traceid", "spanid")) else _hexadecimal(item)
+            for key, item in value.items()
+        }
+    return [_hexadecimal(item) for item in value] if isinstance(value, list) else value
+
+
+def main() -> None:
+    """Fuzz until libFuzzer's options say that it is enough."""
+    arguments = [argument for argument in sys.argv if argument != "--strict"]
+    if len(arguments) < len(sys.argv):
+        _note_what_was_saved()
+    folder = next((argument for argument in arguments[1:] if not argument.startswith("-")), None)
+    if folder is not None and not os.path.isfile(folder):
+        _seed(Path(folder))
+    atheris.Setup(arguments, test_one_input, custom_mutator=mutate)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

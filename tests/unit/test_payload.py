@@ -1,0 +1,322 @@
+"""Requests and responses as tracers copy them, told by their form; and streams put together again."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from label_studio_otel.dialects._chunks import choices_of_chunks
+from label_studio_otel.dialects._payload import Request, Response, read_request, read_response, request_of, response_of
+from label_studio_otel.generation import (
+    BlobPart,
+    Choice,
+    Gap,
+    Message,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    ToolCallPart,
+    ToolResponsePart,
+    UnknownPart,
+)
+
+ASK = {"role": "user", "content": "Why?"}
+ASKED = (Message("user", (TextPart("Why?"),)),)
+BRIEF = Message("system", (TextPart("Be brief."),))
+LOOK = ToolCallPart("look", {"q": 1}, "c1")
+
+
+def human(text: str) -> dict[str, Any]:
+    return {"lc": 1, "type": "constructor", "id": ["langchain", "HumanMessage"], "kwargs": {"content": text}}
+
+
+def said(*parts: Part, reason: str | None = None) -> tuple[Choice, ...]:
+    return (Choice(Message("assistant", parts), reason),)
+
+
+@pytest.mark.parametrize(
+    ("value", "messages"),
+    [
+        ({"messages": [ASK]}, ASKED),
+        ({"messages": [[ASK]]}, ASKED),
+        ({"messages": [[human("Why?")]]}, ASKED),
+        ({"messages": [{"type": "human", "content": "Why?"}]}, ASKED),
+        ([ASK], ASKED),
+        ([[{"type": "human", "content": "Why?", "response_metadata": {}}]], ASKED),
+        ({"messages": [ASK], "system": "Be brief."}, (BRIEF, *ASKED)),
+        ({"messages": [ASK], "system": [{"type": "text", "text": "Be brief."}]}, (BRIEF, *ASKED)),
+        ({"input": "Why?", "instructions": "Be brief."}, (BRIEF, *ASKED)),
+        ({"input": [ASK], "instructions": "Be brief."}, (BRIEF, *ASKED)),
+        ({"prompt": "Why?"}, ASKED),
+        ({"prompts": ["Why?"]}, ASKED),
+        (["Why?"], ASKED),
+        ({"args": [[ASK]], "kwargs": {"model": "m"}}, ASKED),
+        ({"args": [], "kwargs": {"messages": [ASK]}}, ASKED),
+        ({"request": {"messages": [ASK]}}, ASKED),
+    ],
+)
+def test_a_request_is_told_by_its_keys(value: object, messages: tuple[Message, ...]) -> None:
+    request = request_of(value)
+
+    assert request is not None
+    assert request.messages == messages
+
+
+@pytest.mark.parametrize("value", [None, "Why?", 3, [], {}, [1, 2], {"question": "Why?"}, {"messages": "Why?"}, [[]]])
+def test_what_is_no_request_is_none(value: object) -> None:
+    assert request_of(value) is None
+
+
+def test_prompts_are_texts_to_go_on_with() -> None:
+    assert request_of({"prompt": "Once"}) == Request(
+        (Message("user", (TextPart("Once"),)),), operation="text_completion"
+    )
+
+
+def test_model_tools_and_user_stand_beside_the_messages() -> None:
+    tool = {"type": "function", "function": {"name": "look"}}
+
+    request = request_of({"messages": [ASK], "model": "m", "tools": [tool], "user": "u1"})
+
+    assert request == Request(ASKED, "m", (tool,), "chat", "u1")
+
+
+def test_tools_that_langfuse_puts_after_the_messages_are_tools() -> None:
+    tool = {"type": "function", "function": {"name": "look"}}
+
+    request = request_of(
+        [ASK, {"role": "tool", "content": tool}, {"role": "tool", "content": "x", "tool_call_id": "c1"}]
+    )
+
+    assert request is not None
+    assert request.tools == (tool,)
+    assert request.messages == (*ASKED, Message("tool", (ToolResponsePart("x", "c1"),)))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": "", "tool_calls": [{"name": "look", "args": {"q": 1}, "id": "c1"}]},
+        {
+            "role": "assistant",
+            "content": [{"type": "tool_use", "id": "c1", "name": "look", "input": {}}],
+            "tool_calls": [{"name": "look", "args": {"q": 1}, "id": "c1"}],
+        },
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c1", "function": {"name": "look", "arguments": '{"q": 1}'}}],
+        },
+        {"type": "ai", "content": "", "tool_calls": [{"name": "look", "args": {"q": 1}, "id": "c1"}]},
+    ],
+)
+def test_a_tool_call_is_read_once_whoever_wrote_the_message(message: dict[str, Any]) -> None:
+    request = request_of([message])
+
+    assert request is not None
+    assert request.messages == (Message("assistant", (LOOK,)),)
+
+
+def test_items_of_one_turn_are_one_message() -> None:
+    items = [
+        ASK,
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
+        {"type": "function_call", "call_id": "c1", "name": "look", "arguments": '{"q": 1}'},
+        {"type": "function_call_output", "call_id": "c1", "output": "found"},
+    ]
+
+    request = request_of(items)
+
+    assert request is not None
+    assert request.messages == (
+        *ASKED,
+        Message("assistant", (ReasoningPart("Hm."), LOOK)),
+        Message("tool", (ToolResponsePart("found", "c1"),)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "choices"),
+    [
+        ("Because.", said(TextPart("Because."))),
+        ({"role": "assistant", "content": "Because."}, said(TextPart("Because."))),
+        ({"output": "Because."}, said(TextPart("Because."))),
+        ({"output": {"content": "Because."}}, said(TextPart("Because."))),
+        ({"message": {"role": "assistant", "content": "Because."}}, said(TextPart("Because."))),
+        ({"choices": [{"text": " so.", "finish_reason": "length"}]}, said(TextPart(" so."), reason="length")),
+        ({"choices": [{"message": {"content": None, "refusal": "No."}}]}, said(RefusalPart("No."))),
+        (
+            {"role": "assistant", "content": [{"type": "text", "text": "A"}], "stop_reason": "end_turn"},
+            said(TextPart("A"), reason="stop"),
+        ),
+        (
+            {"generations": [[{"text": "A", "generation_info": {"finish_reason": "stop"}}]]},
+            said(TextPart("A"), reason="stop"),
+        ),
+        (
+            {"type": "ai", "content": "A", "response_metadata": {"finish_reason": "length"}},
+            said(TextPart("A"), reason="length"),
+        ),
+        (
+            {
+                "type": "message",
+                "role": "assistant",
+                "status": "completed",
+                "content": [{"type": "output_text", "text": "A"}],
+            },
+            said(TextPart("A"), reason="stop"),
+        ),
+        (
+            [{"type": "reasoning", "summary": []}, {"type": "message", "role": "assistant", "content": "A"}],
+            said(TextPart("A")),
+        ),
+        (
+            [{"content": "A", "role": "assistant"}, {"content": "B", "role": "assistant"}],
+            said(TextPart("A")) + said(TextPart("B")),
+        ),
+        (
+            {
+                "content": "A",
+                "stop_reason": "tool_use",
+                "tool_calls": [{"id": "c1", "function": {"name": "look", "arguments": '{"q": 1}'}}],
+            },
+            said(TextPart("A"), LOOK, reason="tool_call"),
+        ),
+        (
+            {
+                "choices": [
+                    {
+                        "message": {
+                            "content": [
+                                {"type": "reasoning", "summary": [{"text": "Hm."}]},
+                                {"type": "text", "text": "A"},
+                            ]
+                        }
+                    }
+                ]
+            },
+            said(ReasoningPart("Hm."), TextPart("A")),
+        ),
+    ],
+)
+def test_a_response_is_told_by_its_keys(value: object, choices: tuple[Choice, ...]) -> None:
+    response = response_of(value)
+
+    assert response is not None
+    assert response.choices == choices
+
+
+@pytest.mark.parametrize(
+    "value", [None, 3, [], {}, [1], {"output": None}, {"answer": 42}, "<anthropic.Stream object at 0x7fcdbd460950>"]
+)
+def test_what_is_no_response_is_none(value: object) -> None:
+    assert response_of(value) is None
+
+
+def test_a_bare_message_that_ends_in_a_call_ended_because_of_it() -> None:
+    response = response_of(
+        {"role": "assistant", "tool_calls": [{"id": "c1", "function": {"name": "look", "arguments": '{"q": 1}'}}]}
+    )
+
+    assert response == Response(said(LOOK, reason="tool_call"))
+
+
+def test_id_model_and_usage_are_the_response_s_own() -> None:
+    chat = {
+        "id": "r1",
+        "model": "m",
+        "choices": [{"message": ASK}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 0},
+    }
+    claude = {
+        "id": "r1",
+        "model": "m",
+        "content": "A",
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 3, "output_tokens": 0},
+    }
+
+    for value in (chat, claude):
+        response = response_of(value)
+        assert response is not None
+        assert (response.id, response.model) == ("r1", "m")
+        assert (response.input_tokens, response.output_tokens) == (3, 0)
+
+
+def test_the_id_of_an_item_is_not_the_response_s() -> None:
+    response = response_of({"type": "message", "id": "msg_1", "role": "assistant", "content": "A"})
+
+    assert response is not None
+    assert response.id is None
+
+
+@pytest.mark.parametrize(
+    ("value", "request_"),
+    [
+        ("[1, 2]", Request((Message("user", (TextPart("[1, 2]"),)),), operation="text_completion")),
+        ('"quoted"', Request((Message("user", (TextPart('"quoted"'),)),), operation="text_completion")),
+        ('{"question": "Why?"}', Request(ASKED)),
+        ('{"args": ["Why?"], "kwargs": {}}', Request(ASKED)),
+        ('{"a": 1}', Request((Message("user", (UnknownPart({"a": 1}),)),))),
+        ("null", Request(())),
+        (None, Request(())),
+        (3, Request((Message("user", (UnknownPart(3),)),))),
+    ],
+)
+def test_what_nobody_knows_is_the_message_of_a_user(value: object, request_: Request) -> None:
+    assert read_request(value, "input", []) == request_
+
+
+def test_json_that_a_limit_cut_is_read_as_far_as_it_goes() -> None:
+    gaps: list[Gap] = []
+
+    request = read_request(
+        json.dumps({"messages": [ASK, {"role": "user", "content": "And then?"}]})[:-9], "input", gaps
+    )
+    response = read_response('{"choices": [{"message": {"content": "Becau', "output", gaps)
+
+    assert request.messages == (*ASKED, Message("user", (TextPart("And "),)))
+    assert response.choices == said(TextPart("Becau"))
+    assert [gap.reason for gap in gaps] == ["attribute_truncated", "attribute_truncated"]
+
+
+def test_media_in_a_request_are_read() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+
+    request = request_of([{"role": "user", "content": [picture]}])
+
+    assert request is not None
+    assert request.messages[0].parts == (BlobPart("image", "image/png", "iVBORw0KGgo="),)
+
+
+def chunk(index: int = 0, reason: str | None = None, **delta: Any) -> dict[str, Any]:
+    return {"choices": [{"index": index, "delta": delta, "finish_reason": reason}]}
+
+
+def test_the_pieces_of_a_stream_make_its_choices() -> None:
+    def piece(**function: str) -> list[dict[str, Any]]:
+        return [{"index": 0, "function": function}]
+
+    chunks = [
+        chunk(content="", reasoning_content="Hm."),
+        chunk(index=1, content="B"),
+        chunk(tool_calls=[{"index": 0, "id": "c1", "function": {"name": "look", "arguments": ""}}]),
+        chunk(tool_calls=piece(arguments='{"q"')),
+        chunk(tool_calls=piece(arguments=": 1}")),
+        chunk(reason="tool_calls"),
+        chunk(index=1, reason="stop"),
+        {"choices": [], "usage": {"prompt_tokens": 1}},
+    ]
+
+    response = response_of({"choices": choices_of_chunks(chunks)})
+
+    assert response is not None
+    assert response.choices == said(ReasoningPart("Hm."), LOOK, reason="tool_call") + said(TextPart("B"), reason="stop")
+
+
+@pytest.mark.parametrize("chunks", [[], [None], [{"type": "response.created"}], [{"choices": [3]}]])
+def test_pieces_of_another_kind_make_none(chunks: list[Any]) -> None:
+    assert choices_of_chunks(chunks) == []
