@@ -1,4 +1,4 @@
-"""Writes the parts of the documentation that stand in the code already: settings, task data, commands, metrics.
+"""Writes the parts of the documentation that stand in the code already: settings, commands, metrics, dialects.
 
 Such a part stands between `<!-- generated: name -->` and `<!-- end -->`. `python docs/generate.py` writes them anew,
 with `--check` it only says which pages are stale.
@@ -10,8 +10,10 @@ import argparse
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
+from label_studio_otel import dialects
 from label_studio_otel.cli import parser
 from label_studio_otel.metadata import METADATA
 from label_studio_otel.metrics_table import METRICS
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/configuration.md", "docs/metrics.md")
+PAGES = ("README.md", "docs/configuration.md", "docs/dialects.md", "docs/metrics.md")
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -60,6 +62,64 @@ def commands() -> Iterator[str]:
         yield ""
 
 
+#: What every dialect can read beside its own.
+SHARED = ("_failure", "_identities")
+ATTRIBUTE = re.compile(r"[a-z][A-Za-z_]*(\.[A-Za-z_]+)*\.?")
+
+
+def reads() -> Iterator[str]:
+    """Yield a table for each dialect: what it reads from where; the order is the one in which they are asked."""
+    for dialect in dialects.DIALECTS:
+        modules = _parts_of(_module(dialect))
+        own = [module for name, module in modules.items() if name not in SHARED]
+        yield f"### `{dialect.name}`\n"
+        yield f"{_first_words(_module(dialect))}\n"
+        yield from _table(own)
+        yield ""
+    yield "### All of them\n"
+    yield "Failures, and who and what a call belonged to, where the dialect has no name of its own for it.\n"
+    yield from _table([_parts_of(_module(dialects.gen_ai))[name] for name in SHARED])
+
+
+def _module(dialect: Any) -> ModuleType:
+    """Return a dialect's module: each of ours is one."""
+    return sys.modules[dialect.__name__]
+
+
+def _first_words(module: ModuleType) -> str:
+    return (module.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def _parts_of(module: ModuleType, found: dict[str, ModuleType] | None = None) -> dict[str, ModuleType]:
+    """Return a dialect's module and those that it is made of, by their names."""
+    found = {} if found is None else found
+    if module.__name__.rpartition(".")[2] not in found:
+        found[module.__name__.rpartition(".")[2]] = module
+        for value in vars(module).values():
+            used = value if isinstance(value, ModuleType) else sys.modules.get(getattr(value, "__module__", None) or "")
+            if used is not None and used.__name__.startswith("label_studio_otel.dialects._"):
+                _parts_of(used, found)
+    return found
+
+
+def _table(modules: list[ModuleType]) -> Iterator[str]:
+    """Yield a row for each constant of these modules that names attributes, events or keys in them."""
+    rows: dict[str, dict[str, None]] = {}
+    for module in modules:
+        for name, value in vars(module).items():
+            values = (value,) if isinstance(value, str) else value
+            if name.isupper() and name[0] != "_" and isinstance(values, tuple) and all(map(_is_attribute, values)):
+                rows.setdefault(name.lower().replace("_", " "), {}).update(dict.fromkeys(values))
+    yield "| what | where |"
+    yield "|---|---|"
+    for what, names in rows.items():
+        yield f"| {what} | {', '.join(f'`{name}*`' if name.endswith('.') else f'`{name}`' for name in names)} |"
+
+
+def _is_attribute(value: Any) -> bool:
+    return isinstance(value, str) and ATTRIBUTE.fullmatch(value) is not None
+
+
 # argparse has no public way to what it was told.
 
 
@@ -82,6 +142,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "data": data,
     "metrics": metrics,
     "commands": commands,
+    "reads": reads,
 }
 
 

@@ -7,6 +7,8 @@ record and its scope under the same names, and both methods are here.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk._logs import LogRecordProcessor
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LabelStudioLogRecordProcessor", "OpenSpans"]
 
+#: Spans that began in this context and the threads they began in.
+_begun_here: ContextVar[tuple[tuple[int, Span], ...]] = ContextVar("label_studio_otel_begun_here", default=())
 #: Spans that never end must not be kept for ever.
 MAX_OPEN_SPANS = 10_000
 
@@ -37,11 +41,16 @@ class OpenSpans(SpanProcessor):
 
     def __init__(self) -> None:
         self._open: dict[int, Span] = {}
+        #: Scopes of which an event did not say whose it is.
+        self._silent: set[str] = set()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Note a span."""
         if len(self._open) < MAX_OPEN_SPANS:
             self._open[span.context.span_id] = span
+        if self._silent and _scope_of(span) in self._silent:
+            begun = [one for one in _begun_here.get() if one[1].end_time is None]
+            _begun_here.set((*begun, (get_ident(), span)))
 
     def on_end(self, span: ReadableSpan) -> None:
         """Forget a span."""
@@ -59,6 +68,11 @@ class OpenSpans(SpanProcessor):
         if span_id and named is None:
             found = below  # a span of another process, or one that has ended: perhaps the right one
         found = below or found
+        self._silent.add(scope_name)
+        if len(found) > 1:
+            # Threads and tasks have contexts of their own, a task's callbacks in other threads copies of its own.
+            here = {id(span) for thread, span in _begun_here.get() if thread == get_ident()}
+            found = [span for span in found if id(span) in here]
         return (found[0].context.trace_id, found[0].context.span_id) if len(found) == 1 else None
 
     def _calls(self, scope_name: str, trace_id: int) -> list[Span]:

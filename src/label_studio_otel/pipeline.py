@@ -138,7 +138,7 @@ class _Ingestion:
         elif record.destination is not None and record.span is not None:
             span = record.span
             started = _nanoseconds(span["startTimeUnixNano"])
-            ended = max(started, _nanoseconds(span["endTimeUnixNano"]))
+            ended = max(started, _nanoseconds(span.get("endTimeUnixNano")))
             scope = span.get("scope", {}).get("name", "")
             self._rows.append(Taken(record.destination, spool.key_of(span), payload, scope, started, ended))
             self._bytes += len(payload)

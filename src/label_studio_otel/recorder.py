@@ -94,7 +94,7 @@ class Recorder:
             delivered: wait until the calls whose keys were given have become tasks.
         """
         end = time.monotonic() + timeout
-        durable = self._written(timeout)
+        durable = self._written(max(0.0, timeout))
         return durable and (not delivered or self._arrivals.wait(max(0.0, end - time.monotonic()), self._ask))
 
     def shutdown(self, timeout: float) -> bool:

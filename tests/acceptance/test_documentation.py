@@ -33,6 +33,8 @@ COMMANDS = {
     "label-studio-otel status": "test_use_it",
     "label-studio-otel deliver": "test_use_it",
     "label-studio-otel retry": "test_use_it",
+    "label-studio-otel deliver --reconcile": "test_what_an_operator_knows",
+    "label-studio-otel deliver --server-restarted": "test_what_an_operator_knows",
     "label-studio-otel convert traces.json": "test_use_it",
     "python3 -m venv app && . app/bin/activate": "test_the_tutorial",
     'pip install "label-studio-otel[auto]" langchain opentelemetry-instrumentation-langchain': "test_the_tutorial",
@@ -216,6 +218,15 @@ def test_the_tutorial(tmp_path: Path, label_studio: LabelStudioServer, api: Api)
         {"role": "user", "content": "What is the capital of France?"},
     ]
     assert task["predictions"][0]["result"][0]["value"]["text"] == ["Paris is the capitol of France."]
+
+
+def test_what_an_operator_knows(tmp_path: Path, label_studio: LabelStudioServer) -> None:
+    lines = [line for line in commands("docs/troubleshooting.md") if line.startswith("label-studio-otel deliver --")]
+    variables = {"LABEL_STUDIO_URL": label_studio.url, "LABEL_STUDIO_API_KEY": label_studio.token}
+
+    said = shell("\n".join(lines), tmp_path, fresh=False, LABEL_STUDIO_OTEL_STATE_DIR=str(tmp_path), **variables)
+
+    assert said.count("all delivered (0 LLM calls are tasks)") == 2
 
 
 def test_the_migration(tmp_path: Path, label_studio: LabelStudioServer, api: Api) -> None:

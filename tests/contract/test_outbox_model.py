@@ -27,6 +27,8 @@ ARROWS = {
     (None, "pending"),
     ("pending", "leased"),
     ("pending", "parked"),
+    ("pending", "delivered"),
+    ("pending", "doubled"),
     ("pending", None),
     ("leased", "pending"),
     ("leased", "uncertain"),
@@ -37,6 +39,7 @@ ARROWS = {
     ("parked", "pending"),
     ("parked", None),
     ("delivered", None),
+    ("doubled", None),
 }
 DESTINATIONS = [Destination("Prompts"), Destination("Chats", mode="chat")]
 KEYS = st.lists(st.sampled_from("abcdefgh"), max_size=5)
@@ -86,6 +89,8 @@ class Entry:
     reason: str | None = None
     task: int | None = None
     delivered_at: float | None = None
+    at_most: int | None = None
+    taken_at: float = 1000.0
 
 
 @dataclass
@@ -99,6 +104,9 @@ class Lot:
     sent_at: float
     looked_at: float | None = None
     lookups: int = 0
+    reason: str | None = None
+    answer: int | None = None
+    import_id: int | None = None
 
 
 @dataclass
@@ -109,6 +117,8 @@ class Model:
     lots: dict[int, Lot] = field(default_factory=dict)
     targets: dict[int, list[Any]] = field(default_factory=dict)
     positions: dict[str, int] = field(default_factory=dict)
+    watches: dict[int, float] = field(default_factory=dict)
+    facts: dict[str, float] = field(default_factory=dict)
 
     def of(self, batch: int, *states: str) -> list[Entry]:
         return [one for one in self.items if one.batch == batch and one.state in states]
@@ -150,7 +160,7 @@ class OutboxModel(RuleBasedStateMachine):
         fresh = [key for key in dict.fromkeys(keys) if key not in known]
         for key in fresh:
             number = max((one.id for one in self.model.items), default=0) + 1
-            self.model.items.append(Entry(number, target, key, due_at))
+            self.model.items.append(Entry(number, target, key, due_at, taken_at=self.clock()))
         self.model.positions[file] = at
         assert new == (len(fresh),)
 
@@ -204,10 +214,11 @@ class OutboxModel(RuleBasedStateMachine):
             self.model.end(lot.id)
 
     @precondition(lambda self: self.model.lots)
-    @rule(data=st.data())
-    def doubt(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), answer=st.sampled_from([None, 500]), later=st.sampled_from([None, 12]))
+    def doubt(self, data: st.DataObject, answer: int | None = None, later: int | None = None) -> None:
         lot = self._lot(data)
-        if self._call("doubt", lot.id, "no answer"):
+        if self._call("doubt", lot.id, "no answer", answer=answer, import_id=later):
+            lot.reason, lot.answer, lot.import_id = "no answer", answer, later
             for one in self.model.of(lot.id, "leased"):
                 one.state, one.reason = "uncertain", "no answer"
 
@@ -219,11 +230,12 @@ class OutboxModel(RuleBasedStateMachine):
             lot.looked_at, lot.lookups = self.clock(), lot.lookups + 1
 
     @precondition(lambda self: self.model.lots)
-    @rule(data=st.data())
-    def absent(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), at_most=st.sampled_from([None, 1]))
+    def absent(self, data: st.DataObject, at_most: int | None) -> None:
         lot = self._lot(data)
-        if self._call("absent", lot.id, "not there"):
+        if self._call("absent", lot.id, "not there", at_most=at_most):
             for one in self.model.of(lot.id, "uncertain"):
+                one.at_most = at_most or one.at_most
                 one.state, one.batch, one.due_at, one.reason = "pending", None, self.clock(), "not there"
             self.model.end(lot.id)
 
@@ -244,6 +256,50 @@ class OutboxModel(RuleBasedStateMachine):
             gone = [one for one in chosen if one.state in ("pending", "parked")]
             self.model.items = [one for one in self.model.items if one not in gone]
 
+    @precondition(lambda self: self.model.items)
+    @rule(data=st.data())
+    def adopt(self, data: st.DataObject) -> None:
+        """A look-up before sending found them, or some of them."""
+        tasks = {one.id: next(self.tasks) for one in self._chosen(data, self.model.items)}
+        if self._call("adopt", tasks):
+            for one in self.model.items:
+                if one.id in tasks and one.state == "pending":
+                    one.state, one.task, one.delivered_at, one.reason = "delivered", tasks[one.id], self.clock(), None
+
+    @precondition(lambda self: self.model.items)
+    @rule(data=st.data())
+    def double(self, data: st.DataObject) -> None:
+        chosen = self._chosen(data, self.model.items)
+        if self._call("double", {one.id: "another key" for one in chosen}):
+            for one in chosen:
+                if one.state == "pending":
+                    one.state, one.delivered_at, one.reason = "doubled", self.clock(), "another key"
+
+    @rule(seconds=st.integers(0, 300))
+    def give_up(self, seconds: int) -> None:
+        before = self.clock() - seconds
+        gone = [one for one in self.model.items if one.state in ("pending", "parked") and one.taken_at < before]
+        if done := self._call("give_up", before):
+            assert done == (len(gone),)
+            self.model.items = [one for one in self.model.items if one not in gone]
+            if gone:
+                self.model.facts["given_up"] = self.model.facts.get("given_up", 0) + len(gone)
+
+    @rule(seconds=st.integers(0, 300))
+    def watch(self, seconds: int) -> None:
+        look_at = self.clock() + seconds
+        if self._call("watch", 7, 3, look_at, ["a", "b"]):
+            self.model.watches[max(self.model.watches, default=0) + 1] = look_at
+
+    @precondition(lambda self: self.model.watches)
+    @rule(data=st.data(), again=st.booleans())
+    def unwatch(self, data: st.DataObject, again: bool) -> None:
+        number = data.draw(st.sampled_from(sorted(self.model.watches)))
+        if again and self._call("rewatch", number, self.clock() + 60):
+            self.model.watches[number] = self.clock() + 60
+        if not again and self._call("unwatch", number):
+            del self.model.watches[number]
+
     @rule()
     def retry(self) -> None:
         parked = [one for one in self.model.items if one.state == "parked"]
@@ -251,6 +307,7 @@ class OutboxModel(RuleBasedStateMachine):
             assert done == (len(parked),)
             for one in parked:
                 one.state, one.due_at, one.attempts, one.reason = "pending", self.clock(), 0, None
+                one.at_most = None
             for target in self.model.targets.values():
                 target[1:4] = [None, 0, 0.0]
 
@@ -311,15 +368,21 @@ class OutboxModel(RuleBasedStateMachine):
     def the_disk_is_the_models(self) -> None:
         rows = self._rows(
             "SELECT id, destination, key, due_at, state, batch, attempts, predictions, reason, task,"
-            " delivered_at FROM item ORDER BY id"
+            " delivered_at, at_most, taken_at FROM item ORDER BY id"
         )
         assert [Entry(*row) for row in rows] == sorted(self.model.items, key=lambda one: one.id)
-        lots = self._rows("SELECT id, destination, project, watermark, sent_at, looked_at, lookups FROM batch")
+        lots = self._rows(
+            "SELECT id, destination, project, watermark, sent_at, looked_at, lookups, reason, answer, import_id"
+            " FROM batch"
+        )
         assert [Lot(*row) for row in lots] == sorted(self.model.lots.values(), key=lambda lot: lot.id)
 
     @invariant()
     def answers_are_the_models(self) -> None:
         assert self.outbox.positions() == self.model.positions
+        assert self.outbox.facts() == self.model.facts
+        due_watches = {number for number, look_at in self.model.watches.items() if look_at <= self.clock()}
+        assert {one.id for one in self.outbox.watches(self.clock())} == due_watches
         for number in self.model.targets:
             pending = [one for one in self.model.items if (one.target, one.state) == (number, "pending")]
             due = [(one.id, one.key, one.key.encode(), one.attempts) for one in pending if one.due_at <= self.clock()]

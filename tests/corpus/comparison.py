@@ -10,7 +10,7 @@ from typing import Any
 
 from corpus import leaves
 from corpus.leaves import FINISH_REASONS, NOT_WHOLE, Leaf
-from corpus.own import Own
+from corpus.own import Own, parsed
 
 #: How a call was read.
 EXACT, BOUNDED, WRONG = "exact", "observable", "wrong"
@@ -54,6 +54,10 @@ def compare(run: Any, number: int, line: dict[str, Any], own: Own) -> Outcome:
     """
     call, observable = run.expected["calls"][number], run.observable["calls"][number]
     outcome = Outcome()
+    # What is told in one place does not show that the span holds it for another, too.
+    own.told = {
+        leaf.said[1:] for side in ("input", "output") for message in leaves.messages(line, side) for leaf in message
+    }
     _values(call, observable, line, own, outcome)
     _sides(call, observable, line, own, outcome)
     _ids(call, observable, line, outcome)
@@ -87,8 +91,7 @@ def _values(call: dict[str, Any], observable: dict[str, Any], line: dict[str, An
             # One model's name stands for both: the span need not say it a second time.
             outcome.missing.append(f"{name} {true!r}")
         elif found is None or found == true:
-            raw = (true,) if isinstance(true, str) else ()
-            _count(Leaf("", name, true, status or "missing"), own, outcome, found=found == true, raw=raw)
+            _count(Leaf("", name, true, status or "missing"), own, outcome, found=found == true)
         else:
             _differs(f"{name}: {found!r} instead of {true!r}", found, true, own, outcome)
     if bool(call.get("error")) != bool(line["error"]):
@@ -154,7 +157,8 @@ def _finish_reason(leaf: Leaf, reason: str | None, own: Own, outcome: Outcome) -
     if reason is None or reason in words:
         _count(leaf, own, outcome, found=reason in words, raw=words)
     else:
-        _differs(f"{leaf.kind}: {reason!r} instead of {words[0]!r}", reason, leaf.value, own, outcome)
+        sentence = f"{leaf.kind}: {reason!r} instead of {words[0]!r}"
+        (outcome.wrong if own.holds_reason((leaf.value, *words)) else outcome.otherwise).append(sentence)
 
 
 def _aligned(  # noqa: PLR0917
@@ -188,8 +192,16 @@ def _aligned(  # noqa: PLR0917
         # What is cut or replaced by a placeholder may stand in the place of something true, where that is said.
         if line["incomplete"] and short > 0:
             short -= 1
+        elif leaf.kind == "text" and own.holds_value(leaf.value) and any(_rewritten(one, leaf) for one in wanted):
+            outcome.otherwise.append(f"{side}: {_shown(leaf)} is not how it was said")
         else:
             outcome.wrong.append(f"{side}: {_shown(leaf)} is not true")
+
+
+def _rewritten(true: Leaf, found: Leaf) -> bool:
+    """Tell whether a writer joined choices, or wrote JSON in another way."""
+    text = str(true.value)
+    return text in found.value or (text.startswith("{") and parsed(text) == parsed(found.value))
 
 
 def _without_roles(lost: list[Leaf], other: list[Leaf], side: str, own: Own, outcome: Outcome) -> list[Leaf]:
@@ -218,7 +230,7 @@ def _count(leaf: Leaf, own: Own, outcome: Outcome, *, found: bool, side: str = "
         outcome.recovered += 1
     elif leaf.status in NOT_WHOLE:
         outcome.missing.append(f"{name} ({leaf.status})")
-    elif not own.holds_leaf(leaf, raw):
+    elif leaf.said[1:] in own.told or not own.holds_leaf(leaf, raw):
         outcome.elsewhere.append(f"{name} ({leaf.status})")
     else:
         outcome.observable += 1

@@ -106,6 +106,45 @@ def test_deliver_gives_up_on_a_silent_server_after_its_timeout(
     assert "cannot be reached" in capsys.readouterr().err
 
 
+def test_after_a_lost_outbox_deliver_reconcile_sends_only_what_is_not_there(
+    server: FakeLabelStudio, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take(3)
+    assert main(["deliver"]) == 0
+    for path in load().directory.glob("outbox.db*"):
+        path.unlink()
+    take(5)
+
+    assert main(["deliver", "--reconcile"]) == 0
+
+    assert len(server.tasks(1)) == 5
+    assert states(capsys)["delivered"] == 5
+
+
+def test_what_was_sent_before_the_server_was_restarted_is_sent_again_without_waiting(
+    server: FakeLabelStudio, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.fail(Fault(drop="before"))
+    take(2)
+    assert main(["deliver", "--timeout", "0.2"]) == 1
+    assert states(capsys)["uncertain"] == 2
+
+    assert main(["deliver", "--server-restarted"]) == 0
+
+    assert len(server.tasks(1)) == 2
+
+
+@pytest.mark.parametrize("option", ["--reconcile", "--server-restarted"])
+def test_what_needs_the_outbox_alone_says_who_has_it(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    lock = DirectoryLock(load().directory)
+    assert lock.acquire()
+
+    assert main(["deliver", option]) == 1
+
+    assert "another process delivers" in capsys.readouterr().err
+    lock.release()
+
+
 def test_deliver_leaves_the_lock_to_others_when_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
     take(1)
     main(["deliver"])

@@ -100,6 +100,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
 def test_what_was_taken_is_durable_at_once(tmp_path: Path, fake: FakeLabelStudio) -> None:
     running = _recorder(tmp_path, fake.url, delivery="off")
     assert running.flush(0)
+    assert running.flush(-1)
     _append(running, 1)
     with _within(0):
         assert running.flush(30)

@@ -77,6 +77,23 @@ child = json.loads(os.read(reading, 1 << 20))
 provider.shutdown()
 print(json.dumps([parent, child]))
 """
+LATE = (
+    """
+import json, sys
+from label_studio_otel import metrics as ours
+from label_studio_otel.counts import Counts
+
+ours.register()
+source = ours.Source("http://labels.example.com", Counts(delivered=3))
+source.delivered_after(1.0)
+"""
+    + f"""{BEGINNING}
+ours.register()
+source.delivered_after(1.0)
+found = values()
+print(json.dumps([found["otel.sdk.exporter.span.exported"], found["label_studio_otel.delivery.latency"]]))
+"""
+)
 WATCH = f"""{BEGINNING}
 from label_studio_otel.cli import main
 threading.Thread(target=main, args=(["deliver", "--watch"],), daemon=True).start()
@@ -143,3 +160,7 @@ def test_a_command_that_watches_reports_what_it_delivers(state: State, fake: Fak
     assert values["label_studio_otel.delivery.latency"] == [2]
     assert values["otel.sdk.exporter.span.inflight"] == [0]
     assert "otel.sdk.processor.span.processed" not in values
+
+
+def test_a_meter_provider_that_is_set_after_the_first_call_gets_them_too(fake: FakeLabelStudio, tmp_path: Path) -> None:
+    assert _ran(LATE, fake, tmp_path) == [[3], [1]]

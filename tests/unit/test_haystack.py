@@ -145,7 +145,7 @@ def test_without_content_the_span_says_how_to_have_it() -> None:
 
 
 def test_what_a_limit_cut_is_read_as_far_as_it_goes() -> None:
-    generation = component(ASKED[:-7])
+    generation = component(ASKED[:-8])
 
     assert generation.messages == (Message("user", (TextPart("Wh"),)),)
     assert reasons(generation) == ["attribute_truncated"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from types import SimpleNamespace
@@ -173,6 +174,57 @@ class LogProcessorTest(SdkTest):
         names = {record.span["spanId"]: record.span["name"] for record in self.records() if record.span is not None}
         for event in self.events():
             assert names[event["spanId"]] == f"call {event['body'].removeprefix('orphan ')}"
+
+    def test_calls_of_many_threads_get_their_own_events_without_ids_too(self) -> None:
+        self.switch_on()
+        with self.tracer.start_as_current_span("first", attributes=CHAT):
+            self.emit("gen_ai.choice", "first")  # from here on it is known that this scope's events have no ids
+        together = threading.Barrier(10)
+
+        def call(number: int) -> None:
+            with self.tracer.start_as_current_span(str(number), attributes=CHAT):
+                together.wait(10)
+                self.emit("gen_ai.user.message", str(number))
+                together.wait(10)
+
+        threads = [threading.Thread(target=call, args=(number,)) for number in range(10)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        names = {record.span["spanId"]: record.span["name"] for record in self.records() if record.span is not None}
+        assert sorted(event["body"] for event in self.events()) == [*map(str, range(10)), "first"]
+        assert all(names[event["spanId"]] == event["body"] for event in self.events())
+
+    def test_of_tasks_in_one_thread_each_gets_its_own(self) -> None:
+        self.switch_on()
+        with self.tracer.start_as_current_span("first", attributes=CHAT):
+            self.emit("gen_ai.choice", "first")
+
+        async def call(number: int) -> None:
+            span = self.tracer.start_span(str(number), attributes=CHAT)
+            await asyncio.sleep(0)
+            self.emit("gen_ai.user.message", str(number))
+            await asyncio.sleep(0)
+            span.end()
+
+        async def main() -> None:
+            await asyncio.gather(*map(call, range(10)))
+
+        asyncio.run(main())
+        names = {record.span["spanId"]: record.span["name"] for record in self.records() if record.span is not None}
+        assert len(self.events()) == 11
+        assert all(names[event["spanId"]] == event["body"] for event in self.events())
+
+    def test_of_two_streams_that_take_turns_neither_gets_any(self) -> None:
+        self.switch_on()
+        with self.tracer.start_as_current_span("first", attributes=CHAT):
+            self.emit("gen_ai.choice", "first")
+        one, two = (self.tracer.start_span(name, attributes=CHAT) for name in ("one", "two"))
+        self.emit("gen_ai.choice", "one")
+        two.end()
+        one.end()
+        assert [event["body"] for event in self.events()] == ["first"]
 
     def test_two_destinations_of_one_server_keep_an_event_once(self) -> None:
         for name in ("One", "Two"):

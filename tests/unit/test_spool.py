@@ -100,7 +100,17 @@ def test_the_wish_to_retry_is_a_record() -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", b"\0", b"\xff\xff\xff\xff", b"\2\0\0\0[]", b"\2\0\0\0{}", b"\1\0\0\0x", b"\4\0\0\0null"],
+    [
+        b"",
+        b"\0",
+        b"\xff\xff\xff\xff",
+        b"\2\0\0\0[]",
+        b"\2\0\0\0{}",
+        b"\1\0\0\0x",
+        b"\4\0\0\0null",
+        b'\x1a\0\0\0{"log":{},"resource":null}',
+        b'\x34\0\0\0{"destination":{},"resource":{},"long":[],"span":{}}',
+    ],
 )
 def test_what_is_no_record_raises_a_spool_error_without_content(payload: bytes) -> None:
     with pytest.raises(SpoolError, match=f"^a record of {len(payload)} bytes cannot be read: "):

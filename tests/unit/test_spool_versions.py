@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from label_studio_otel import spool
+from label_studio_otel import log, spool
+from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel.pipeline import ingest
 from label_studio_otel.settings import Destination
 from label_studio_otel.spool.reader import SpoolFile, count
 from spooling import record
@@ -101,3 +104,16 @@ def test_a_text_that_speaks_of_newer_records_does_not_hold_a_file_back(tmp_path:
         assert _texts(file) == ["ours"]
         assert (file.newer, file.torn) == (None, len(torn))
         assert file.remove()
+
+
+def test_what_a_newer_version_wrote_is_said_once_and_ours_is_delivered(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_said", set())
+    path = _file(tmp_path, OURS + NEWER)
+    with closing(SqliteOutbox(tmp_path / "outbox.db")) as outbox:
+        assert [ingest(tmp_path, outbox, 0.0) for _ in range(3)] == [1, 0, 0]
+    (said,) = [entry.getMessage() for entry in caplog.records]
+    assert "1.spool was written by a newer version of label-studio-otel" in said
+    assert "upgrade" in said
+    assert path.read_bytes() == OURS + NEWER

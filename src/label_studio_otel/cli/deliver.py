@@ -65,6 +65,12 @@ def run(args: argparse.Namespace) -> int:
     )
     source.counts += (deliverer.counts,)
     try:
+        if (args.reconcile or args.server_restarted) and not deliverer.take_lock():
+            sys.stderr.write(
+                f"another process delivers what is in {settings.directory}: end it first, or start it with "
+                "LABEL_STUDIO_OTEL_DELIVERY=off\n"
+            )
+            return 1
         if args.reconcile:
             deliverer.reconcile()
         return _watch(deliverer, source) if args.watch else _drain(deliverer, settings, args.timeout)

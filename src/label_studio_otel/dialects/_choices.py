@@ -2,8 +2,8 @@
 
 What was met beyond them: Google's ADK writes each chunk of a stream as a message, without a finish reason but for the
 last; OpenLLMetry writes each item of an answer of OpenAI's Responses API as a message, LiteLLM the user's role,
-OpenTelemetry's LangChain instrumentation "error" where it found no reason, and OpenLLMetry's none for Anthropic: an
-answer that calls tools stopped for that.
+OpenTelemetry's LangChain instrumentation "error" where it found no reason, and OpenLLMetry's and OpenLIT's none or
+"stop" for Anthropic: an answer that ends in tool calls stopped for them, which is how Gemini has it, too.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _choice(raw: Any, reason: str | None, span: Span) -> Choice:
     word = finish_reason(own) or finish_reason(reason)
     if word == "error" and span.status_code != "ERROR":
         word = None
-    if word is None and any(isinstance(part, ToolCallPart) for part in message.parts):
+    if word in (None, "stop") and isinstance(message.parts[-1] if message.parts else None, ToolCallPart):
         word = "tool_call"
     return Choice(Message("assistant", message.parts, message.name), word)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.dialects import _gaps, _logfire
-from label_studio_otel.dialects._attributes import json_of
+from label_studio_otel.dialects._attributes import integer, json_of
 from label_studio_otel.dialects._choices import choices_of, finish_reasons
 from label_studio_otel.dialects._emitters import emitter_of
 from label_studio_otel.dialects._events import said_in_events
@@ -32,6 +32,7 @@ SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
 INPUT_MESSAGES = "gen_ai.input.messages"
 OUTPUT_MESSAGES = "gen_ai.output.messages"
 TOOL_DEFINITIONS = "gen_ai.tool.definitions"
+CHOICE_COUNT = "gen_ai.request.choice.count"
 # https://github.com/pydantic/pydantic-ai/blob/v1.20.0/pydantic_ai_slim/pydantic_ai/models/instrumented.py
 PARAMETERS = "model_request_parameters"
 # https://github.com/openlit/openlit/blob/openlit-1.35.0/sdk/python/src/openlit/semcov/__init__.py
@@ -193,9 +194,16 @@ class _Reading:
         if span.dropped_events:
             gaps.append(_gaps.events_dropped(span.dropped_events))
         gaps += _placeholders(messages)
-        if not gaps:
+        if _EXPLAIN_ALL.isdisjoint(gap.reason for gap in gaps):
             gaps += _missing(span, emitter_of(span.scope_name), messages, choices, log_came=said.came)
+        asked = integer(self._attributes, CHOICE_COUNT)
+        if asked and 0 < len(choices) < asked and any(_says(choice.message) for choice in choices):
+            gaps.append(_gaps.choices_missing(asked, len(choices)))
         return gaps
+
+
+#: Reasons beside which it needs no saying that something is not there.
+_EXPLAIN_ALL = frozenset({"attributes_dropped", "content_not_captured", "events_dropped", "redacted"})
 
 
 def _shown(message: Message) -> Message | None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "attributes_dropped",
+    "choices_missing",
     "content_not_captured",
     "events_dropped",
     "log_events_missing",
@@ -52,6 +53,11 @@ def truncated(attribute: str) -> Gap:
         f"{attribute} ends in the middle of its JSON: a length limit of the application's OpenTelemetry SDK cut it "
         "(OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT or OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT).",
     )
+
+
+def choices_missing(asked: int, held: int) -> Gap:
+    """The call asked for several answers, and not all are there."""
+    return Gap("choices_missing", f"The call asked for {asked} answers, and its span holds {held}.")
 
 
 def content_not_captured(switch: str) -> Gap:

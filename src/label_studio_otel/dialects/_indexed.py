@@ -36,9 +36,9 @@ def mend(messages: dict[int, dict[str, Any]], role: str, content: str) -> None:
         role: the field that says who spoke.
         content: the field that holds the text.
     """
-    first, *later = list(messages) or [None]
-    if first is None:
+    if not messages:
         return
+    first, *later = messages
     fields = messages[first]
     if role in fields:
         if len(fields) == 1:

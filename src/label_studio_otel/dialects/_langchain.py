@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.dialects import _media, _openai_responses
 from label_studio_otel.dialects._finish import finish_reason
-from label_studio_otel.dialects._openai_parts import arguments_of, joined, part_of, tool_call_of
+from label_studio_otel.dialects._openai_parts import arguments_of, joined, part_of, tool_call_of, with_calls
 from label_studio_otel.generation import (
     Choice,
     Message,
@@ -145,7 +145,7 @@ def _parts(fields: Mapping[str, Any]) -> tuple[Part, ...]:
     content = list(_content(fields.get("content"), has_more=bool(calls or more)))
     if any(isinstance(part, ReasoningPart) for part in content):
         thoughts = ()
-    return (*thoughts, *_with_calls(content, calls), *more)
+    return (*thoughts, *with_calls(content, calls), *more)
 
 
 def _thoughts(text: Any) -> tuple[Part, ...]:
@@ -168,17 +168,6 @@ def _call(raw: Any) -> Part:
         return tool_call_of(raw)
     identifier = raw.get("id")
     return ToolCallPart(raw["name"], arguments_of(raw["args"]), identifier if isinstance(identifier, str) else None)
-
-
-def _with_calls(content: list[Part], calls: list[Part]) -> Iterator[Part]:
-    """Yield the content, each call that stands in it as LangChain has it, then the other calls."""
-    by_id = {call.id: call for call in calls if isinstance(call, ToolCallPart) and call.id}
-    for part in content:
-        if isinstance(part, ToolCallPart) and part.id in by_id:
-            yield by_id.pop(part.id)
-        else:
-            yield part
-    yield from (call for call in calls if not isinstance(call, ToolCallPart) or not call.id or call.id in by_id)
 
 
 def _content(content: Any, *, has_more: bool) -> Iterator[Part]:

@@ -9,9 +9,9 @@ from label_studio_otel.dialects._attributes import json_of
 from label_studio_otel.generation import Part, RefusalPart, TextPart, ToolCallPart, UnknownPart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["KINDS", "arguments_of", "joined", "part_of", "tool_call_of"]
+__all__ = ["KINDS", "arguments_of", "joined", "part_of", "tool_call_of", "with_calls"]
 
 
 def part_of(raw: Any) -> Part:
@@ -51,6 +51,21 @@ def joined(content: Any) -> Any:
     parts = [part_of(raw) for raw in content] if isinstance(content, list) else []
     texts = [part.content for part in parts if isinstance(part, TextPart)]
     return "".join(texts) if texts and len(texts) == len(parts) else content
+
+
+def with_calls(content: Iterable[Part], calls: Iterable[Part]) -> Iterator[Part]:
+    """Yield the content, each call that stands in it as it stands beside it, then the other calls.
+
+    LangChain has a call twice: in the provider's block, where a stream leaves its arguments empty, and in its own form.
+    """
+    waiting = list(calls)
+    by_id = {call.id: call for call in waiting if isinstance(call, ToolCallPart) and call.id}
+    for part in content:
+        if isinstance(part, ToolCallPart) and part.id in by_id:
+            yield by_id.pop(part.id)
+        else:
+            yield part
+    yield from (call for call in waiting if not isinstance(call, ToolCallPart) or not call.id or call.id in by_id)
 
 
 def _text(raw: Mapping[str, Any]) -> Part | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from label_studio_otel.dialects import _media
 from label_studio_otel.dialects._attributes import first_text, json_of
 from label_studio_otel.dialects._indexed import indexed
-from label_studio_otel.dialects._openai_parts import arguments_of, joined, part_of
+from label_studio_otel.dialects._openai_parts import arguments_of, joined, part_of, with_calls
 from label_studio_otel.generation import (
     BlobPart,
     Message,
@@ -142,20 +142,16 @@ def _result(content: Any) -> Any:
 
 def _parts(fields: Mapping[str, Any]) -> Iterator[Part]:
     calls = list(_tool_calls(fields))
-    known = {call.id: call for call in calls if isinstance(call, ToolCallPart) and call.id}
     contents = list(_contents(fields))
     texts = [part.content for part in contents if isinstance(part, TextPart)]
     content = fields.get(CONTENT)
-    if isinstance(content, str) and content not in {REDACTED, "".join(texts), *texts} and (content or not calls):
-        yield TextPart(content)
+    if isinstance(content, str) and content not in ("".join(texts), *texts):
+        contents.insert(0, TextPart(content))
     elif content is not None and not isinstance(content, str):
-        yield UnknownPart(content)
-    for part in contents:
-        if isinstance(part, ToolCallPart) and part.id in known:
-            yield known.pop(part.id)
-        elif not isinstance(part, TextPart) or part.content or not calls:
-            yield part
-    yield from (call for call in calls if not isinstance(call, ToolCallPart) or not call.id or call.id in known)
+        contents.insert(0, UnknownPart(content))
+    # Beside a call an empty text is how clients write that there is none.
+    said = [part for part in contents if not calls or part != TextPart("")]
+    yield from with_calls(said, calls)
 
 
 def _contents(fields: Mapping[str, Any]) -> Iterator[Part]:

@@ -93,9 +93,14 @@ def usage_of(value: Value) -> tuple[int | None, int | None]:
 def tools_of(value: Value) -> tuple[Mapping[str, Any], ...]:
     """Return the definitions of tools in a request; of Haystack's, shown by their `repr`, the name."""
     tools = value.fields.get("tools")
-    shown = [_TOOL.match(tool) if isinstance(tool, str) else None for tool in tools or ()] if tools else []
-    named = ({"name": match[1]} for match in shown if match)
-    return (*(tool for tool in tools if isinstance(tool, dict)), *named) if isinstance(tools, list) else ()
+    found: list[Mapping[str, Any]] = []
+    for tool in tools if isinstance(tools, list) else ():
+        shown = _TOOL.match(tool) if isinstance(tool, str) else None
+        if shown:
+            found.append({"name": shown[1]})
+        elif isinstance(tool, dict):
+            found.append(tool)
+    return tuple(found)
 
 
 def _listed(items: list[Any]) -> tuple[Choice, ...] | None:

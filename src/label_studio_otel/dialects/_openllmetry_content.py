@@ -1,8 +1,8 @@
 """What OpenLLMetry put into the `content` and `tool_calls` of one message (see `openllmetry`).
 
 Text is written as it is, a list of parts as its JSON: the attribute does not say which. It is parts where it is exactly
-what `json.dumps` writes for a list of parts that the providers know, unless all of them are plain text: then it may as
-well be what the user typed, and stays text.
+what `json.dumps` writes for a list of parts that the providers know, unless it is one of plain text: then it may as well
+be what the user typed, and stays text.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from label_studio_otel.dialects import _openai_responses
 from label_studio_otel.dialects._attributes import first_text, json_of
 from label_studio_otel.dialects._indexed import indexed
-from label_studio_otel.dialects._openai_parts import KINDS, arguments_of, part_of
+from label_studio_otel.dialects._openai_parts import KINDS, arguments_of, part_of, with_calls
 from label_studio_otel.generation import ReasoningPart, TextPart, ToolCallPart, UnknownPart
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["parts_of"]
 
 _ITEMS = ("function_call", "custom_tool_call", "reasoning")
+#: What stands beside a message's calls where it has no content: none, or the JSON of none.
+_NOTHING = ("", '""', "[]", "null")
 _PLAIN_TEXT = frozenset({"type", "text"})
 
 
@@ -35,10 +37,8 @@ def parts_of(fields: Mapping[str, Any]) -> tuple[Part, ...]:
     }
     if legacy and not calls:
         calls = [_call(legacy)]
-    content = tuple(_content(fields.get("content"), has_calls=bool(calls)))
-    known = {part.id for part in content if isinstance(part, ToolCallPart) and part.id}
-    beside = [call for call in calls if not isinstance(call, ToolCallPart) or call.id not in known]
-    return (*_reasoning(fields.get("reasoning")), *content, *beside)
+    content = _content(fields.get("content"), has_calls=bool(calls))
+    return (*_reasoning(fields.get("reasoning")), *with_calls(content, calls))
 
 
 def _call(fields: Mapping[str, Any]) -> Part:
@@ -64,7 +64,7 @@ def _content(value: Any, *, has_calls: bool) -> Iterator[Part]:
         parts = _decoded(value)
         if parts is not None:
             yield from (part for raw in parts for part in _part(raw))
-        elif value or not has_calls:
+        elif value not in _NOTHING or not has_calls:
             yield TextPart(value)
     elif isinstance(value, (list, tuple)):
         yield from (part for raw in value for part in _part(raw))
@@ -77,7 +77,7 @@ def _decoded(text: str) -> list[Any] | None:
     if not text.startswith("[{"):
         return None
     parts = json_of(text)
-    if not isinstance(parts, list) or not all(_is_part(part) for part in parts) or all(map(_is_plain_text, parts)):
+    if not isinstance(parts, list) or not all(_is_part(part) for part in parts) or _is_plain_text(parts):
         return None
     # OpenLLMetry writes with `json.dumps`; the JSON of somebody else is what somebody said.
     return parts if text in {json.dumps(parts), json.dumps(parts, ensure_ascii=False)} else None
@@ -87,8 +87,8 @@ def _is_part(raw: Any) -> bool:
     return isinstance(raw, dict) and isinstance(raw.get("type"), str) and raw["type"] in KINDS.union(_ITEMS)
 
 
-def _is_plain_text(raw: Any) -> bool:
-    return isinstance(raw, dict) and raw.keys() == _PLAIN_TEXT
+def _is_plain_text(parts: list[Any]) -> bool:
+    return len(parts) == 1 and parts[0].keys() == _PLAIN_TEXT
 
 
 def _part(raw: Any) -> tuple[Part, ...]:

@@ -187,7 +187,10 @@ def _modality(raw: Mapping[str, Any]) -> str:
     modality = raw.get("modality")
     if isinstance(modality, str) and modality:
         return modality
-    words = (_mime_type(raw).partition("/")[0], str(raw.get("type")).partition("-")[0].partition("_")[0])
+    words = (
+        _mime_type(raw).partition("/")[0],
+        str(raw.get("type", raw.get("kind"))).partition("-")[0].partition("_")[0],
+    )
     return next((word for word in words if word in ("image", "audio", "video")), "file")
 
 

@@ -100,7 +100,7 @@ def read(span: Span) -> Generation:
     attributes = merged(sources)
     content = _content.read(span, sources, attributes)
     provider = first_text(attributes, PROVIDER, SYSTEM)
-    request_model = first_text(attributes, REQUEST_MODEL)
+    request_model, response_model = first_text(attributes, REQUEST_MODEL), first_text(attributes, RESPONSE_MODEL)
     return Generation(
         operation=_operation(span.attributes) or "chat",
         messages=content.messages,
@@ -108,7 +108,7 @@ def read(span: Span) -> Generation:
         provider=provider,
         # OpenLIT's LangChain instrumentation writes the provider where it finds no model.
         request_model=None if request_model == provider else request_model,
-        response_model=first_text(attributes, RESPONSE_MODEL),
+        response_model=None if response_model == provider else response_model,
         response_id=first_text(attributes, RESPONSE_ID),
         input_tokens=_count(attributes, INPUT_TOKENS),
         output_tokens=_count(attributes, OUTPUT_TOKENS),

@@ -91,7 +91,8 @@ def _prepares(attributes: Mapping[str, Any]) -> bool:
     if not isinstance(value, str) or any(key.startswith((INPUT_MESSAGES, OUTPUT_MESSAGES)) for key in attributes):
         return False
     # LlamaIndex's `LLM.predict` and `_prepare_chat_with_tools`, around and before the call.
-    return '"chat_history": ' in value or (PROMPT_TEMPLATE in attributes and PROMPTS not in attributes)
+    prompts = PROMPT_TEMPLATE in attributes or "PromptTemplate(" in value
+    return '"chat_history": ' in value or (prompts and PROMPTS not in attributes)
 
 
 def read(span: Span) -> Generation:

@@ -205,8 +205,8 @@ def _answer(fields: Mapping[str, Any], incomplete: list[Gap]) -> tuple[Part, ...
     if content == _FILTERED and finish_reason(fields.get("finish_reason")) == "content_filter":
         incomplete.append(_gaps.redacted("The answer", "the provider's filter stopped it; OpenLLMetry before 0.55"))
         fields = {**fields, "content": None}
-    elif content == '""' and (fields.get("role") == "unknown" or "tool_calls.0.name" in fields):
-        fields = {**fields, "content": None}  # LangChain's "no text", which the instrumentation wrote as JSON
+    elif content == '""' and fields.get("role") == "unknown":  # a stream of nothing, which was written as JSON
+        fields = {**fields, "content": None}
     return parts_of(fields)
 
 

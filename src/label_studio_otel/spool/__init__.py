@@ -197,8 +197,11 @@ def decode(payload: bytes) -> Record:
         if header.get("retry"):
             return Record(retry=True)
         if "log" in header:
-            return Record(log={**header["log"], "resource": header["resource"]})
+            log = {**header["log"], "resource": header["resource"]}
+            _ = log["traceId"], log["spanId"]  # as below
+            return Record(log=log)
         span = header["span"]
+        key_of(span)  # what cannot be told apart cannot be delivered once
         span["resource"] = header["resource"]
         for name, length in header["long"]:
             span["attributes"][name] = payload[position : position + length].decode("utf-8", "surrogatepass")
