@@ -11,8 +11,9 @@ not matter.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
+
+from label_studio_otel.evidence import Spans, can_be_the_answer_of, may_join, mostly_common, not_at_odds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
@@ -55,42 +56,8 @@ def match(fingerprints: Iterable[Fingerprint], decided: Mapping[str, str] | None
     }
 
 
-@dataclass(eq=False, slots=True)
-class _Call:
-    """Spans that are one call."""
-
-    members: list[Fingerprint]
-    start: int
-    end: int
-    #: Key of a member that was sent.
-    decided: str = ""
-    scopes: frozenset[str] = field(init=False)
-    into: _Call | None = None
-
-    def __post_init__(self) -> None:
-        self.scopes = frozenset(one.scope for one in self.members)
-
-    @property
-    def winner(self) -> str:
-        """The key of the one to keep."""
-        if self.decided:
-            return self.decided
-        return min(self.members, key=lambda one: ([-count for count in one.richness], *one.order)).key
-
-    @property
-    def order(self) -> tuple[int, int, str]:
-        return self.start, -self.end, self.members[0].key
-
-    def take(self, other: _Call) -> None:
-        self.members += other.members
-        self.scopes |= other.scopes
-        self.start, self.end = min(self.start, other.start), max(self.end, other.end)
-        self.decided = self.decided or other.decided
-        other.into = self
-
-
 #: By their scopes, those that have begun, sorted by their end.
-_Open: TypeAlias = "dict[frozenset[str], list[tuple[int, int, str, _Call]]]"
+_Open: TypeAlias = "dict[frozenset[str], list[tuple[int, int, str, Spans]]]"
 
 
 class _Calls:
@@ -101,7 +68,7 @@ class _Calls:
         for one in ordered:
             groups.setdefault(decided.get(one.key, one.key), []).append(one)
         self._all = [
-            _Call(
+            Spans(
                 members,
                 min(one.start for one in members),
                 max(one.end for one in members),
@@ -110,14 +77,14 @@ class _Calls:
             for winner, members in groups.items()
         ]
 
-    def all(self) -> list[_Call]:
+    def all(self) -> list[Spans]:
         """Return the calls in the order of their start."""
         self._all = sorted((call for call in self._all if call.into is None), key=lambda call: call.order)
         return self._all
 
     def join_echoes(self) -> None:
         """Join a streamed call of Logfire with the span that it writes when the stream has ended."""
-        begun: dict[tuple[str, str], list[_Call]] = {}
+        begun: dict[tuple[str, str], list[Spans]] = {}
         for call in self.all():
             (first, *more) = call.members
             if more:
@@ -133,7 +100,7 @@ class _Calls:
 
     def sweep(self, names: Callable[[Fingerprint], Iterable[Hashable]]) -> None:
         """Join those that share a name, have no scope in common and overlap in time."""
-        named: dict[Hashable, dict[_Call, None]] = {}
+        named: dict[Hashable, dict[Spans, None]] = {}
         for call in self.all():
             for one in call.members:
                 for name in names(one):
@@ -148,12 +115,12 @@ class _Calls:
         for below in list(self._all):
             for one in list(below.members):
                 above = _root(home[one.parent]) if one.parent in home else None
-                if above and below.into is None and _mostly_common(below, above) and _not_at_odds(below, above):
+                if above and below.into is None and mostly_common(below, above) and not_at_odds(below, above):
                     above.take(below)
 
     def join_silent(self) -> None:
         """Join one that lacks its answer with the only one that can be meant."""
-        asked: dict[str, dict[_Call, None]] = {}
+        asked: dict[str, dict[Spans, None]] = {}
         for call in self.all():
             for one in call.members:
                 if one.asked:
@@ -185,7 +152,7 @@ def _by_any_answer(one: Fingerprint) -> Iterator[Hashable]:
             yield one.asked, answer
 
 
-def _sweep(calls: list[_Call]) -> None:
+def _sweep(calls: list[Spans]) -> None:
     """Join each with the shortest one around it, then those that merely overlap."""
     for find in (_around, _across):
         open_: _Open = {}
@@ -197,7 +164,7 @@ def _sweep(calls: list[_Call]) -> None:
             insort(open_.setdefault(whole.scopes, []), (whole.end, -whole.start, whole.members[0].key, whole))
 
 
-def _around(call: _Call, open_: _Open) -> _Call | None:
+def _around(call: Spans, open_: _Open) -> Spans | None:
     """Take out of `open_` the one that ends next after this one."""
     best: tuple[int, frozenset[str], int] | None = None
     for scopes, others in open_.items():
@@ -206,74 +173,36 @@ def _around(call: _Call, open_: _Open) -> _Call | None:
             for at in range(first, min(len(others), first + MAX_LOOKS)):
                 if best and others[at][0] >= best[0]:
                     break
-                if _may_join(call, others[at][3]):
+                if may_join(call, others[at][3]):
                     best = others[at][0], scopes, at
                     break
     return open_[best[1]].pop(best[2])[3] if best else None
 
 
-def _across(call: _Call, open_: _Open) -> _Call | None:
+def _across(call: Spans, open_: _Open) -> Spans | None:
     """Take out of `open_` the one that ended last before this one, where most of the time was common to both."""
     best: tuple[int, frozenset[str], int] | None = None
     for scopes, others in open_.items():
         if scopes.isdisjoint(call.scopes):
             last = bisect_left(others, (call.end,)) - 1
             for at in range(last, max(-1, last - MAX_LOOKS), -1):
-                if (best and others[at][0] <= best[0]) or not _mostly_common(call, others[at][3]):
+                if (best and others[at][0] <= best[0]) or not mostly_common(call, others[at][3]):
                     break
-                if _may_join(call, others[at][3]):
+                if may_join(call, others[at][3]):
                     best = others[at][0], scopes, at
                     break
     return open_[best[1]].pop(best[2])[3] if best else None
 
 
-def _mostly_common(one: _Call, other: _Call) -> bool:
-    common = min(one.end, other.end) - max(one.start, other.start)
-    return common >= 0 and 2 * common >= min(one.end - one.start, other.end - other.start)
-
-
-def _may_join(one: _Call, other: _Call) -> bool:
-    """Return True where neither scopes nor ids nor models say that these are two calls."""
-    if one.scopes & other.scopes or (one.decided and other.decided):
-        return False
-    pairs = [(left, right) for left in one.members for right in other.members]
-    if any(left.response and left.response == right.response for left, right in pairs):
-        return True
-    return all(_same_id(left, right) and _same_model(left, right) for left, right in pairs)
-
-
-def _same_id(one: Fingerprint, other: Fingerprint) -> bool:
-    """Return False for two ids of one kind that differ; of two kinds they can be one call's."""
-    known = one.response and other.response and one.response_kind == other.response_kind
-    return not known or one.response == other.response
-
-
-def _same_model(one: Fingerprint, other: Fingerprint) -> bool:
-    if not one.models or not other.models:
-        return True
-    return any(a.startswith(b) or b.startswith(a) for a in one.models for b in other.models)
-
-
-def _not_at_odds(one: _Call, other: _Call) -> bool:
-    """Return True where whatever both say of question and answer has something in common."""
-    return _may_join(one, other) and all(
-        not left or not right or left & right
-        for left, right in (
-            ({a.asked for a in one.members} - {""}, {b.asked for b in other.members} - {""}),
-            ({x for a in one.members for x in a.answers}, {y for b in other.members for y in b.answers}),
-        )
-    )
-
-
-def _root(call: _Call) -> _Call:
+def _root(call: Spans) -> Spans:
     while call.into is not None:
         call = call.into
     return call
 
 
-def _crowds(calls: Iterable[_Call]) -> Iterator[list[_Call]]:
+def _crowds(calls: Iterable[Spans]) -> Iterator[list[Spans]]:
     """Yield the calls in groups that have no time in common with each other."""
-    crowd: list[_Call] = []
+    crowd: list[Spans] = []
     end = 0
     for call in sorted(calls, key=lambda call: call.order):
         if crowd and call.start > end:
@@ -285,19 +214,13 @@ def _crowds(calls: Iterable[_Call]) -> Iterator[list[_Call]]:
         yield crowd
 
 
-def _join_unmistakable(crowd: list[_Call]) -> None:
-    partners: dict[_Call, list[_Call]] = {call: [] for call in crowd}
+def _join_unmistakable(crowd: list[Spans]) -> None:
+    partners: dict[Spans, list[Spans]] = {call: [] for call in crowd}
     for at, one in enumerate(crowd):
         for other in crowd[at + 1 :]:
-            if _can_be_the_answer_of(one, other):
+            if can_be_the_answer_of(one, other):
                 partners[one].append(other)
                 partners[other].append(one)
     for call, others in partners.items():
         if len(others) == 1 and len(partners[others[0]]) == 1 and call.into is None and others[0].into is None:
             call.take(others[0])
-
-
-def _can_be_the_answer_of(one: _Call, other: _Call) -> bool:
-    answered = [any(member.answers for member in call.members) for call in (one, other)]
-    known = all(any(member.models for member in call.members) for call in (one, other))
-    return not all(answered) and known and _mostly_common(one, other) and _may_join(one, other)

@@ -24,6 +24,8 @@ __all__ = ["ECHO_PATIENCE", "Fingerprint", "fingerprint"]
 #: LangChain and the AI SDK make ids of their own where the provider's is not known: these say nothing about it.
 _OWN_IDS = re.compile(r"(run-|lc_|aitxt-|aiobj-)")
 _ID_KIND = re.compile(r"[A-Za-z]+(?=[-_])")
+# https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/resource/README.md
+_PROCESS = ("service.instance.id", "process.pid", "host.name", "host.id", "container.id", "k8s.pod.uid")
 # https://github.com/pydantic/logfire/blob/v4.0.0/logfire/_internal/constants.py
 _LOGFIRE_SPAN_TYPE = "logfire.span_type"
 _LOGFIRE_SCOPE = "logfire"
@@ -40,6 +42,8 @@ class Fingerprint:
     scope: str
     start: int
     end: int
+    #: Digests of what tells processes apart, each empty where it is not known.
+    process: tuple[str, ...] = ()
     #: `trace_id:span_id` of the span above, empty where there is none.
     parent: str = ""
     #: Digest of the provider's id of the answer, and what such ids begin with (`chatcmpl`, `msg`, `resp`, …).
@@ -107,8 +111,9 @@ def fingerprint(span: Span, generation: Generation) -> Fingerprint:
         scope=span.scope_name,
         start=span.start_time_unix_nano,
         end=max(span.start_time_unix_nano, span.end_time_unix_nano),
+        process=tuple(_known_digest(span.resource.get(name)) for name in _PROCESS),
         parent=f"{span.trace_id}:{span.parent_span_id}" if span.parent_span_id else "",
-        response=_digest(identifier) if identifier else "",
+        response=_known_digest(identifier),
         response_kind=kind[0] if kind else "",
         request=_digest(*_request(generation)),
         asked=_asked(generation),
@@ -123,6 +128,10 @@ def fingerprint(span: Span, generation: Generation) -> Fingerprint:
 
 def _unanswered(generation: Generation) -> bool:
     return bool(generation.messages) and not generation.choices and generation.error is None
+
+
+def _known_digest(value: Any) -> str:
+    return "" if value in (None, "") else _digest(str(value))
 
 
 def _digest(*texts: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -39,14 +40,19 @@ def _no_repair() -> None:
 
 
 def _sqlite_across_fork() -> None:
-    """A fork goes unnoticed: parent and child both go on with the one deliverer and its open database."""
+    """A deliverer closes its database after a fork, not before: the child goes on with the handle it inherited."""
     made: dict[Any, deliverer.Deliverer] = {}
 
     def kept(settings: Any, **options: Any) -> deliverer.Deliverer:
         return made.setdefault(settings.directory, deliverer.Deliverer(settings, **options))
 
+    def close() -> None:
+        for one in made.values():
+            one._outbox.close()
+
     deliverer._deliverers = _Nobody()  # type: ignore[assignment]  # what the hooks of a fork go through
     late_import.deliverer = lambda: kept  # type: ignore[assignment, return-value]
+    os.register_at_fork(after_in_parent=close)
 
 
 class _Nobody(set[Any]):

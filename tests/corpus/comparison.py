@@ -201,7 +201,9 @@ def _aligned(  # noqa: PLR0917
 def _rewritten(true: Leaf, found: Leaf) -> bool:
     """Tell whether a writer joined choices, or wrote JSON in another way."""
     text = str(true.value)
-    return text in found.value or (text.startswith("{") and parsed(text) == parsed(found.value))
+    return text != found.value and (
+        text in found.value or (text.startswith("{") and parsed(text) == parsed(found.value))
+    )
 
 
 def _without_roles(lost: list[Leaf], other: list[Leaf], side: str, own: Own, outcome: Outcome) -> list[Leaf]:

@@ -119,7 +119,7 @@ def telemetry(run: Run) -> tuple[list[Span], list[LogRecord]]:
 
 def _with_logs(span: Span, logs: list[LogRecord]) -> Span:
     # Some writers leave a log event's ids empty; then its time tells.
-    near = range(span.start_time_unix_nano - 10**9, span.end_time_unix_nano + 10**9)
+    near = range(span.start_time_unix_nano, span.end_time_unix_nano + 10**7)
     own = (
         record
         for record in logs

@@ -50,11 +50,12 @@ def test_the_fuller_one_is_kept() -> None:
         pytest.param(one(2, OPENAI, 80, 180), id="hardly the same time"),
         pytest.param(one(2, OPENAI, 10, 90, models=("claude-4",)), id="another model"),
         pytest.param(one(2, OPENAI, 10, 90, response="b", response_kind="chatcmpl"), id="another id"),
+        pytest.param(one(2, OPENAI, 10, 90, process=("", "pid 2")), id="another process"),
         pytest.param(one(2, OPENAI, 10, 90, answers=("another",), parent="0:0"), id="no kin"),
     ],
 )
 def test_two_calls_stay_two(other: Fingerprint) -> None:
-    first = one(1, LANGCHAIN, 0, 100, response="a", response_kind="chatcmpl")
+    first = one(1, LANGCHAIN, 0, 100, response="a", response_kind="chatcmpl", process=("id 1", "pid 1"))
     assert match([first, other]) == {}
 
 
@@ -190,6 +191,7 @@ FINGERPRINTS = st.lists(
         response=st.sampled_from(["", "", "1", "2"]),
         response_kind=st.just("chatcmpl"),
         models=st.sampled_from([(), ("gpt-4o",), ("gpt-4o-mini", "gpt-4o-mini-2026"), ("claude",)]),
+        process=st.sampled_from([(), ("",), ("1",), ("2",)]),
         failed=st.booleans(),
         echo=st.booleans(),
         richness=st.tuples(st.integers(0, 3)),

@@ -187,6 +187,15 @@ def test_what_was_masked_is_said() -> None:
     assert reasons(observe()) == ["content_not_captured"]
 
 
+def test_a_refusal_of_which_only_the_tokens_are_left_is_said() -> None:
+    generation = observe(
+        input=ASKED, output='{"role": "assistant", "content": null}', usage_details='{"completion_tokens": 7}'
+    )
+
+    assert generation.choices == (Choice(Message("assistant", ())),)
+    assert reasons(generation) == ["no_output"]
+
+
 NAMES = [
     PREFIX + name
     for name in ("input", "output", "usage_details", "level", "status_message", "model.name", "metadata.finish_reason")

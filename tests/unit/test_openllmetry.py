@@ -164,6 +164,7 @@ def test_a_tool_call_and_its_result_are_tied_by_the_id() -> None:
             '[{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": "https://x.example/a.png"}}]',
             (TextPart("see"), UriPart("image", "https://x.example/a.png")),
         ),
+        ('[{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]', (TextPart("a"), TextPart("b"))),
         (
             '[{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]',
             (BlobPart("image", "image/png", "AAAA"),),
@@ -219,13 +220,13 @@ def test_a_message_of_nothing_but_results_of_anthropics_tools_is_the_tools() -> 
 def test_a_call_that_stands_in_the_content_and_beside_it_is_one() -> None:
     message = prompt(
         role="assistant",
-        content='[{"id": "t1", "input": {"q": 1}, "name": "look", "type": "tool_use"}]',
+        content='[{"text": "I look.", "type": "text"}, {"id": "t1", "input": {}, "name": "look", "type": "tool_use"}]',
         tool_calls__0__id="t1",
         tool_calls__0__name="look",
         tool_calls__0__arguments='{"q": 1}',
     )
 
-    assert message.parts == (ToolCallPart("look", {"q": 1}, "t1"),)
+    assert message.parts == (TextPart("I look."), ToolCallPart("look", {"q": 1}, "t1"))
 
 
 @pytest.mark.parametrize("content", ["", '""', "[]"])

@@ -60,6 +60,7 @@ PURE = {
     "conversion",
     "dialects",
     "doubles",
+    "evidence",
     "errors",
     "fingerprints",
     "generation",

@@ -1,8 +1,8 @@
 """What OpenLLMetry put into the `content` and `tool_calls` of one message (see `openllmetry`).
 
 Text is written as it is, a list of parts as its JSON: the attribute does not say which. It is parts where it is exactly
-what `json.dumps` writes for a list of parts that the providers know, unless it is one of plain text: then it may as well
-be what the user typed, and stays text.
+what `json.dumps` writes for a list of parts that the providers know, unless it is a single one of plain text: that may
+as well be what the user typed, and stays text.
 """
 
 from __future__ import annotations

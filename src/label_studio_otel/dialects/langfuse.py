@@ -70,8 +70,10 @@ def read(span: Span) -> Generation:
     response = read_response(attributes.get(OUTPUT), OUTPUT, incomplete)
     error_type, error = _failure(span)
     messages, choices = with_stored_media(request.messages, response.choices, _stored, incomplete)
-    incomplete += _gaps.missing(span, messages, choices, _SWITCH, failed=error is not None)
     input_tokens, output_tokens = _usage(attributes)
+    # A refusal leaves nothing but its tokens.
+    answers = [choice for choice in choices if choice.message.parts or not output_tokens]
+    incomplete += _gaps.missing(span, messages, answers, _SWITCH, failed=error is not None)
     model = first_text(attributes, MODEL)
     return Generation(
         # A text that was answered with an object went to a chat model, OpenAI's Responses API.

@@ -10,8 +10,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from label_studio_otel.outbox import STATES, Batch, Item, Overlap, Summary, Taken, Target, Watch
-from label_studio_otel.outbox.database import Database
+from label_studio_otel.outbox import STATES, Batch, Item, Summary, Taken, Target, Watch
+from label_studio_otel.outbox.kinship import Kinship
 from label_studio_otel.settings import Destination
 
 if TYPE_CHECKING:
@@ -20,14 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["SqliteOutbox"]
 
-#: Nanoseconds: no call is looked for that began so long before another one.
-LONGEST_CALL = 3600 * 10**9
-MOST_OVERLAPPING = 5000
 #: Seconds after its delivery within which another span of the same call is known for it.
 LATE = 3600.0
 
 
-class SqliteOutbox(Database):
+class SqliteOutbox(Kinship):
     """An `Outbox` in one file."""
 
     def accept(
@@ -91,29 +88,6 @@ class SqliteOutbox(Database):
             Item(row["id"], row["key"], row["record"], row["attempts"], 0, row["taken_at"], row["at_most"])
             for row in rows
         ]
-
-    def scopes(self, target: int) -> set[str]:
-        """See `Outbox.scopes`."""
-        return {row["name"] for row in self._rows("scopes", destination=target)}
-
-    def overlapping(self, target: int, started: int, ended: int) -> list[Overlap]:
-        """See `Outbox.overlapping`."""
-        times = {"earliest": started - LONGEST_CALL, "started": started, "ended": ended}
-        return [Overlap(*row) for row in self._rows("overlapping", destination=target, **times, limit=MOST_OVERLAPPING)]
-
-    def note_fingerprints(self, fingerprints: Mapping[int, str]) -> None:
-        """See `Outbox.note_fingerprints`."""
-        with self._transaction() as run:
-            for item, fingerprint in fingerprints.items():
-                self._run(run, "note_fingerprint", id=item, fingerprint=fingerprint)
-
-    def has_events(self) -> bool:
-        """See `Outbox.has_events`."""
-        return bool(self._rows("has_events")[0]["some"])
-
-    def events(self, span: str) -> list[bytes]:
-        """See `Outbox.events`."""
-        return [row["record"] for row in self._rows("events_of", span=span)]
 
     def next_due(self, target: int) -> float | None:
         """See `Outbox.next_due`."""
