@@ -123,7 +123,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     seconds = 0.005 if parser.parse_args().quick else 0.4
     print(f"{'dialect':<16}{'recorded of':<34}{'read 2 KB':>11}{'read 100 KB':>13}{'told':>8}{'other told':>12}")
-    for name, sample in sorted(samples().items()):
+    found = samples()
+    for name, sample in sorted(found.items()):
         small, large = (grown(sample, size) for size in SIZES)
         cells = [
             microseconds(lambda: dialects.read(small), seconds),  # noqa: B023 - it is called at once
@@ -132,9 +133,11 @@ def main() -> None:
             microseconds(told(sample.other.attributes, sample.other.scope_name), seconds) if sample.other else "-",
         ]
         print(f"{name:<16}{sample.variant:<34}{cells[0]:>11}{cells[1]:>13}{cells[2]:>8}{cells[3]:>12}")
-    print(
-        f"HTTP span told: {microseconds(told(http_attributes(1), 'opentelemetry.instrumentation.requests'), seconds)}"
-    )
+    for dialect in dialects.DIALECTS:
+        if dialect.name not in found:
+            print(f"{dialect.name:<16}nothing recorded")
+    http = microseconds(told(http_attributes(1), "opentelemetry.instrumentation.requests"), seconds)
+    print(f"HTTP span told: {http}")
 
 
 if __name__ == "__main__":

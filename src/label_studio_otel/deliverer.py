@@ -80,6 +80,7 @@ class Deliverer:
         self._pause = pause
         self._clock = clock
         self._lock = DirectoryLock(self._directory)
+        self._interrupted = False  # the last step came to no end: what it had sent may still be leased
         self._next_expiry = 0.0
         self._max_bytes = settings.max_state_bytes
         self._max_age = settings.max_age
@@ -112,9 +113,11 @@ class Deliverer:
         try:
             if not self.take_lock():
                 return False
-            moved = self._ingest()
-            moved |= self._delivery.step()
+            self._interrupted = True
+            self._delivery.patient = self.settle > 0
+            moved = self._ingest() | self._delivery.step()
             self._expire()
+            self._interrupted = False
         except OutboxCorrupt as error:
             self._set_aside(error)
             return False
@@ -138,11 +141,11 @@ class Deliverer:
         """
         if _inherited:
             return False
-        if self._lock.held:
+        if self._lock.held and not self._interrupted:
             return True
         if not self._lock.acquire():
             return False
-        # Whoever had it died in the middle of these, or was cut off at its process's end.
+        # Whoever had it died in the middle of these, was cut off at its process's end, or could not note the answer.
         self._outbox.take_over("the process that sent it ended before the answer")
         if not self.settle:
             self._outbox.waive()

@@ -54,6 +54,7 @@ class Delivery:
         clock: seconds since the epoch.
         uncertain_wait: seconds of unchanged absence before a batch in doubt counts as not arrived.
         restarted_at: the server's process is known to have begun then; what was sent before is not being worked on.
+        patient: let a call that has only begun wait for the rest of it.
         max_task_bytes: of a rendered task's JSON.
         max_image_bytes: of an inline image for an <Image> tag.
         report: called with a destination and what blocks it, or None when it is open again.
@@ -70,6 +71,7 @@ class Delivery:
         clock: Callable[[], float],
         uncertain_wait: float = 900.0,
         restarted_at: float = 0.0,
+        patient: bool = False,
         max_task_bytes: int = task.MAX_BYTES,
         max_image_bytes: int = task.MAX_IMAGE_BYTES,
         counts: Counts | None = None,
@@ -86,13 +88,15 @@ class Delivery:
         self._counts = counts or Counts()
         self._projects = Projects(client, outbox, clock)
         self._meanwhile = meanwhile
+        #: False where nothing more can come for what waits.
+        self.patient = patient
         self._paces: dict[int, Pace] = {}
         #: By destination: the next batch, and for which labeling config it was rendered.
         self._ahead: dict[int, tuple[Preparing, LabelConfig]] = {}
         self._preparation = Preparation(
             outbox, max_task_bytes=max_task_bytes, max_image_bytes=max_image_bytes, pause=pause
         )
-        self._merging = Merging(outbox, self._preparation, self._counts)
+        self._merging = Merging(outbox, self._preparation, self._counts, clock)
         self._reconciliation = Reconciliation(
             outbox,
             client,
@@ -131,7 +135,7 @@ class Delivery:
             project = self._projects.resolve(target)
             preparing = self._prepared(target, project.config, pace)
             self._park(preparing.unreadable)
-            tasks = self._merging.merge(target, preparing.tasks)
+            tasks = self._merging.merge(target, preparing.tasks, patient=self.patient)
             if unsent := self._not_there(project, tasks):
                 self._send(target, project, unsent, pace)
         except (DestinationBlocked, Retryable) as error:

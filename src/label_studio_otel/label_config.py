@@ -60,6 +60,10 @@ class LabelConfig:
     response: TextArea | None
     #: Whether the messages are shown as messages.
     dialogue: bool
+    #: Whether an <Image> shows a variable.
+    image: bool = False
+    #: Whether something is repeated for each of `$images`.
+    images: bool = False
 
 
 def template(mode: str) -> str:
@@ -87,6 +91,8 @@ def parse(xml: str) -> LabelConfig:
         dynamic_controls=tuple(tag for element in elements if "toName" in element.attrib for tag in _tags(element)),
         response=_response(elements),
         dialogue=any(map(_is_dialogue, objects)),
+        image=any(tag.tag.lower() == "image" for tag in objects),
+        images=any(element.tag.lower() == "repeater" and element.get("on") == "$images" for element in elements),
     )
 
 

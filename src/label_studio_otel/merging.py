@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from label_studio_otel.doubles import match
 from label_studio_otel.errors import DialectError, SpoolError
-from label_studio_otel.fingerprints import Fingerprint, fingerprint
+from label_studio_otel.fingerprints import ECHO_PATIENCE, Fingerprint, fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from label_studio_otel.counts import Counts
     from label_studio_otel.outbox import Outbox, Overlap, Target
@@ -21,7 +21,8 @@ __all__ = ["Merging"]
 class Merging:
     """Finds the doubles among what is about to be sent, what still waits, and what was sent."""
 
-    def __init__(self, outbox: Outbox, preparation: Preparation, counts: Counts) -> None:
+    def __init__(self, outbox: Outbox, preparation: Preparation, counts: Counts, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._outbox = outbox
         self._preparation = preparation
         self._counts = counts
@@ -31,14 +32,19 @@ class Merging:
         scopes = self._outbox.scopes(target.id)
         return len(scopes) > 1 or any(scope.startswith("logfire") for scope in scopes)
 
-    def merge(self, target: Target, prepared: Sequence[Prepared]) -> list[Prepared]:
-        """Return what is to be sent; its fingerprints are kept for what comes later."""
+    def merge(self, target: Target, prepared: Sequence[Prepared], *, patient: bool) -> list[Prepared]:
+        """Return what is to be sent; its fingerprints are kept for what comes later.
+
+        Args:
+            patient: let a stream that has only begun wait for the span that Logfire writes at its end.
+        """
         prints = {one.fingerprint.key: one.fingerprint for one in prepared if one.fingerprint}
         ids = {one.item.key: one.item.id for one in prepared}
         if not prints:
             return list(prepared)
         new = {ids[key]: mark.encode() for key, mark in prints.items()}
-        started, ended = min(one.start for one in prints.values()), max(one.end for one in prints.values())
+        started = min(one.window[0] for one in prints.values())
+        ended = max(one.window[1] for one in prints.values())
         decided: dict[str, str] = {}
         for other in self._outbox.overlapping(target.id, max(0, started), min(ended, 2**63 - 1)):
             if other.key in prints:
@@ -55,7 +61,14 @@ class Merging:
         losers = match(prints.values(), {key: _last(key, decided) for key in decided})
         self._outbox.double({ids[loser]: winner for loser, winner in losers.items()})
         self._counts.doubles += len(losers)
-        return [one for one in prepared if one.item.key not in losers]
+        waiting = self._waiting([one for one in prepared if one.item.key not in losers]) if patient else {}
+        self._outbox.postpone(waiting)
+        return [one for one in prepared if one.item.key not in losers and one.item.id not in waiting]
+
+    def _waiting(self, prepared: Sequence[Prepared]) -> dict[int, float]:
+        """Return until when what has only begun waits, by item."""
+        until = {one.item.id: one.item.taken_at + ECHO_PATIENCE for one in prepared if _begun(one)}
+        return {item: at for item, at in until.items() if at > self._clock()}
 
     def _fingerprint(self, other: Overlap) -> Fingerprint | None:
         try:
@@ -64,6 +77,10 @@ class Merging:
             return fingerprint(*self._preparation.read(other.record or b""))
         except (ValueError, SpoolError, DialectError):
             return None
+
+
+def _begun(prepared: Prepared) -> bool:
+    return prepared.fingerprint is not None and prepared.fingerprint.begun
 
 
 def _last(key: str, decided: dict[str, str]) -> str:

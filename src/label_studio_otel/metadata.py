@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.generation import ReasoningPart
+from label_studio_otel.limits import clean_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,8 +51,8 @@ def metadata_of(span: Span, generation: Generation, responses: Sequence[str]) ->
         "model": generation.model,
         "provider": generation.provider,
         "operation": generation.operation,
-        "input_tokens": generation.input_tokens,
-        "output_tokens": generation.output_tokens,
+        "input_tokens": clean_number(generation.input_tokens),
+        "output_tokens": clean_number(generation.output_tokens),
         "finish_reason": first and first.finish_reason,
         "latency_ms": _milliseconds(span),
         "start_time": _iso(span.start_time_unix_nano),

@@ -50,9 +50,8 @@ class Recorder:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._directory = settings.directory
-        self._writer = SpoolWriter(
-            self._directory / "spool", on_refused=self._on_refused, max_bytes=settings.max_state_bytes
-        )
+        spool = self._directory / "spool"
+        self._writer = SpoolWriter(spool, on_refused=self._on_refused, max_bytes=settings.max_state_bytes)
         #: What processors and exporters did.
         self.counts = Counts()
         self._source = metrics.Source(settings.url, self.counts, self._writer)
@@ -109,14 +108,14 @@ class Recorder:
         if not durable and lost:
             log.info(f"{lost} LLM calls could not be written below {self._directory} and are lost")
         thread = self._thread
-        if thread is not None and thread.is_alive():
+        if thread is not None:
             self._finish.set()
             self._wake.set()
             thread.join(max(0.0, end - time.monotonic()))
             if thread.is_alive():
                 self._left = self._left or 1
-        if thread is not None and not thread.is_alive():
-            self._ended(thread)
+            else:
+                self._ended(thread)
         known = any(log.said(f"{topic} {self._directory}*") for topic in ("delivery", "state", "spool"))
         if self._left and not known:
             log.warn_once(

@@ -10,29 +10,24 @@ The rules:
 - all predictions carry one `model_version`: the label stream shows only the predictions of the project's own, which is
   set by the first import. The model's name is in `data.model`. Of several predictions it shows the newest, so the first
   choice comes last; the others stand in `other_responses` (title and text), which our templates show below;
+- a config that repeats something for `images`, as our templates do, gets the inline ones (title and URLs, see `images`);
 - what does not fit is cut with a visible note, and `incomplete` says so.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.errors import DestinationBlocked
-from label_studio_otel.generation import BlobPart, Gap, Message, ReasoningPart, TextPart, UriPart
-from label_studio_otel.limits import clean, cut, fit, json_size
+from label_studio_otel.generation import Gap, Message, ReasoningPart, TextPart
+from label_studio_otel.images import NO_IMAGE, first_image, fitting, inline_images, left_out
+from label_studio_otel.limits import clean, cut, fit
 from label_studio_otel.metadata import METADATA, metadata_of, sentences
-from label_studio_otel.text import (
-    blob_bytes,
-    media_note,
-    message_html,
-    message_text,
-    parts_text,
-    preformatted,
-    transcript,
-)
+from label_studio_otel.text import message_html, message_text, parts_text, preformatted, transcript
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,17 +36,14 @@ if TYPE_CHECKING:
     from label_studio_otel.label_config import LabelConfig, ObjectTag
     from label_studio_otel.spans import Span
 
-__all__ = ["FILLABLE", "MAX_BYTES", "MAX_IMAGE_BYTES", "MODEL_VERSION", "render"]
+__all__ = ["FILLABLE", "MAX_BYTES", "MAX_IMAGE_BYTES", "MODEL_VERSION", "encode", "render"]
 
 MODEL_VERSION = "label-studio-otel"
 
 #: A rendered task's JSON in UTF-8.
 MAX_BYTES = 1024 * 1024
-#: An inline image for an <Image> tag.
+#: An inline image.
 MAX_IMAGE_BYTES = 256 * 1024
-
-#: Label Studio wants a value for each variable: a transparent pixel, where a call has no image to show.
-NO_IMAGE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 
 #: What a labeling config may ask for.
 FILLABLE = (
@@ -79,19 +71,60 @@ def render(
     max_bytes: int = MAX_BYTES,
     max_image_bytes: int = MAX_IMAGE_BYTES,
 ) -> dict[str, Any]:
-    """Return the task: `data` for every variable of the config and the metadata, one prediction per choice, first last.
+    """Return the task alone; see `encode`."""
+    return encode(span, generation, config, max_bytes=max_bytes, max_image_bytes=max_image_bytes)[0]
 
-    The task's JSON has at most `max_bytes` in UTF-8 (not below some 16 KiB, which the metadata need); of an inline
-    image above `max_image_bytes` only type, size and hash are given.
+
+def encode(
+    span: Span,
+    generation: Generation,
+    config: LabelConfig,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_image_bytes: int = MAX_IMAGE_BYTES,
+) -> tuple[dict[str, Any], bytes]:
+    """Return the task and its JSON.
+
+    The task has `data` for every variable of the config and the metadata, and one prediction per choice, the first last.
+    Its JSON has at most `max_bytes` in UTF-8 (not below some 16 KiB, which the metadata need); of an inline image above
+    `max_image_bytes` only type, size and hash are given.
 
     Raises:
         DestinationBlocked: the config has a variable that no LLM call can fill.
     """
-    image, notes = _image(generation, config, max_image_bytes)
-    generation = _noted(generation, *notes)
-    task = _task(span, generation, config, image)
-    if json_size(task) <= max_bytes:
-        return task
+    image, gaps = first_image(generation, max_image_bytes) if config.image else (NO_IMAGE, ())
+    images, large = inline_images(generation, max_image_bytes) if config.images else ((), ())
+    generation = _noted(generation, *gaps, *large)
+    task, body = _encoded(_task(span, generation, config, image))
+    if len(body) > max_bytes:
+        return _encoded(_cut(span, generation, config, image, max_bytes))
+    if not images:
+        return task, body
+    shown = fitting(images, max_bytes - len(body))
+    if len(shown) < len(images):
+        task = _task(span, _noted(generation, left_out(len(images) - len(shown))), config, image)
+    if shown:
+        task["data"].setdefault("images", shown)
+    return _encoded(task)
+
+
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False).encode
+
+
+def _encoded(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """Return a task as Label Studio can hold it, and its JSON: most are clean, and cleaning costs as much again."""
+    try:
+        body = _to_json(task).encode()
+        if b"\\u0000" not in body:
+            return task, body
+    except ValueError:  # a lone surrogate, NaN, an integer of thousands of digits
+        pass
+    cleaned = clean(task)
+    return cleaned, _to_json(cleaned).encode()
+
+
+def _cut(span: Span, generation: Generation, config: LabelConfig, image: str, max_bytes: int) -> dict[str, Any]:
+    """Return the task of a call that is too large for one, without the images of the messages."""
     too_large = f"The call is too large for a task ({max_bytes:,} bytes): parts of it are cut."
     generation = _noted(generation, Gap("task_too_large", too_large))
 
@@ -99,7 +132,7 @@ def render(
         return NO_IMAGE if text == image else cut(text, limit)
 
     for smaller in _smaller(generation):
-        task = _task(span, smaller, config, image)
+        task = clean(_task(span, smaller, config, image))
         fitted: dict[str, Any] | None = fit(task, max_bytes, shorten)
         if fitted is not None:
             return fitted
@@ -125,13 +158,19 @@ def _smaller(generation: Generation) -> Iterator[Generation]:
         yield replace(generation, messages=shown, choices=generation.choices[:keep])
 
 
+#: Reasons of `dialects._gaps` for an answer that is not there.
+_UNHEARD = frozenset({"content_not_captured", "log_events_missing"})
+
+
 def _task(span: Span, generation: Generation, config: LabelConfig, image: str) -> dict[str, Any]:
-    responses = [_response(choice) for choice in generation.choices]
+    # An empty answer is what the model said only where answers were captured.
+    unheard = any(gap.reason in _UNHEARD for gap in generation.incomplete)
+    responses = [_response(choice) for choice in generation.choices if choice.message.parts or not unheard]
     metadata = metadata_of(span, generation, responses)
     data = _data(_Call(generation, metadata, image), config)
     if len(responses) > 1:
         data.setdefault("other_responses", _other_responses(responses))
-    return {"data": clean(data), "predictions": clean(_predictions(span, responses, config))}
+    return {"data": data, "predictions": _predictions(span, responses, config)}
 
 
 def _predictions(span: Span, responses: list[str], config: LabelConfig) -> list[dict[str, Any]]:
@@ -260,23 +299,3 @@ _FILLERS: dict[str, Callable[[_Call, ObjectTag], Any]] = {
 }
 
 _STRUCTURED = frozenset({"paragraphs", "chat", "list", "table"})
-
-
-def _image(generation: Generation, config: LabelConfig, max_bytes: int) -> tuple[str, tuple[Gap, ...]]:
-    """Return the first image for an <Image> tag as a URL, and what is to be said about it."""
-    if not any(tag.tag.lower() == "image" for tag in config.objects):
-        return NO_IMAGE, ()
-    for part in (part for message in generation.messages for part in message.parts):
-        if isinstance(part, UriPart) and part.modality == "image":
-            if len(part.uri) > max_bytes:
-                return NO_IMAGE, (_too_large(message_text(Message("user", (part,)))),)
-            return part.uri, ()
-        if isinstance(part, BlobPart) and part.modality == "image":
-            if len(blob_bytes(part)) > max_bytes:
-                return NO_IMAGE, (_too_large(media_note(part)),)
-            return f"data:{part.mime_type or 'image/png'};base64,{part.content}", ()
-    return NO_IMAGE, ()
-
-
-def _too_large(image: str) -> Gap:
-    return Gap("image_too_large", f"An image is too large to be shown: {image}")

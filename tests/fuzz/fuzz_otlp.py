@@ -48,7 +48,7 @@ def test_one_input(data: bytes) -> None:
         json.dumps(converted(call.span, call.dialect, call.generation))
         for config in _CONFIGS:
             text = json.dumps(task.render(call.span, call.generation, config), ensure_ascii=False, allow_nan=False)
-            assert "\\u0000" not in text
+            assert "\\u0000" not in text.replace("\\\\", "")  # an escaped backslash begins no escape
             text.encode()
 
 

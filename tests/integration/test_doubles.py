@@ -122,3 +122,50 @@ def _event(of: Span, name: str, body: Any) -> dict[str, Any]:
         "spanId": of.span_id,
         "scope": {"name": of.scope_name},
     }
+
+
+class TestLogfireStreams:
+    """Its first span ends when the stream begins, and holds no answer; one without length comes when it has ended."""
+
+    def test_the_second_span_is_sent_and_the_first_waits_for_it(self, bench: Bench, fake: FakeLabelStudio) -> None:
+        bench.delivery.patient = True
+        put(bench, begun())
+        bench.run()
+        bench.run_later(60)
+        assert bench.states == {"pending": 1}
+        put(bench, ended())
+        bench.run()
+        assert bench.states == {"delivered": 1, "doubled": 1}
+        assert [task["data"]["response"] for task in all_tasks(fake)] == ["Streamed."]
+
+    def test_a_stream_that_never_ends_is_sent_without_its_answer(self, bench: Bench, fake: FakeLabelStudio) -> None:
+        bench.delivery.patient = True
+        put(bench, begun())
+        bench.run()
+        bench.run_later(601)
+        assert bench.states == {"delivered": 1}
+        assert "answer" in all_tasks(fake)[0]["data"]["incomplete"]
+
+    def test_at_the_end_nothing_waits(self, bench: Bench, fake: FakeLabelStudio) -> None:
+        put(bench, begun())
+        bench.run()
+        assert bench.states == {"delivered": 1}
+
+
+def begun() -> Span:
+    whole = span("Stream it.", number=1, scope_name="logfire.openai", attributes={"logfire.span_type": "span"})
+    answer = ("gen_ai.output", "gen_ai.response", "gen_ai.usage")
+    return replace(whole, attributes={key: said for key, said in whole.attributes.items() if not key.startswith(answer)})
+
+
+def ended() -> Span:
+    at = begun().end_time_unix_nano + 90_000_000_000
+    return span(
+        "Stream it.",
+        "Streamed.",
+        number=3,
+        scope_name="logfire.openai",
+        attributes={"logfire.span_type": "log", "gen_ai.response.id": ""},
+        start_time_unix_nano=at,
+        end_time_unix_nano=at,
+    )

@@ -201,9 +201,9 @@ def test_what_the_server_refuses_is_parked_by_position_without_content(
 ) -> None:
     send = LabelStudio.import_tasks
 
-    def spoil(client: LabelStudio, project_id: int, tasks: list[bytes], begin: Callable[[], None]) -> Any:
+    def spoil(client: LabelStudio, project_id: int, tasks: list[bytes], *others: Any) -> Any:
         spoilt = json.dumps({**json.loads(tasks[1]), "predictions": [{"model_version": "what somebody said"}]})
-        return send(client, project_id, [tasks[0], spoilt.encode(), *tasks[2:]] if len(tasks) == 3 else tasks, begin)
+        return send(client, project_id, [tasks[0], spoilt.encode(), *tasks[2:]] if len(tasks) == 3 else tasks, *others)
 
     monkeypatch.setattr(LabelStudio, "import_tasks", spoil)
     bench.put(*(span(number=number) for number in (1, 2, 3)), destination=Destination(title))

@@ -13,6 +13,8 @@ from label_studio_otel import label_config
 from label_studio_otel._fake_store import Call, Flaws
 from label_studio_otel.cli.status import summary_of
 from label_studio_otel.deliverer import Deliverer
+from label_studio_otel.errors import OutboxError
+from label_studio_otel.outbox.sqlite import SqliteOutbox
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -135,3 +137,23 @@ def test_a_torn_last_record_is_cut_off_and_counted(state: State, fake: FakeLabel
 def _project(title: str) -> Call:
     config = label_config.template("prompt")
     return Call("POST", "/api/projects/", {}, {"title": title, "label_config": config}, Flaws())
+
+
+def test_an_answer_that_could_not_be_noted_is_looked_up_when_the_disk_takes_again(
+    state: State, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state.put(span(number=1))
+    deliverer = state.deliverer()
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(SqliteOutbox, "deliver", _refuse)
+        run(deliverer)
+    assert states_of(deliverer) == {"leased": 1}
+    run(deliverer)
+    state.clock.sleep(1)
+    run(deliverer)
+    assert states_of(deliverer) == {"delivered": 1}
+    assert copies(fake) == {"1": 1}
+
+
+def _refuse(*_: object) -> None:
+    raise OutboxError("outbox.db: database or disk is full")

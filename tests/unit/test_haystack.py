@@ -19,6 +19,7 @@ from label_studio_otel.generation import (
     TextPart,
     ToolCallPart,
     ToolResponsePart,
+    UnknownPart,
 )
 from reading import any_attributes, read_or_refuse, reasons, span
 
@@ -100,6 +101,19 @@ def test_a_text_generator_has_its_meta_beside_the_replies() -> None:
 )
 def test_contents_are_objects_whose_one_key_is_their_kind(block: dict[str, Any], expected: Part) -> None:
     assert part(block) == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ({"role": "user", "content": "Why?", "name": "Ada"}, Message("user", (TextPart("Why?"),), "Ada")),
+        ({"_role": "user", "_content": [{"text": "Why?"}]}, Message("user", (TextPart("Why?"),))),
+        ("Why?", Message("user", (TextPart("Why?"),))),
+        (3, Message("user", (UnknownPart(3),))),
+    ],
+)
+def test_messages_of_other_versions_are_read(message: object, expected: Message) -> None:
+    assert component(json.dumps({"messages": [message]})).messages == (expected,)
 
 
 def test_media_that_haystack_replaced_by_their_size_are_said_to_be_missing() -> None:

@@ -18,6 +18,7 @@ from label_studio_otel.generation import (
     TextPart,
     ToolCallPart,
     ToolResponsePart,
+    UriPart,
 )
 from reading import any_attributes, read_or_refuse, reasons, span
 
@@ -185,6 +186,15 @@ def test_a_failure_that_only_the_level_tells_is_one() -> None:
 
 def test_what_was_masked_is_said() -> None:
     assert reasons(observe()) == ["content_not_captured"]
+
+
+def test_a_link_is_no_note_of_langfuse_s() -> None:
+    content = [{"type": "image_url", "image_url": {"url": "https://x.test/a.png"}}]
+
+    generation = observe(input=json.dumps([{"role": "user", "content": content}]), output=ANSWERED)
+
+    assert generation.messages[0].parts == (UriPart("image", "https://x.test/a.png"),)
+    assert generation.incomplete == ()
 
 
 def test_a_refusal_of_which_only_the_tokens_are_left_is_said() -> None:

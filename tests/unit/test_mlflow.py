@@ -141,6 +141,15 @@ def test_attachments_are_links_and_said_to_be_missing() -> None:
     assert reasons(generation) == ["media_not_captured"]
 
 
+def test_a_link_is_no_attachment() -> None:
+    content = [{"type": "image_url", "image_url": {"url": "https://x.test/a.png"}}]
+
+    generation = trace(inputs={"messages": [{"role": "user", "content": content}]}, outputs=ANSWERED)
+
+    assert generation.messages[0].parts == (UriPart("image", "https://x.test/a.png"),)
+    assert generation.incomplete == ()
+
+
 def test_a_stream_of_chat_completions_is_put_together_from_its_pieces() -> None:
     def piece(number: int, choice: dict[str, Any]) -> Event:
         return Event(f"mlflow.chunk.item.{number}", {"mlflow.chunk.value": json.dumps({"choices": [choice]})})

@@ -56,6 +56,12 @@ def said(*parts: Part, reason: str | None = None) -> tuple[Choice, ...]:
         ({"args": [[ASK]], "kwargs": {"model": "m"}}, ASKED),
         ({"args": [], "kwargs": {"messages": [ASK]}}, ASKED),
         ({"request": {"messages": [ASK]}}, ASKED),
+        ({"contents": "Why?", "config": {"system_instruction": "Be brief."}}, (BRIEF, *ASKED)),
+        ({"contents": [{"role": "user", "parts": [{"text": "Why?"}]}]}, ASKED),
+        (
+            {"messages": [{"role": "user", "content": [{"text": "Why?"}]}], "system": [{"text": "Be brief."}]},
+            (BRIEF, *ASKED),
+        ),
     ],
 )
 def test_a_request_is_told_by_its_keys(value: object, messages: tuple[Message, ...]) -> None:
@@ -142,6 +148,15 @@ def test_items_of_one_turn_are_one_message() -> None:
     ("value", "choices"),
     [
         ("Because.", said(TextPart("Because."))),
+        (
+            {"candidates": [{"content": {"parts": [{"text": "A"}]}, "finish_reason": "STOP"}]},
+            said(TextPart("A"), reason="stop"),
+        ),
+        (
+            {"output": {"message": {"role": "assistant", "content": [{"text": "A"}]}}, "stopReason": "max_tokens"},
+            said(TextPart("A"), reason="length"),
+        ),
+        ({"role": "assistant", "content": "A", "finish_reason": "MAX_TOKENS"}, said(TextPart("A"), reason="length")),
         ({"role": "assistant", "content": "Because."}, said(TextPart("Because."))),
         ({"output": "Because."}, said(TextPart("Because."))),
         ({"output": {"content": "Because."}}, said(TextPart("Because."))),
@@ -270,6 +285,17 @@ def test_what_nobody_knows_is_the_message_of_a_user(value: object, request_: Req
     assert read_request(value, "input", []) == request_
 
 
+def test_messages_of_no_known_form_stay_as_they_came() -> None:
+    request = request_of({"messages": [3]})
+
+    assert request is not None
+    assert request.messages == (Message("user", (UnknownPart(3),)),)
+
+
+def test_a_stream_that_the_tracer_did_not_follow_is_no_answer() -> None:
+    assert read_response("<openai.Stream object at 0x7fcdbd460950>", "output", []) == Response(())
+
+
 def test_json_that_a_limit_cut_is_read_as_far_as_it_goes() -> None:
     gaps: list[Gap] = []
 
@@ -315,6 +341,25 @@ def test_the_pieces_of_a_stream_make_its_choices() -> None:
 
     assert response is not None
     assert response.choices == said(ReasoningPart("Hm."), LOOK, reason="tool_call") + said(TextPart("B"), reason="stop")
+
+
+def test_calls_of_a_stream_are_told_apart_by_their_index() -> None:
+    def piece(index: int, **fields: Any) -> dict[str, Any]:
+        return {"index": index, **fields}
+
+    (choice,) = choices_of_chunks(
+        [
+            chunk(tool_calls=[piece(0, id="c1", function={"name": "look", "arguments": "{"}), "no call"]),
+            chunk(tool_calls=[piece(1, id="c2", function={"name": "find", "arguments": None})]),
+            chunk(tool_calls=[piece(0, function={"arguments": "}"}), piece(1)]),
+            {"choices": [{"index": 0, "delta": None, "finish_reason": None}]},
+        ]
+    )
+
+    assert [(call["id"], call["function"]) for call in choice["message"]["tool_calls"]] == [
+        ("c1", {"name": "look", "arguments": "{}"}),
+        ("c2", {"name": "find", "arguments": ""}),
+    ]
 
 
 @pytest.mark.parametrize("chunks", [[], [None], [{"type": "response.created"}], [{"choices": [3]}]])

@@ -455,6 +455,7 @@ The deduction is usually 31% of the invoice, according to notes from Porto. Step
                     "operation": "chat",
                     "input_tokens": 64,
                     "output_tokens": 72,
+                    "finish_reason": "stop",
                     "latency_ms": 146,
                     "start_time": "2026-11-22T14:07:36.542Z",
                     "service": "rig-app",

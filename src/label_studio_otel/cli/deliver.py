@@ -24,6 +24,8 @@ __all__ = ["add_parser", "run"]
 #: Seconds between two steps when the last one moved nothing.
 POLL = 0.25
 WATCH_POLL = 1.0
+#: Seconds that a call waits for its log events, and for other spans that tell it too.
+SETTLE = 2.0
 OPEN_STATES = ("pending", "leased", "uncertain")
 
 
@@ -59,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     source = Source(settings.url)
     deliverer = Deliverer(
         settings,
+        settle=SETTLE if args.watch else 0.0,
         restarted_at=time.time() if args.server_restarted else 0.0,
         observe=source.delivered_after,
         imported=source.imported_in,

@@ -10,10 +10,18 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from label_studio_otel.dialects import _anthropic, _gaps, _langchain, _openai, _openai_responses
-from label_studio_otel.dialects._attributes import first_integer, json_of
+from label_studio_otel.dialects import _anthropic, _bedrock, _gaps, _google, _langchain, _openai, _openai_responses
+from label_studio_otel.dialects._attributes import first_integer, first_text, json_of
 from label_studio_otel.dialects._cut import beginning_of
 from label_studio_otel.dialects._finish import finish_reason
+from label_studio_otel.dialects._payload_messages import (
+    is_dumped,
+    is_item,
+    is_message,
+    is_tool,
+    message_of,
+    messages_of,
+)
 from label_studio_otel.generation import Choice, Message, Part, TextPart, ToolCallPart, UnknownPart
 
 if TYPE_CHECKING:
@@ -25,15 +33,10 @@ __all__ = ["Request", "Response", "read_request", "read_response", "request_of",
 
 _T = TypeVar("_T")
 
-#: Keys that only LangChain's messages have, whatever they were made into.
-_LANGCHAIN_KEYS = frozenset({"additional_kwargs", "response_metadata", "invalid_tool_calls"})
-#: Kinds of content blocks that LangChain takes from a message's other fields.
-_LANGCHAIN_BLOCKS = frozenset({"reasoning", "function_call", "custom_tool_call", "tool_call"})
 #: The `repr` of a stream that the tracer did not follow.
 _OBJECT = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>")
 #: Keys of which a whole response has one.
-_RESPONSE_KEYS = frozenset({"choices", "generations", "output", "response_metadata", "stop_reason"})
-_LANGCHAIN_ROLES = frozenset({"system", "user", "assistant", "tool", "developer"})
+_RESPONSE_KEYS = frozenset({"candidates", "choices", "generations", "output", "response_metadata", "stop_reason"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ def _plain(value: Any) -> tuple[Part, ...]:
     decoded = json_of(value) if isinstance(value, str) else value
     if decoded is None and value in (None, "null"):
         return ()
-    if isinstance(decoded, str) and _OBJECT.fullmatch(decoded):
+    if isinstance(value, str) and _OBJECT.fullmatch(value):
         return ()
     if isinstance(decoded, dict):
         said = [item for item in decoded.values() if item not in (None, [], {})]
@@ -125,7 +128,7 @@ def request_of(value: Any) -> Request | None:
         return next(filter(None, map(request_of, _arguments(value))), None)
     prompted = "messages" not in value and ("prompt" in value or "prompts" in value)
     operation = "text_completion" if prompted else "chat"
-    return Request(messages, _text(value.get("model")), _tools(value), operation, _text(value.get("user")))
+    return Request(messages, first_text(value, "model", "modelId"), _tools(value), operation, first_text(value, "user"))
 
 
 def _arguments(value: Mapping[str, Any]) -> list[Any]:
@@ -140,10 +143,10 @@ def _request_of_list(value: list[Any]) -> Request | None:
     flat = [inner for item in value for inner in (item if isinstance(item, list) else [item])]
     if flat and all(isinstance(text, str) for text in flat):
         return Request(tuple(Message("user", (TextPart(text),)) for text in flat), operation="text_completion")
-    if not flat or not all(_is_message(raw) for raw in flat):
+    if not flat or not all(is_message(raw) for raw in flat):
         return None
-    tools = tuple(raw["content"] for raw in flat if _is_tool(raw))
-    return Request(_messages([raw for raw in flat if not _is_tool(raw)]), tools=tools)
+    tools = tuple(raw["content"] for raw in flat if is_tool(raw))
+    return Request(messages_of([raw for raw in flat if not is_tool(raw)]), tools=tools)
 
 
 def _messages_of(value: Mapping[str, Any]) -> tuple[Message, ...] | None:
@@ -154,52 +157,17 @@ def _messages_of(value: Mapping[str, Any]) -> tuple[Message, ...] | None:
                 continue
             system = _system(value)
             return (Message("system", system), *found.messages) if system else found.messages
-    return _langchain.messages_of(value) if "prompts" in value else _openai.messages_of(value)
+    if "prompts" in value:
+        return _langchain.messages_of(value)
+    return _google.messages_of(value) if "contents" in value else _openai.messages_of(value)
 
 
-def _system(value: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what stands apart: `system` of Anthropic's API, `instructions` of OpenAI's Responses."""
-    return _anthropic.system_of(value.get("system") or value.get("instructions"))
-
-
-def _messages(raws: list[Any]) -> tuple[Message, ...]:
-    if any(_openai_responses.is_item(raw) for raw in raws):
-        return _openai_responses.messages_of(raws)
-    return tuple(map(_message_of, raws))
-
-
-def _message_of(raw: Any, default_role: str = "user") -> Message:
-    if _langchain.is_message(raw):
-        return _langchain.message_of(raw)
-    if isinstance(raw, dict) and raw.get("role", default_role) in _LANGCHAIN_ROLES and _by_langchain(raw):
-        return _langchain.message_of(raw | {"type": raw.get("role", default_role)})
-    return _openai.message_of(raw, default_role)
-
-
-def _by_langchain(raw: Mapping[str, Any]) -> bool:
-    """Tell a message of LangChain's that somebody gave a `role`."""
-    calls, content = raw.get("tool_calls"), raw.get("content")
-    return (
-        not _LANGCHAIN_KEYS.isdisjoint(raw)
-        or (isinstance(calls, list) and any(isinstance(call, dict) and "args" in call for call in calls))
-        or (
-            isinstance(content, list)
-            and any(isinstance(block, dict) and block.get("type") in _LANGCHAIN_BLOCKS for block in content)
-        )
-    )
-
-
-def _is_message(raw: Any) -> bool:
-    """Tell a message or an item from any other object that somebody put in a list."""
-    if not isinstance(raw, dict):
-        return False
-    return isinstance(raw.get("role"), str) or _langchain.is_message(raw) or _openai_responses.is_item(raw)
-
-
-def _is_tool(raw: Mapping[str, Any]) -> bool:
-    """Tell the definition of a tool that Langfuse's LangChain handler puts after the messages."""
-    content = raw.get("content")
-    return raw.get("role") == "tool" and "tool_call_id" not in raw and isinstance(content, dict)
+def _system(value: Mapping[str, Any]) -> tuple[Part, ...]:
+    """Return what stands apart: `system` of Anthropic's and Bedrock's APIs, `instructions` of OpenAI's Responses."""
+    system = value.get("system") or value.get("instructions")
+    if system and _bedrock.are_blocks(system):
+        return tuple(map(_bedrock.block_of, system))
+    return _anthropic.system_of(system)
 
 
 def response_of(value: Any) -> Response | None:
@@ -215,10 +183,10 @@ def response_of(value: Any) -> Response | None:
     return Response(
         choices,
         # A message or an item has an id of its own, which is not the response's.
-        None if _RESPONSE_KEYS.isdisjoint(value) else _text(said.get("id")),
-        _text(said.get("model_name")) or _text(said.get("model")),
-        first_integer(counts, "input_tokens", "prompt_tokens"),
-        first_integer(counts, "output_tokens", "completion_tokens"),
+        None if _RESPONSE_KEYS.isdisjoint(value) else first_text(said, "id", "response_id"),
+        first_text(said, "model_name", "model", "model_version"),
+        first_integer(counts, "input_tokens", "prompt_tokens", "inputTokens", "prompt_token_count"),
+        first_integer(counts, "output_tokens", "completion_tokens", "outputTokens", "candidates_token_count"),
     )
 
 
@@ -234,34 +202,35 @@ def _choices_of(value: Any) -> tuple[Choice, ...] | None:
     if isinstance(value, str):
         return None if _OBJECT.fullmatch(value) else (Choice(Message("assistant", (TextPart(value),))),)
     if isinstance(value, list):
-        return _choices_of_list(value) if all(_is_message(raw) for raw in value) else None
+        return _choices_of_list(value) if all(is_message(raw) for raw in value) else None
     if not isinstance(value, dict) or not value:
         return None
     if _langchain.is_message(value):
         return _langchain.choices_of({"generations": [{"message": value}]})
     if "tool_calls" in value and "content" in value:
         # A message that has the fields of a response: what LangSmith makes of Anthropic's.
-        reason = finish_reason(value.get("finish_reason") or value.get("stop_reason"))
-        return (Choice(_message_of(value, "assistant"), reason),)
+        return _loose(value)
     choices = _langchain.choices_of(value) or _dumped_choices(value.get("choices")) or _openai.choices_of(value)
+    if choices is None and "candidates" in value:
+        choices = _google.choices_of(value)
     return choices if choices is not None else _loose(value)
 
 
 def _dumped_choices(raws: Any) -> tuple[Choice, ...] | None:
     """Read choices of Chat Completions in whose messages MLflow left LangChain's blocks."""
-    messages = [raw.get("message") for raw in raws if isinstance(raw, dict)] if isinstance(raws, list) else []
-    if not messages or not all(isinstance(message, dict) and _by_langchain(message) for message in messages):
+    if not isinstance(raws, list) or not raws or not all(map(_is_dumped_choice, raws)):
         return None
-    return tuple(
-        Choice(_message_of(raw["message"], "assistant"), finish_reason(raw.get("finish_reason"))) for raw in raws
-    )
+    return tuple(Choice(message_of(raw["message"], "assistant"), _reason(raw)) for raw in raws)
+
+
+def _is_dumped_choice(raw: Any) -> bool:
+    message = raw.get("message") if isinstance(raw, dict) else None
+    return isinstance(message, dict) and is_dumped(message)
 
 
 def _choices_of_list(value: list[Any]) -> tuple[Choice, ...] | None:
     """Read the items of one answer, or one message for each of several."""
-    if any(isinstance(raw, dict) and (_openai_responses.is_item(raw) or raw.get("type") == "message") for raw in value):
-        return _items_choices(value)
-    return tuple(Choice(_message_of(raw, "assistant")) for raw in value)
+    return _items_choices(value) if any(map(is_item, value)) else tuple(map(_message_choice, value))
 
 
 def _items_choices(items: list[Any]) -> tuple[Choice, ...]:
@@ -272,14 +241,23 @@ def _items_choices(items: list[Any]) -> tuple[Choice, ...]:
 
 def _loose(value: Mapping[str, Any]) -> tuple[Choice, ...] | None:
     """Read a message without a response around it, or what a traced function gave under some name."""
-    if _openai_responses.is_item(value) or value.get("type") == "message":
+    if is_item(value):
         return _items_choices([value])
     if not value.keys().isdisjoint({"content", "tool_calls", "function_call"}):
-        return (Choice(_message_of(value, "assistant")),)
+        return (_message_choice(value),)
     for key in ("message", "output", "generation", "text"):
-        if key in value:
-            return None if value[key] is None else _choices_of(value[key])
+        if value.get(key) is not None:
+            choices = _choices_of(value[key]) or ()
+            return tuple(Choice(choice.message, choice.finish_reason or _reason(value)) for choice in choices)
     return None
+
+
+def _message_choice(raw: Any) -> Choice:
+    return Choice(message_of(raw, "assistant"), _reason(raw) if isinstance(raw, dict) else None)
+
+
+def _reason(raw: Mapping[str, Any]) -> str | None:
+    return finish_reason(raw.get("finish_reason") or raw.get("stop_reason") or raw.get("stopReason"))
 
 
 def _tools(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
@@ -292,7 +270,3 @@ def _usage(said: Mapping[str, Any]) -> Mapping[str, Any]:
         if isinstance(said.get(key), dict):
             return said[key]  # type: ignore[no-any-return]
     return {}
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None

@@ -97,5 +97,9 @@ def _read(attributes: Mapping[str, Any], attribute: str, gaps: list[Gap]) -> Map
 def _tools(request: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     config = request.get("config")
     groups = config.get("tools") if isinstance(config, dict) else None
-    declared = [group.get("function_declarations") for group in groups or () if isinstance(group, dict)]
+    declared = [
+        group.get("function_declarations")
+        for group in (groups if isinstance(groups, list) else ())
+        if isinstance(group, dict)
+    ]
     return tuple(tool for tools in declared if isinstance(tools, list) for tool in tools if isinstance(tool, dict))

@@ -211,6 +211,9 @@ class Outbox(Protocol):
     def deliver(self, batch: int, tasks: Mapping[int, int | None]) -> None:
         """Note that items (id: id of the task) arrived."""
 
+    def postpone(self, due_at: Mapping[int, float]) -> None:
+        """Let pending items (id: when they may be sent) wait."""
+
     def adopt(self, tasks: Mapping[int, int]) -> None:
         """Note that pending items (id: id of the task) are there already."""
 

@@ -35,6 +35,12 @@ class Kinship(Database):
             for item, fingerprint in fingerprints.items():
                 self._run(run, "note_fingerprint", id=item, fingerprint=fingerprint)
 
+    def postpone(self, due_at: Mapping[int, float]) -> None:
+        """See `Outbox.postpone`."""
+        with self._transaction() as run:
+            for item, at in due_at.items():
+                self._run(run, "postpone", id=item, due_at=at)
+
     def has_events(self) -> bool:
         """See `Outbox.has_events`."""
         return bool(self._rows("has_events")[0]["some"])

@@ -74,6 +74,9 @@ SELECT MIN(due_at) AS at FROM item WHERE destination = :destination AND state = 
 -- Nothing that waits needs to settle any longer.
 UPDATE item SET due_at = :now WHERE state = 'pending' AND due_at > :now AND attempts = 0;
 
+-- postpone
+UPDATE item SET due_at = :due_at WHERE id = :id AND state = 'pending';
+
 -- begin_batch
 INSERT INTO batch (destination, project, watermark, sent_at) VALUES (:destination, :project, :watermark, :now);
 
