@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.generation import BlobPart, Gap, Message, ToolResponsePart, UnknownPart, UriPart
+from label_studio_otel.generation import BlobPart, Gap, Message, TextPart, ToolResponsePart, UnknownPart, UriPart
 from label_studio_otel.limits import json_size
 from label_studio_otel.text import blob_bytes, media_note, message_text
 
@@ -58,7 +58,7 @@ def inline_images(generation: Generation, max_bytes: int) -> tuple[list[dict[str
     """
     shown, gaps = [], []
     for place, parts in _places(generation):
-        images = [image for part in parts for image in _images_of(part)]
+        images = [image for part in parts if not isinstance(part, TextPart) for image in _images_of(part)]
         for number, image in enumerate(images, 1):
             content = _bytes(image.content)
             if content is None:

@@ -32,7 +32,7 @@ def deliverer() -> type[Deliverer]:
         # The first use of these imports more: package resources, and the codec of host names.
         label_config.template("prompt")
         "localhost".encode("idna")
-        metrics.register()
+        metrics.register(late=True)
     return Deliverer
 
 

@@ -7,6 +7,7 @@ nor network: what waits was looked up by the delivering thread before. No attrib
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 import weakref
@@ -94,12 +95,17 @@ _registering = threading.Lock()
 _registered = False
 
 
-def register() -> None:
+def register(*, late: bool = False) -> None:
     """Make the instruments, once per process; a child has its parent's. Never raises.
 
-    Imports the metrics API, which takes milliseconds: not for a thread that must not wait.
+    Args:
+        late: import the metrics API if nobody did yet, which takes milliseconds: not for a thread that must not wait.
+            Who has a meter provider has imported it; and a thread that comes to it later may find the provider shut
+            down, which the SDK says aloud.
     """
     global _registered  # noqa: PLW0603
+    if not late and "opentelemetry.metrics" not in sys.modules:
+        return
     with _registering:
         if _registered:
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -60,7 +59,7 @@ class Preparation:
         self._outbox = outbox
         self._pause = pause
         self._events = True
-        self._render = partial(task.render, max_bytes=max_task_bytes, max_image_bytes=max_image_bytes)
+        self._encode = partial(task.encode, max_bytes=max_task_bytes, max_image_bytes=max_image_bytes)
 
     def prepare(self, items: Iterable[Item], config: LabelConfig, pace: Pace, *, fingerprints: bool) -> Preparing:
         """Render items until the batch is full.
@@ -92,8 +91,7 @@ class Preparation:
 
     def _prepared(self, item: Item, config: LabelConfig, fingerprints: bool) -> Prepared:
         span, generation = self.read(item.record)
-        rendered = self._task(span, generation, config)
-        body = json.dumps(rendered, ensure_ascii=False, separators=(",", ":")).encode()
+        rendered, body = self._task(span, generation, config)
         mark = fingerprint(span, generation) if fingerprints else None
         return Prepared(item, body, len(rendered.get("predictions", ())), mark)
 
@@ -105,7 +103,7 @@ class Preparation:
             DestinationBlocked: the labeling config wants what no call has.
         """
         self._events = self._outbox.has_events()
-        return self._task(*self.read(item.record), config)
+        return self._task(*self.read(item.record), config)[0]
 
     def read(self, record: bytes) -> tuple[Span, Generation]:
         """Return the span of a record with its log events, and what it says.
@@ -130,9 +128,9 @@ class Preparation:
         records = map(spool.decode, self._outbox.events(f"{span.trace_id}:{span.span_id}"))
         return [LogRecord.from_fields(record.log) for record in records if record.log is not None]
 
-    def _task(self, span: Span, generation: Generation, config: LabelConfig) -> dict[str, Any]:
+    def _task(self, span: Span, generation: Generation, config: LabelConfig) -> tuple[dict[str, Any], bytes]:
         try:
-            return self._render(span, generation, config)
+            return self._encode(span, generation, config)
         except DestinationBlocked:
             raise
         except Exception as error:

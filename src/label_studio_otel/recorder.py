@@ -151,13 +151,12 @@ class Recorder:
         with self._lock:
             if self._begun:
                 return
+            metrics.register()
             if self._settings.delivery == "thread":
                 try:
                     self._thread = self._in_thread(self._deliver)
                 except RuntimeError:
                     return  # the interpreter is ending; the record is in the spool
-            else:
-                metrics.register()
             self._begun = True
 
     def _in_thread(self, work: Callable[[], None]) -> threading.Thread:

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import html
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +35,14 @@ __all__ = [
     "message_text",
     "parts_text",
     "preformatted",
-    "pretty",
     "transcript",
 ]
 
 #: Deeper values are named, not shown: Label Studio answers 500 to JSON nested 2,000 deep.
 _MAX_DEPTH = 20
-#: A longer word in a part that nobody knows is data in some encoding, not something to read.
+#: A longer word in base64, also in what a tool answered, is nothing to read.
 _MAX_WORD = 2_000
+_ENCODED = re.compile(r"(?:data:[\w.+/;=-]+,)?[A-Za-z0-9+/_-]+={0,2}")
 
 
 def transcript(messages: Iterable[Message]) -> str:
@@ -86,7 +87,7 @@ def _part_text(part: Part) -> str:
     if isinstance(part, ToolCallPart):
         return _headed(f"[tool call: {part.name}{_reference(part.id)}]", part.arguments)
     if isinstance(part, ToolResponsePart):
-        return _headed(f"[tool response{_reference(part.id)}]", part.response)
+        return _headed(f"[tool response{_reference(part.id)}]", part.response, _short_word)
     if isinstance(part, BlobPart):
         return media_note(part)
     if isinstance(part, UriPart):
@@ -100,10 +101,10 @@ def _reference(identifier: str | None) -> str:
     return f", id {identifier}" if identifier else ""
 
 
-def _headed(head: str, value: Any) -> str:
+def _headed(head: str, value: Any, text: Callable[[str], str] = str) -> str:
     if value is None:
         return head
-    return f"{head}\n{value if isinstance(value, str) else pretty(value)}"
+    return f"{head}\n{text(value) if isinstance(value, str) else _indented(value, text)}"
 
 
 def media_note(part: BlobPart) -> str:
@@ -132,12 +133,8 @@ def _short(uri: str) -> str:
     return f"{uri[:40]}… ({_size(len(uri))})" if uri.startswith("data:") and len(uri) > 100 else uri
 
 
-def pretty(value: Any) -> str:
-    """Return a value as indented JSON; what is no JSON, or nested too deeply, is named in its place."""
-    return _indented(value, lambda text: text)
-
-
 def _indented(value: Any, text: Callable[[str], str]) -> str:
+    """Return a value as indented JSON; what is no JSON, or nested too deeply, is named in its place."""
     return json.dumps(_plain(value, _MAX_DEPTH, text), indent=2, ensure_ascii=False, allow_nan=False)
 
 
@@ -154,6 +151,6 @@ def _plain(value: Any, depth: int, text: Callable[[str], str]) -> Any:
 
 
 def _short_word(text: str) -> str:
-    if len(text) <= _MAX_WORD or " " in text or "\n" in text:
+    if len(text) <= _MAX_WORD or not _ENCODED.fullmatch(text):
         return text
     return f"{text[:40]}… ({_size(len(text))})"

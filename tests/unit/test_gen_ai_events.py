@@ -259,7 +259,9 @@ class TestSpanEvents:
         image = {"image": {"format": "png", "source": {"bytes": "<replaced>"}}}
         said = json.dumps([{"text": "What is this?"}, image])
 
-        generation = read(span(events=(Event("gen_ai.user.message", {"content": said}),)))
+        answer = Event("gen_ai.choice", {"message": json.dumps([{"text": "A cat."}]), "finish_reason": "end_turn"})
+
+        generation = read(span(events=(Event("gen_ai.user.message", {"content": said}), answer)))
 
         assert generation.messages == (Message("user", (TextPart("What is this?"),)),)
         assert reasons(generation) == ["media_not_captured"]

@@ -107,6 +107,8 @@ class TestResultsOfTools:
         [
             ([{"text": "a"}, {"text": "b"}], "ab"),
             ([{"type": "text", "text": "a"}], "a"),
+            ([{"type": "text", "content": "a"}], "a"),
+            ([{"type": "log", "content": "a"}], [{"type": "log", "content": "a"}]),
             ([{"json": {"n": 1}}], {"n": 1}),
             ([{"text": "a"}, {"image": {}}], [{"text": "a"}, {"image": {}}]),
             ([], []),
@@ -348,6 +350,16 @@ class TestParts:
 
 
 class TestBesideTheConventions:
+    def test_agent_framework_writes_null_for_what_it_has_no_part_for(self) -> None:
+        assert asked(message("user", None, text("Hi"))).messages == (Message("user", (TextPart("Hi"),)),)
+
+    def test_calls_beside_the_parts_can_be_json(self) -> None:
+        beside = '{"id": "c1", "function": {"name": "f", "arguments": {"a": 1}}}'
+
+        assert asked(message("assistant", tool_calls=[beside])).messages == (
+            Message("assistant", (ToolCallPart("f", {"a": 1}, "c1"),)),
+        )
+
     def test_litellm_writes_the_calls_as_attributes(self) -> None:
         generation = answered(
             message("assistant", finish_reason="tool_calls"),
@@ -457,7 +469,9 @@ class TestWithheldContent:
         assert generation.messages == ()
         assert [gap.reason for gap in generation.incomplete] == ["content_not_captured"]
 
-    @pytest.mark.parametrize("placeholder", ["redacted-by-litellm", "__REDACTED__", "[Scrubbed due to 'key']"])
+    @pytest.mark.parametrize(
+        "placeholder", ["<elided>", "redacted-by-litellm", "__REDACTED__", "[Scrubbed due to 'key']"]
+    )
     def test_a_placeholder_in_a_message_is_said(self, placeholder: str) -> None:
         generation = asked(message("user", text(placeholder)))
 

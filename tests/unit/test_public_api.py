@@ -64,6 +64,7 @@ PURE = {
     "evidence",
     "fingerprints",
     "generation",
+    "images",
     "limits",
     "log_events",
     "metadata",

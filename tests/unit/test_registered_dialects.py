@@ -120,6 +120,14 @@ def test_a_dialect_that_raises_matches_nothing_and_tells_nobody_what_was_said(in
     assert "sesame" not in caplog.text
 
 
+def test_broken_metadata_of_other_packages_hinder_nothing(monkeypatch: pytest.MonkeyPatch, install, caplog) -> None:
+    install()
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_group: int("broken"))
+    with caplog.at_level(logging.WARNING):
+        assert dialects.is_llm_call({"gen_ai.operation.name": "chat"}, "")
+    assert "dialects of other packages cannot be looked up: ValueError" in caplog.text
+
+
 def test_importing_ours_looks_for_no_dialect_of_others() -> None:
     program = "import sys, label_studio_otel.dialects; print('importlib.metadata' in sys.modules)"
     assert (

@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _watch(deliverer: Deliverer, source: Source) -> int:
-    register()
+    register(late=True)
     while True:
         moved = deliverer.step()
         source.look(deliverer.depth)

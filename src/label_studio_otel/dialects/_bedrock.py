@@ -42,10 +42,17 @@ def text_of(content: Any) -> Any:
         return content
     if len(content) == 1 and content[0].keys() == {"json"}:
         return content[0]["json"]
-    texts = [item.get("text") for item in content if item.keys() - {"type"} == {"text"}]
-    if len(texts) == len(content) and all(isinstance(text, str) for text in texts):
-        return "".join(text for text in texts if isinstance(text, str))
-    return content
+    texts = [_plain_text(item) for item in content]
+    return content if None in texts else "".join(text for text in texts if text is not None)
+
+
+def _plain_text(item: dict[str, Any]) -> str | None:
+    """Return the text of a block that is nothing else, in Bedrock's form, Anthropic's or the conventions'."""
+    known = {"text"}, {"type", "text"}, {"type", "content"}
+    text = (
+        item.get("text", item.get("content")) if item.keys() in known and item.get("type", "text") == "text" else None
+    )
+    return text if isinstance(text, str) else None
 
 
 def _kind(raw: dict[str, Any]) -> str | None:

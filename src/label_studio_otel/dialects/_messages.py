@@ -120,7 +120,8 @@ def _parts(raw: Mapping[str, Any]) -> Iterator[Part]:
     if isinstance(reasoning, str) and reasoning:
         yield ReasoningPart(reasoning)
     if isinstance(content, (list, tuple)):
-        yield from map(part_of, content)
+        # Agent Framework writes null for what it has no part for.
+        yield from (part_of(part) for part in content if part is not None)
     elif isinstance(content, dict) and isinstance(content.get("parts"), list):  # Google's
         yield from map(part_of, content["parts"])
     elif isinstance(content, dict) and "type" in content:
@@ -132,7 +133,7 @@ def _parts(raw: Mapping[str, Any]) -> Iterator[Part]:
     if isinstance(refusal, str) and refusal:
         yield RefusalPart(refusal)
     if isinstance(calls, (list, tuple)):
-        yield from map(tool_call_of, calls)
+        yield from (tool_call_of(_decoded_object(call)) for call in calls)
 
 
 #: A message without content that has one of these says something, or says that there was nothing.

@@ -30,7 +30,7 @@ def message_of(raw: Any, default_role: str = "user") -> Message:
     """Read one message; what is none is a message of the default role."""
     if _langchain.is_message(raw):
         return _langchain.message_of(raw)
-    if isinstance(raw, dict) and raw.get("role", default_role) in _LANGCHAIN_ROLES and is_dumped(raw):
+    if isinstance(raw, dict) and is_dumped(raw) and str(raw.get("role", default_role)) in _LANGCHAIN_ROLES:
         return _langchain.message_of(raw | {"type": raw.get("role", default_role)})
     if isinstance(raw, dict) and raw.get("content") and _bedrock.are_blocks(raw["content"]):
         parts = tuple(map(_bedrock.block_of, raw["content"]))
@@ -47,7 +47,7 @@ def is_dumped(raw: Mapping[str, Any]) -> bool:
         or (isinstance(calls, list) and any(isinstance(call, dict) and "args" in call for call in calls))
         or (
             isinstance(content, list)
-            and any(isinstance(block, dict) and block.get("type") in _LANGCHAIN_BLOCKS for block in content)
+            and any(isinstance(block, dict) and str(block.get("type")) in _LANGCHAIN_BLOCKS for block in content)
         )
     )
 

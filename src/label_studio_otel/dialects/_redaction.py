@@ -14,6 +14,8 @@ _PLACEHOLDERS = (
     (re.compile(r"\[Scrubbed due to '[^']*'\]"), "logfire.configure(scrubbing=…)"),
     # https://github.com/Arize-ai/openinference/blob/main/spec/configuration.md
     (re.compile(r"__REDACTED__"), "OPENINFERENCE_HIDE_INPUTS, OPENINFERENCE_HIDE_OUTPUTS"),
+    # https://github.com/google/adk-python/blob/v1.18.0/src/google/adk/telemetry/tracing.py
+    (re.compile(r"<elided>"), "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"),
     # https://docs.litellm.ai/docs/proxy/logging#redact-messages-response-content
     (re.compile(r"redacted-by-litellm"), "litellm.turn_off_message_logging"),
 )

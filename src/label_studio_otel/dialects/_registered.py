@@ -60,7 +60,12 @@ def registered() -> tuple[Registered, ...]:
     """Return the dialects that are installed, loaded at the first call."""
     from importlib.metadata import entry_points  # noqa: PLC0415 - nobody who has no span to read waits for it
 
-    return tuple(filter(None, map(_loaded, entry_points(group=GROUP))))
+    try:
+        found = tuple(entry_points(group=GROUP))
+    except Exception as error:  # metadata of any package can be broken, and calls must be read all the same
+        log.warn_once("dialects", f"dialects of other packages cannot be looked up: {log.kind(error)}")
+        return ()
+    return tuple(filter(None, map(_loaded, found)))
 
 
 def _loaded(entry_point: Any) -> Registered | None:
