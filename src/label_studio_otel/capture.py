@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel import dialects, log, spool
 from label_studio_otel.recorder import recorder_for
-from label_studio_otel.settings import labeling_config, load
+from label_studio_otel.selection import is_wanted, with_labeling_config
+from label_studio_otel.settings import load
 from label_studio_otel.spans import fields_of
 
 if TYPE_CHECKING:
@@ -97,10 +97,7 @@ class Capture:
         context = span.get_span_context()
         if context is None or not context.trace_flags.sampled:
             return False
-        if not (span.status.is_ok or self.settings.include_errors):
-            return False
-        operations = self.settings.operations
-        return operations is None or (span.attributes or {}).get("gen_ai.operation.name") in operations
+        return is_wanted(self.settings, span.attributes or {}, failed=not span.status.is_ok)
 
     def _record(self, span: ReadableSpan) -> None:
         second, destination = self._destination
@@ -124,12 +121,7 @@ class Capture:
         """Return the settings with the labeling config in place of its file's name."""
         if not self._config_read:
             self._config_read = True
-            try:
-                config = labeling_config(self.settings.project_config)
-            except (OSError, ValueError) as error:
-                config = None
-                log.warn_once("project_config", f"project_config cannot be read ({error}); using the one of the mode")
-            self.settings = replace(self.settings, project_config=config)
+            self.settings = with_labeling_config(self.settings)
         return self.settings
 
     def _recorder(self) -> Recorder:

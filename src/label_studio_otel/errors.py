@@ -8,7 +8,8 @@
     ├── DialectError           a span that its dialect could not read; the raw record stays
     ├── SpoolError             a spool file that cannot be written or read
     ├── OutboxError            the outbox
-    │   └── OutboxCorrupt      set aside, a new one begun
+    │   ├── OutboxCorrupt      set aside, a new one begun
+    │   └── OutboxFull         it holds what it may; later there may be room
     └── DeliveryError          what Label Studio's answer, or its absence, means
         ├── Retryable          nothing arrived; the same data may be sent again
         ├── Uncertain          it may have arrived; look it up before anything is sent again
@@ -37,6 +38,7 @@ __all__ = [
     "LabelStudioOtelError",
     "OutboxCorrupt",
     "OutboxError",
+    "OutboxFull",
     "Retryable",
     "SpoolError",
     "Uncertain",
@@ -69,6 +71,10 @@ class OutboxError(LabelStudioOtelError):
 
 class OutboxCorrupt(OutboxError):
     """The outbox is not a readable database; it was set aside, never deleted."""
+
+
+class OutboxFull(OutboxError):
+    """The outbox holds as much as it may; nothing was taken, and there is room when some was delivered."""
 
 
 class DeliveryError(LabelStudioOtelError):

@@ -10,7 +10,7 @@ The rules:
 - all predictions carry one `model_version`: the label stream shows only the predictions of the project's own, which is
   set by the first import. The model's name is in `data.model`. Of several predictions it shows the newest, so the first
   choice comes last; the others stand in `other_responses` (title and text), which our templates show below;
-- a config that repeats something for `images`, as our templates do, gets the inline ones (title and URLs, see `images`);
+- a config that repeats something for `images`, as our templates do, gets the inline ones (title and URLs, images.py);
 - what does not fit is cut with a visible note, and `incomplete` says so.
 """
 
@@ -63,16 +63,9 @@ class _Call:
     image: str
 
 
-def render(
-    span: Span,
-    generation: Generation,
-    config: LabelConfig,
-    *,
-    max_bytes: int = MAX_BYTES,
-    max_image_bytes: int = MAX_IMAGE_BYTES,
-) -> dict[str, Any]:
+def render(span: Span, generation: Generation, config: LabelConfig, **limits: int) -> dict[str, Any]:
     """Return the task alone; see `encode`."""
-    return encode(span, generation, config, max_bytes=max_bytes, max_image_bytes=max_image_bytes)[0]
+    return encode(span, generation, config, **limits)[0]
 
 
 def encode(
@@ -85,8 +78,8 @@ def encode(
 ) -> tuple[dict[str, Any], bytes]:
     """Return the task and its JSON.
 
-    The task has `data` for every variable of the config and the metadata, and one prediction per choice, the first last.
-    Its JSON has at most `max_bytes` in UTF-8 (not below some 16 KiB, which the metadata need); of an inline image above
+    It has `data` for every variable of the config and the metadata, and one prediction per choice, the first last. The
+    JSON has at most `max_bytes` in UTF-8 (not below some 16 KiB, which the metadata need); of an inline image above
     `max_image_bytes` only type, size and hash are given.
 
     Raises:

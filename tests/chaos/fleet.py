@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 APPLICATIONS = 3
 #: Fewest calls that an application makes before it ends by itself.
-CALLS = 50
+FEWEST_CALLS = 50
 #: Seconds that applications and their children may take to end when told to.
 LAST_WORDS = 60
 #: Seconds after which one `deliver` is taken for one that never ends.
@@ -77,7 +77,7 @@ class Fleet:
                 self.started += 1
                 seed = f"{self._seed} application {self.started}"
                 # Not from the choices of the kills: when an application is missing is not repeatable.
-                calls = random.Random(seed).randint(CALLS, self._calls)
+                calls = random.Random(seed).randint(FEWEST_CALLS, self._calls)
                 command = [sys.executable, str(HERE / "application.py"), str(self.ledger), seed, str(calls)]
                 self._start(which, command, "off" if which == 0 else "thread")
         if self.absences > 0:

@@ -26,7 +26,7 @@ import ledger
 from disk import SmallDisk
 from fleet import APPLICATIONS, Fleet
 from proxy import FaultProxy
-from sabotage import BUGS
+from sabotage import BUGS, CIRCUMSTANCES
 
 from label_studio_otel.cli.label_studio_server import LabelStudioServer
 
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 VICTIMS = {"application": 4, "deliverer": 4, "Label Studio": 1}
 #: Seconds between two kills.
 QUIET = (0.2, 2.4)
+#: Most calls that an application makes before it ends by itself, and how often one is followed by a fork.
+CALLS = 800
+FORKS = 0.02
 #: Of the kills of an application, those that take its children with it, and those in the middle of many calls.
 WHOLE_GROUP = 0.5
 IN_A_HURRY = 0.8
@@ -131,7 +134,7 @@ class Chaos:
             env=env,
             tokens=tokens,
             calls=self._args.calls,
-            deliverer=not self._args.no_deliverer,
+            deliverer=self._args.deliverer,
             sabotage=self._args.sabotage,
         )
 
@@ -203,12 +206,12 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument(
         "--pause", type=float, default=0.05, help="seconds between two calls of a thread (default: 0.05)"
     )
-    parser.add_argument("--calls", type=int, default=800, help="most of an application's life (default: 800)")
-    parser.add_argument("--forks", type=float, default=0.02, help="of an application, per call (default: 0.02)")
-    parser.add_argument("--no-deliverer", action="store_true", help="leave delivery to the applications alone")
     parser.add_argument("--sabotage", choices=sorted(BUGS), help="put a bug into the product: the run must fail")
     parser.add_argument("--keep", type=Path, metavar="DIRECTORY", help="work there, and leave everything there")
-    return parser.parse_args()
+    parser.set_defaults(calls=CALLS, forks=FORKS, deliverer=True)
+    args = parser.parse_args()
+    vars(args).update(CIRCUMSTANCES.get(args.sabotage, {}))
+    return args
 
 
 def main() -> int:

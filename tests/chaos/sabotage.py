@@ -68,6 +68,8 @@ BUGS = {
     "no-repair": _no_repair,
     "sqlite-across-fork": _sqlite_across_fork,
 }
+#: In which a bug is met soon: these of the harness's settings.
+CIRCUMSTANCES: dict[str, dict[str, Any]] = {"sqlite-across-fork": {"calls": 60, "forks": 0.1, "deliverer": False}}
 
 
 def apply(bug: str) -> None:

@@ -207,20 +207,20 @@ def _rewritten(true: Leaf, found: Leaf) -> bool:
 
 
 def _without_roles(lost: list[Leaf], other: list[Leaf], side: str, own: Own, outcome: Outcome) -> list[Leaf]:
-    """Take out what was found under another role, which is right where the span has no word of the true one."""
+    """Take out what was found under another role or kind, which is right where the span says just that."""
     left = []
     for leaf in lost:
-        twin = next((one for one in other if one.said[1:] == leaf.said[1:]), None)
+        twin = next((one for one in other if one.value == leaf.value), None)
         if twin is None:
             left.append(leaf)
             continue
         other.remove(twin)
-        sentence = f"{side} {_shown(leaf)}: role {twin.role!r} instead of {leaf.role!r}"
-        if own.holds_value(leaf.role):
+        sentence = f"{side} {_shown(leaf)}: {twin.role} {twin.kind} instead of {leaf.role} {leaf.kind}"
+        if own.says_otherwise(leaf, twin):
+            outcome.otherwise.append(sentence)
+        else:
             outcome.observable += 1
             outcome.wrong.append(sentence)
-        else:
-            outcome.otherwise.append(sentence)
     return left
 
 

@@ -32,6 +32,8 @@ class Own:
         self._numbers: set[float] = set()
         #: Why the model stopped: the same words name kinds of content.
         self._reasons: set[str] = set()
+        #: Who said what, where a message holds both.
+        self._spoken: set[tuple[str, str]] = set()
         self.failed = False
         #: What the line tells of the span, kinds and values.
         self.told: set[tuple[str, Any]] = set()
@@ -53,6 +55,7 @@ class Own:
                 with contextlib.suppress(ValueError, RecursionError):
                     self._add(json.loads(value), key, counts=counts)
         elif isinstance(value, dict):
+            self._spoken |= {(str(value.get("role")), text) for text in _texts(value)} if "role" in value else set()
             for name, item in value.items():
                 self._keys.add(str(name))
                 self._pairs.add((str(name), json.dumps(item)))
@@ -68,6 +71,16 @@ class Own:
     def holds_value(self, value: Any) -> bool:
         """Tell whether a whole value is this one."""
         return value in (self._texts if isinstance(value, str) else self._numbers)
+
+    def says_otherwise(self, true: Leaf, found: Leaf) -> bool:
+        """Tell whether a text stands here under another role or kind, and has none of the true one."""
+        if true.kind != found.kind:
+            return not any(
+                word in key for word in ("reason", "think", "refus") for key in self._keys - {"finish_reason"}
+            )
+        if (found.role, found.value) in self._spoken:
+            return (true.role, true.value) not in self._spoken
+        return not self.holds_value(true.role)
 
     def holds_reason(self, words: Iterable[str]) -> bool:
         """Tell whether the span says that the model stopped for one of these reasons."""

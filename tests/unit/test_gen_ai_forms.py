@@ -122,6 +122,17 @@ class TestResultsOfTools:
 
 
 class TestTurns:
+    def test_a_call_under_the_id_of_its_item_gets_the_calls(self) -> None:
+        generation = asked(
+            message("assistant", tool_call("fc_1")),
+            message("assistant", tool_call("fc_2")),
+            message("tool", result("call_1")),
+            message("tool", result("call_2")),
+        )
+
+        calls = (ToolCallPart("f", {"a": 1}, "call_1"), ToolCallPart("f", {"a": 1}, "call_2"))
+        assert generation.messages[0] == Message("assistant", calls)
+
     def test_calls_that_follow_each_other_are_one_turn(self) -> None:
         generation = asked(
             message("assistant", text("Let me see.")),
@@ -378,6 +389,10 @@ class TestBesideTheConventions:
         generation = answered(message("assistant", text("Yes.")), gen_ai__content__reasoning="Hm")
 
         assert generation.choices[0].message.parts == (ReasoningPart("Hm"), TextPart("Yes."))
+
+    @pytest.mark.parametrize("attribute", ["user.id", "gen_ai.user", "enduser.id", "llm.user", "gen_ai.request.user"])
+    def test_users_have_several_names(self, attribute: str) -> None:
+        assert call(**{attribute: "u"}).user_id == "u"
 
     def test_a_provider_is_no_model(self) -> None:
         generation = call(

@@ -156,6 +156,8 @@ def test_items_of_one_turn_are_one_message() -> None:
             {"output": {"message": {"role": "assistant", "content": [{"text": "A"}]}}, "stopReason": "max_tokens"},
             said(TextPart("A"), reason="length"),
         ),
+        (["A", {"text": "B"}], said(TextPart("A")) + said(TextPart("B"))),
+        ({"message": {"role": "assistant", "blocks": [{"block_type": "text", "text": "A"}]}}, said(TextPart("A"))),
         ({"role": "assistant", "content": "A", "finish_reason": "MAX_TOKENS"}, said(TextPart("A"), reason="length")),
         ({"role": "assistant", "content": "Because."}, said(TextPart("Because."))),
         ({"output": "Because."}, said(TextPart("Because."))),
@@ -307,6 +309,17 @@ def test_json_that_a_limit_cut_is_read_as_far_as_it_goes() -> None:
     assert request.messages == (*ASKED, Message("user", (TextPart("And "),)))
     assert response.choices == said(TextPart("Becau"))
     assert [gap.reason for gap in gaps] == ["attribute_truncated", "attribute_truncated"]
+
+
+def test_llamaindex_s_blocks_are_read() -> None:
+    picture = {"block_type": "image", "image": "iVBORw0KGgo=", "image_mimetype": "image/png", "url": None}
+    blocks = [{"block_type": "text", "text": "See"}, picture, "And?"]
+
+    request = request_of([{"role": "user", "additional_kwargs": {}, "blocks": blocks}])
+
+    assert request is not None
+    parts = (TextPart("See"), BlobPart("image", "image/png", "iVBORw0KGgo="), TextPart("And?"))
+    assert request.messages == (Message("user", parts),)
 
 
 def test_media_in_a_request_are_read() -> None:

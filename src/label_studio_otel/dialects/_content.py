@@ -11,9 +11,10 @@ from label_studio_otel.dialects._choices import choices_of, finish_reasons
 from label_studio_otel.dialects._emitters import emitter_of
 from label_studio_otel.dialects._events import said_in_events
 from label_studio_otel.dialects._litellm import function_calls, functions, with_calls
-from label_studio_otel.dialects._messages import messages_of, part_of, split, tied, without_stump
+from label_studio_otel.dialects._messages import messages_of, part_of, split, without_stump
 from label_studio_otel.dialects._parts import withheld, without_media
 from label_studio_otel.dialects._redaction import placeholder_in, scrubbed
+from label_studio_otel.dialects._turns import tied
 from label_studio_otel.errors import DialectError
 from label_studio_otel.generation import Choice, Gap, Message, ReasoningPart, TextPart, ToolCallPart
 

@@ -40,7 +40,7 @@ from label_studio_otel.generation import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["message_of", "messages_of", "part_of", "split", "tied", "without_stump"]
+__all__ = ["message_of", "messages_of", "part_of", "split", "without_stump"]
 
 _CUT_LIST = re.compile(r'\[\s*\{\s*"\w+"\s*:')
 
@@ -181,53 +181,3 @@ def without_stump(messages: Iterable[Message]) -> list[Message]:
     elif not isinstance(end, UnknownPart):
         before.append(end)
     return [*whole[:-1], Message(last.role, tuple(before), last.name)] if before else whole[:-1]
-
-
-def whole_turns(messages: Iterable[Message]) -> Iterator[Message]:
-    """Join what the model said in one turn: OpenAI's Responses API has each tool call as an item of its own."""
-    turn: Message | None = None
-    for message in messages:
-        calls = message.role == "assistant" and all(isinstance(part, ToolCallPart) for part in message.parts)
-        if turn is not None and calls and message.parts:
-            turn = Message(turn.role, turn.parts + message.parts, turn.name)
-            continue
-        if turn is not None:
-            yield turn
-        turn = message if message.role == "assistant" else None
-        if turn is None:
-            yield message
-    if turn is not None:
-        yield turn
-
-
-def tied(messages: Iterable[Message]) -> tuple[Message, ...]:
-    """Give the results of tools that came without an id that of their call, where their number leaves no doubt."""
-    result = list(whole_turns(messages))
-    calls: list[str] = []
-    start = 0
-    while start < len(result):
-        end = start
-        while end < len(result) and _result(result[end]):
-            end += 1
-        if end == start:
-            calls = [part.id for part in result[start].parts if isinstance(part, ToolCallPart) and part.id]
-            end += 1
-        elif len(calls) == end - start:
-            result[start:end] = _answers(result[start:end], calls)
-        start = end
-    return tuple(result)
-
-
-def _answers(messages: list[Message], calls: list[str]) -> Iterator[Message]:
-    answered = {part.id for message in messages if (part := _result(message))}
-    for message, call in zip(messages, calls, strict=True):
-        part = _result(message)
-        if part is None or part.id is not None or call in answered:
-            yield message
-        else:
-            yield Message("tool", (ToolResponsePart(part.response, call),), message.name)
-
-
-def _result(message: Message) -> ToolResponsePart | None:
-    part = message.parts[0] if len(message.parts) == 1 else None
-    return part if isinstance(part, ToolResponsePart) else None

@@ -202,7 +202,7 @@ def _choices_of(value: Any) -> tuple[Choice, ...] | None:
     if isinstance(value, str):
         return None if _OBJECT.fullmatch(value) else (Choice(Message("assistant", (TextPart(value),))),)
     if isinstance(value, list):
-        return _choices_of_list(value) if all(is_message(raw) for raw in value) else None
+        return _choices_of_list(value)
     if not isinstance(value, dict) or not value:
         return None
     if _langchain.is_message(value):
@@ -229,8 +229,11 @@ def _is_dumped_choice(raw: Any) -> bool:
 
 
 def _choices_of_list(value: list[Any]) -> tuple[Choice, ...] | None:
-    """Read the items of one answer, or one message for each of several."""
-    return _items_choices(value) if any(map(is_item, value)) else tuple(map(_message_choice, value))
+    """Read the items of one answer, or one message or text for each of several."""
+    if any(map(is_item, value)) and all(map(is_message, value)):
+        return _items_choices(value)
+    choices = [_choices_of(raw) for raw in value if isinstance(raw, (dict, str))]
+    return tuple(choice for one in choices for choice in one or ()) if all(choices) else None
 
 
 def _items_choices(items: list[Any]) -> tuple[Choice, ...]:

@@ -30,6 +30,8 @@ def message_of(raw: Any, default_role: str = "user") -> Message:
     """Read one message; what is none is a message of the default role."""
     if _langchain.is_message(raw):
         return _langchain.message_of(raw)
+    if isinstance(raw, dict) and "content" not in raw and isinstance(raw.get("blocks"), list):
+        raw = {**raw, "content": [_block(block) for block in raw["blocks"]]}
     if isinstance(raw, dict) and is_dumped(raw) and str(raw.get("role", default_role)) in _LANGCHAIN_ROLES:
         return _langchain.message_of(raw | {"type": raw.get("role", default_role)})
     if isinstance(raw, dict) and raw.get("content") and _bedrock.are_blocks(raw["content"]):
@@ -37,6 +39,17 @@ def message_of(raw: Any, default_role: str = "user") -> Message:
         answered = parts and all(isinstance(part, ToolResponsePart) for part in parts)
         return Message("tool" if answered else str(raw.get("role", default_role)), parts)
     return _openai.message_of(raw, default_role)
+
+
+def _block(raw: Any) -> Any:
+    """Return a block of LlamaIndex's as LangChain writes it.
+
+    https://github.com/run-llama/llama_index/blob/v0.14.0/llama-index-core/llama_index/core/base/llms/types.py
+    """
+    kind = raw.get("block_type") if isinstance(raw, dict) else None
+    if not isinstance(kind, str):
+        return raw
+    return {"type": kind, **raw, "data": raw.get(kind), "mime_type": raw.get(f"{kind}_mimetype")}
 
 
 def is_dumped(raw: Mapping[str, Any]) -> bool:

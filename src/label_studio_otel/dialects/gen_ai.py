@@ -47,6 +47,10 @@ LANGSMITH_KIND = "langsmith.span.kind"  # prompts have an operation, too
 # https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md
 OPENINFERENCE_KIND = "openinference.span.kind"
 
+# https://docs.litellm.ai/docs/observability/opentelemetry_integration and
+# https://github.com/openlit/openlit/blob/openlit-1.35.0/sdk/python/src/openlit/semcov/__init__.py
+USER_NAMES = ("enduser.id", "llm.user", "gen_ai.request.user")
+
 keys = frozenset({OPERATION, _logfire.REQUEST})
 
 #: The conventions' three; LiteLLM writes the name of its function, OpenLLMetry 0.53 "llm_request".
@@ -116,7 +120,7 @@ def read(span: Span) -> Generation:
         error_type=error_type_of(span),
         tools=content.tools,
         incomplete=tuple(content.gaps),
-        **identities(attributes),
+        **identities(attributes, *USER_NAMES),
     )
 
 

@@ -29,9 +29,9 @@ from label_studio_otel.dialects._failure import error_of, error_type_of
 from label_studio_otel.dialects._finish import finish_reason, unsaid_reason
 from label_studio_otel.dialects._identities import identities
 from label_studio_otel.dialects._indexed import indexed, mend
-from label_studio_otel.dialects._messages import tied
 from label_studio_otel.dialects._openllmetry_content import parts_of
 from label_studio_otel.dialects._providers import provider_of_class
+from label_studio_otel.dialects._turns import tied
 from label_studio_otel.generation import Choice, Generation, Message, ReasoningPart, ToolResponsePart
 
 if TYPE_CHECKING:

@@ -57,7 +57,8 @@ class SqliteOutbox(Kinship):
             for span, record in events:
                 digest = hashlib.sha256(record).hexdigest()[:32]
                 self._run(run, "take_event", span=span, digest=digest, record=record, now=now)
-            self._run(run, "move_offset", name=spool, position=position)
+            if spool:
+                self._run(run, "move_offset", name=spool, position=position)
         return new
 
     def restore(self, rows: Sequence[tuple[Destination, str, bytes | None, str, str | None]]) -> None:
