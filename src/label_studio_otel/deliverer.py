@@ -61,6 +61,7 @@ class Deliverer:
         imported: called with the seconds of each import, and with the kind of error that it met or None.
         pause: called between two items, to let the application's threads run.
         clock: seconds since the epoch.
+        outbox: that of this directory, by default one of its own; a process opens it once.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Deliverer:
         settings: Settings,
         *,
         settle: float = 0.0,
+        outbox: SqliteOutbox | None = None,
         restarted_at: float = 0.0,
         observe: Callable[[float], None] = lambda _: None,
         imported: Callable[[float, str | None], None] = lambda _, __: None,
@@ -85,7 +87,7 @@ class Deliverer:
         self._max_bytes = settings.max_state_bytes
         self._max_age = settings.max_age
         self.counts = Counts()
-        self._outbox = SqliteOutbox(self._directory / OUTBOX, clock=clock)
+        self._outbox = outbox or SqliteOutbox(self._directory / OUTBOX, clock=clock)
         self._delivery = Delivery(
             self._outbox,
             TimedLabelStudio(settings.url, settings.api_key, observe=imported, clock=clock),

@@ -27,8 +27,15 @@ __all__ = ["NO_IMAGE", "first_image", "fitting", "inline_images", "left_out"]
 #: Label Studio wants a value for each variable: a transparent pixel, where a call has no image to show.
 NO_IMAGE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 
-#: What every browser shows; of media without a type it finds out.
-_TYPES = frozenset(f"image/{kind}" for kind in ("png", "jpeg", "jpg", "gif", "webp", "bmp", "avif"))
+#: How the files begin that every browser shows.
+_KINDS = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "png"),
+    (re.compile(rb"\xff\xd8\xff"), "jpeg"),
+    (re.compile(rb"GIF8[79]a"), "gif"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "webp"),
+    (re.compile(rb"....ftypavi[fs]", re.DOTALL), "avif"),
+    (re.compile(rb"BM.{12}", re.DOTALL), "bmp"),
+)
 #: Room in a task for what `left_out` says.
 _SENTENCE_BYTES = 200
 #: A tool's answer nested deeper holds no image that somebody would look for.
@@ -60,15 +67,13 @@ def inline_images(generation: Generation, max_bytes: int) -> tuple[list[dict[str
     for place, parts in _places(generation):
         images = [image for part in parts if not isinstance(part, TextPart) for image in _images_of(part)]
         for number, image in enumerate(images, 1):
-            content = _bytes(image.content)
-            if content is None:
-                continue
-            if len(content) > max_bytes:
-                gaps.append(_too_large(media_note(image)))
-                continue
-            which = f"Image {number} of {len(images)}" if len(images) > 1 else "Image"
-            url = f"data:{image.mime_type or 'image/png'};base64,{base64.b64encode(content).decode()}"
-            shown.append({"title": f"{which} in {place}: {media_note(image)[1:-1]}", "urls": [url]})
+            note = media_note(image)
+            if len(content := _bytes(image.content)) > max_bytes:
+                gaps.append(_too_large(note))
+            elif kind := next((kind for head, kind in _KINDS if head.match(content)), None):
+                which = f"Image {number} of {len(images)}" if len(images) > 1 else "Image"
+                url = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+                shown.append({"title": f"{which} in {place}: {note[1:-1].removeprefix('image: ')}", "urls": [url]})
     return shown, tuple(gaps)
 
 
@@ -102,7 +107,7 @@ def _places(generation: Generation) -> Iterator[tuple[str, Sequence[Part]]]:
 
 def _images_of(part: Part) -> Iterator[BlobPart]:
     if isinstance(part, BlobPart):
-        if part.modality == "image" and (not part.mime_type or part.mime_type.lower() in _TYPES):
+        if part.modality == "image":
             yield part
     elif isinstance(part, ToolResponsePart):
         yield from _within(part.response, _MAX_DEPTH)
@@ -114,12 +119,12 @@ def _within(value: Any, depth: int) -> Iterator[BlobPart]:
     """Yield the images in a provider's own form: data URLs, and base64 beside its type."""
     if isinstance(value, str):
         header = _DATA_URL.match(value[:100])
-        if header and header[1].lower() in _TYPES:
-            yield BlobPart("image", header[1].lower(), value[header.end() :])
+        if header:
+            yield BlobPart("image", header[1], value[header.end() :])
     elif isinstance(value, Mapping) and depth:
-        kind = _first_text(value, "media_type", "mime_type", "mimeType", "mediaType").lower()
+        kind = _first_text(value, "media_type", "mime_type", "mimeType", "mediaType")
         content = _first_text(value, "data", "base64", "content")
-        if kind in _TYPES and content and not content.startswith("data:"):
+        if kind.startswith("image/") and content and not content.startswith("data:"):
             yield BlobPart("image", kind, content)
         else:
             for item in value.values():
@@ -133,10 +138,10 @@ def _first_text(value: Mapping[Any, Any], *keys: str) -> str:
     return next((value[key] for key in keys if isinstance(value.get(key), str)), "")
 
 
-def _bytes(content: str) -> bytes | None:
-    """Return what base64 of either alphabet stands for; None where it is none, or nothing."""
+def _bytes(content: str) -> bytes:
+    """Return what base64 of either alphabet stands for; nothing where it is none."""
     try:
         standard = content.translate(_STANDARD)
-        return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True) or None
+        return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
     except (binascii.Error, ValueError):
-        return None
+        return b""

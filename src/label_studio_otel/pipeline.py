@@ -1,30 +1,91 @@
-"""The one road: what stands in the spool goes into the outbox, each record once.
+"""The one road: what stands in the spool, or comes by another way (`accept`), goes into the outbox, each record once.
 
-Records and the position up to which a file was read are committed together, and a file is removed after that and
-only when its writer is gone: a kill between any two lines repeats work, and the unique key makes the repetition
-harmless.
+Records of the spool and the position up to which a file was read are committed together, and a file is removed after
+that and only when its writer is gone: a kill between any two lines repeats work, and the unique key makes the
+repetition harmless.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from label_studio_otel import log, spool
 from label_studio_otel.counts import Counts
+from label_studio_otel.errors import OutboxFull
 from label_studio_otel.outbox import Taken
 from label_studio_otel.spool.reader import SpoolFile, count, spool_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from label_studio_otel.outbox import Outbox
+    from label_studio_otel.settings import Destination
 
-__all__ = ["ingest", "spool_directory", "waiting"]
+__all__ = ["TakenEvent", "accept", "call", "event", "ingest", "spool_directory", "waiting"]
 
 #: Records and bytes in one transaction: few enough that a fork never waits for one.
 MAX_RECORDS = 50
 MAX_BYTES = 4 << 20
+
+
+class TakenEvent(NamedTuple):
+    """A log event as it comes in."""
+
+    #: trace_id:span_id.
+    span: str
+    #: A spool record's payload.
+    payload: bytes
+
+
+def call(destination: Destination, span: Mapping[str, Any]) -> Taken:
+    """Return an LLM call for `accept`, from a span's fields with their resource (`otlp.Telemetry.spans`)."""
+    fields = {name: value for name, value in span.items() if name != "resource"}
+    written = spool.encode_destination(destination)
+    return _taken(destination, span, _payload(spool.encode(written, spool.to_json(span["resource"]), fields)))
+
+
+def event(record: Mapping[str, Any]) -> TakenEvent:
+    """Return a log event for `accept`, from its fields with their resource (`otlp.Telemetry.logs`)."""
+    fields = {name: value for name, value in record.items() if name != "resource"}
+    return _taken_event(record, _payload(spool.encode_log(spool.to_json(record["resource"]), fields)))
+
+
+def accept(
+    outbox: Outbox,
+    records: Iterable[Taken | TakenEvent],
+    due_at: float,
+    *,
+    counts: Counts | None = None,
+    max_state_bytes: int = 0,
+    whole: bool = False,
+) -> int:
+    """Take what does not come from a spool, durably; return how many calls were new.
+
+    Args:
+        due_at: when the items may be sent, seconds since the epoch.
+        counts: what came of it is added here.
+        max_state_bytes: what the outbox may hold, 0 is without end.
+        whole: all in one transaction, else in several of bounded size.
+
+    Raises:
+        OutboxFull: it holds so much; an iterator that was given can be given again when there is room.
+        OutboxError: the outbox cannot be written.
+    """
+    counts = counts or Counts()
+    before = counts.accepted
+    rest = iter(records)
+    while True:
+        if max_state_bytes and outbox.used_bytes() >= max_state_bytes:
+            raise OutboxFull(f"the outbox holds {max_state_bytes} bytes (LABEL_STUDIO_OTEL_MAX_STATE_BYTES)")
+        transaction = _Transaction()
+        for record in rest:
+            transaction.add(record)
+            if transaction.full and not whole:
+                break
+        if not transaction:
+            return counts.accepted - before
+        transaction.commit(outbox, due_at, counts)
 
 
 def spool_directory(directory: Path) -> Path:
@@ -111,16 +172,14 @@ class _Ingestion:
         self._outbox = outbox
         self._due_at = due_at
         self._pause = pause
-        self._rows: list[Taken] = []
-        self._events: list[tuple[str, bytes]] = []
-        self._bytes = 0
+        self._transaction = _Transaction()
 
     def run(self, position: int) -> None:
         end = position
         for read in self._file.records(position):
             end = read.end
             self._take(read.payload)
-            if len(self._rows) + len(self._events) >= MAX_RECORDS or self._bytes >= MAX_BYTES:
+            if self._transaction.full:
                 self._commit(end)
             self._pause()
         if end > position:
@@ -133,21 +192,57 @@ class _Ingestion:
         if record.retry:
             self._outbox.retry()
         elif record.log is not None:
-            self._events.append((f"{record.log['traceId']}:{record.log['spanId']}", payload))
-            self._bytes += len(payload)
+            self._transaction.add(_taken_event(record.log, payload))
         elif record.destination is not None and record.span is not None:
-            span = record.span
-            started = _nanoseconds(span["startTimeUnixNano"])
-            ended = max(started, _nanoseconds(span.get("endTimeUnixNano")))
-            scope = span.get("scope", {}).get("name", "")
-            self._rows.append(Taken(record.destination, spool.key_of(span), payload, scope, started, ended))
-            self._bytes += len(payload)
+            self._transaction.add(_taken(record.destination, record.span, payload))
 
     def _commit(self, end: int) -> None:
-        new = self._outbox.accept(self._rows, self._file.path.name, end, self._due_at, self._events)
-        self._counts.accepted += new
-        self._counts.duplicates += len(self._rows) - new
-        self._rows, self._events, self._bytes = [], [], 0
+        transaction, self._transaction = self._transaction, _Transaction()
+        transaction.commit(self._outbox, self._due_at, self._counts, self._file.path.name, end)
+
+
+class _Transaction:
+    """What goes into the outbox at once."""
+
+    def __init__(self) -> None:
+        self._calls: list[Taken] = []
+        self._events: list[TakenEvent] = []
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._calls) + len(self._events)
+
+    @property
+    def full(self) -> bool:
+        return len(self) >= MAX_RECORDS or self._bytes >= MAX_BYTES
+
+    def add(self, record: Taken | TakenEvent) -> None:
+        if isinstance(record, Taken):
+            self._calls.append(record)
+        else:
+            self._events.append(record)
+        self._bytes += len(record.payload)
+
+    def commit(self, outbox: Outbox, due_at: float, counts: Counts, spool: str = "", position: int = 0) -> None:
+        new = outbox.accept(self._calls, spool, position, due_at, self._events)
+        counts.accepted += new
+        counts.duplicates += len(self._calls) - new
+
+
+def _taken(destination: Destination, span: Mapping[str, Any], payload: bytes) -> Taken:
+    started = _nanoseconds(span["startTimeUnixNano"])
+    ended = max(started, _nanoseconds(span.get("endTimeUnixNano")))
+    scope = span.get("scope", {}).get("name", "")
+    return Taken(destination, spool.key_of(span), payload, scope, started, ended)
+
+
+def _taken_event(record: Mapping[str, Any], payload: bytes) -> TakenEvent:
+    return TakenEvent(f"{record['traceId']}:{record['spanId']}", payload)
+
+
+def _payload(buffers: list[bytes]) -> bytes:
+    """Return what the outbox keeps of a spool record: all behind its frame."""
+    return b"".join(buffers)[spool.FRAME.size :]
 
 
 def _nanoseconds(value: Any) -> int:

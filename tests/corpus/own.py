@@ -18,6 +18,7 @@ _SHORT = 8
 #: What a provider's answer has beside its status.
 _OF_AN_ANSWER = {"model", "model_name", "output"}
 
+_ASKED = re.compile("input|prompt|request", re.IGNORECASE)
 _REASON = re.compile("finish|stop|status|reason", re.IGNORECASE)
 
 
@@ -27,6 +28,9 @@ class Own:
     def __init__(self, spans: Iterable[Any]) -> None:
         self._texts: set[str] = set()
         self._keys: set[str] = set()
+        #: Those that are not in what was asked.
+        self._answered: set[str] = set()
+        self._asked = False
         self._pairs: set[tuple[str, str]] = set()
         #: Only of attributes that count tokens: other numbers can be equal by chance.
         self._numbers: set[float] = set()
@@ -41,6 +45,7 @@ class Own:
             self.failed |= span.status_code == "ERROR" or any(event.name == "exception" for event in span.events)
             for holder in (span, *span.events, *span.logs):
                 for key, value in holder.attributes.items():
+                    self._asked = _ASKED.search(key) is not None
                     self._add(value, key, counts=_counts(key))
             for record in span.logs:
                 self._add(record.body)
@@ -49,8 +54,11 @@ class Own:
     def _add(self, value: Any, key: str = "", *, counts: bool = False) -> None:
         if isinstance(value, str):
             self._texts.add(value)
-            if _REASON.search(key):
-                self._reasons.add(value)
+            # The answers of earlier calls stand in what is asked, with their models and reasons.
+            if not self._asked:
+                self._answered.add(value)
+                if _REASON.search(key):
+                    self._reasons.add(value)
             if value[:1] in ("{", "[", '"'):
                 with contextlib.suppress(ValueError, RecursionError):
                     self._add(json.loads(value), key, counts=counts)
@@ -104,7 +112,7 @@ class Own:
         if raw:
             return self.holds_reason((leaf.value, *raw))
         if leaf.kind in ("request_model", "response_model"):
-            return self.holds_value(leaf.value)
+            return leaf.value in (self._answered if leaf.kind == "response_model" else self._texts)
         if leaf.kind == "text" and leaf.status == "substring":
             return self.holds_value(leaf.value)  # inside of another text, nobody can tell where it begins
         if leaf.kind == "call":

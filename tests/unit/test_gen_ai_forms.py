@@ -343,10 +343,18 @@ class TestParts:
         assert asked(message("user", raw)).messages[0].parts == (part,)
 
     def test_sound_written_as_text_is_sound(self) -> None:
-        sound = "aGk=" * 20
+        sound = "aGkh" * 20
         said = json.dumps({"type": "input_audio", "input_audio": {"data": sound, "format": "wav"}})
 
         assert asked(message("user", text(said))).messages[0].parts == (BlobPart("audio", "audio/wav", sound),)
+
+    def test_sound_written_as_text_can_be_cut(self) -> None:
+        said = json.dumps({"type": "input_audio", "input_audio": {"data": "aGkh" * 20, "format": "wav"}})
+        cut = json.dumps([message("user", text("Listen:"), text(said))])[:-40]
+
+        (user,) = call(gen_ai__input__messages=cut).messages
+
+        assert user.parts == (TextPart("Listen:"), BlobPart("audio", "", "aGkh" * 17))
 
     @pytest.mark.parametrize(
         "said",

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
     from label_studio_otel.settings import Settings
 
-__all__ = ["add_options", "read"]
+__all__ = ["add_destination_options", "add_options", "read"]
+
+
+OPTIONS = ("url", "state_dir", "project_id", "project_name", "project_config", "mode")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -22,10 +25,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state-dir", help="where LLM calls wait (LABEL_STUDIO_OTEL_STATE_DIR)")
 
 
+def add_destination_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which project is meant."""
+    parser.add_argument("--project-id", help="the number in its address (LABEL_STUDIO_PROJECT_ID)")
+    parser.add_argument("--project-name", help="its exact title (LABEL_STUDIO_OTEL_PROJECT_NAME)")
+    parser.add_argument("--project-config", help="labeling config, XML or a file (LABEL_STUDIO_OTEL_PROJECT_CONFIG)")
+    parser.add_argument("--mode", help="prompt or chat (LABEL_STUDIO_OTEL_MODE)")
+
+
 def read(args: argparse.Namespace) -> Settings:
     """Return the settings; what could not be used is said on standard error."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    settings = load({"url": args.url, "state_dir": args.state_dir})
+    given = vars(args)
+    settings = load({name: given.get(name) for name in OPTIONS})
     for problem in settings.problems:
         sys.stderr.write(f"label-studio-otel: {problem}\n")
     return settings

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from label_studio_otel.outbox import Summary
     from label_studio_otel.settings import Settings
 
-__all__ = ["add_parser", "run"]
+__all__ = ["add_parser", "drain", "run"]
 
 #: Seconds between two steps when the last one moved nothing.
 POLL = 0.25
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
             return 1
         if args.reconcile:
             deliverer.reconcile()
-        return _watch(deliverer, source) if args.watch else _drain(deliverer, settings, args.timeout)
+        return _watch(deliverer, source) if args.watch else drain(deliverer, settings, args.timeout)
     finally:
         deliverer.close()
 
@@ -90,7 +90,8 @@ def _watch(deliverer: Deliverer, source: Source) -> int:
             time.sleep(WATCH_POLL)
 
 
-def _drain(deliverer: Deliverer, settings: Settings, timeout: float) -> int:
+def drain(deliverer: Deliverer, settings: Settings, timeout: float) -> int:
+    """Deliver until nothing is left, for at most this long without progress; return the exit code of that."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel import label_config, projects
-from label_studio_otel.cli import config_check
+from label_studio_otel.cli import _settings, config_check
 from label_studio_otel.errors import DeliveryError, DestinationBlocked
 from label_studio_otel.label_studio import LabelStudio
 from label_studio_otel.settings import labeling_config, load
@@ -30,10 +30,7 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("setup", help="make or check a project and its labeling config")
     parser.add_argument("--url", help="base URL of Label Studio (LABEL_STUDIO_URL)")
-    parser.add_argument("--project-id", help="the number in its address (LABEL_STUDIO_PROJECT_ID)")
-    parser.add_argument("--project-name", help="its exact title (LABEL_STUDIO_OTEL_PROJECT_NAME)")
-    parser.add_argument("--project-config", help="labeling config, XML or a file (LABEL_STUDIO_OTEL_PROJECT_CONFIG)")
-    parser.add_argument("--mode", help="prompt or chat (LABEL_STUDIO_OTEL_MODE)")
+    _settings.add_destination_options(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="change nothing; print a sample task as Label Studio would get it"
     )

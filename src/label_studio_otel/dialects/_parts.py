@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.dialects import _bedrock, _google, _media, _openai_parts
 from label_studio_otel.dialects._attributes import json_of
+from label_studio_otel.dialects._cut import beginning_of
 from label_studio_otel.dialects._openai_parts import arguments_of, tool_call_of
 from label_studio_otel.dialects._python import literal_of
 from label_studio_otel.generation import (
@@ -99,7 +100,7 @@ def _dumped_media(part: TextPart) -> Part:
     """Read sound and files that were written as the JSON of their part; other text that looks like JSON stays text."""
     if not part.content.startswith(_DUMPED):
         return part
-    media = _openai_parts.part_of(json_of(part.content))
+    media = _openai_parts.part_of(json_of(part.content) or beginning_of(part.content))
     return media if isinstance(media, BlobPart) and len(media.content) >= _SHORTEST_MEDIA else part
 
 

@@ -246,7 +246,7 @@ def _loose(value: Mapping[str, Any]) -> tuple[Choice, ...] | None:
     """Read a message without a response around it, or what a traced function gave under some name."""
     if is_item(value):
         return _items_choices([value])
-    if not value.keys().isdisjoint({"content", "tool_calls", "function_call"}):
+    if not value.keys().isdisjoint({"blocks", "content", "function_call", "tool_calls"}):
         return (_message_choice(value),)
     for key in ("message", "output", "generation", "text"):
         if value.get(key) is not None:

@@ -160,7 +160,8 @@ class Outbox(Protocol):
     ) -> int:
         """Take calls and log events (trace_id:span_id, payload).
 
-        Notes how far the spool was read; returns how many calls were new.
+        Notes how far the spool was read, whose name is empty where they come from elsewhere; returns how many calls
+        were new.
         """
 
     def positions(self) -> dict[str, int]:

@@ -1,0 +1,83 @@
+"""What belongs together in a conversation: the calls of one turn, and the results of tools with their calls.
+
+OpenAI's Responses API has each tool call as an item of its own, and an id of the item (`fc_…`) beside that of the call
+(`call_…`), which the result carries; OpenLLMetry writes the item's. Others write results without any id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from label_studio_otel.generation import Message, Part, ToolCallPart, ToolResponsePart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+__all__ = ["tied"]
+
+_ITEM_ID = "fc_"
+
+
+def tied(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """Return the messages with each turn in one, and each result tied to its call, where the number leaves no doubt."""
+    result = list(_whole_turns(messages))
+    start = 0
+    while start < len(result):
+        end = start
+        while end < len(result) and _result_of(result[end]):
+            end += 1
+        if 0 < start < end:
+            result[start - 1 : end] = _turn(result[start - 1], result[start:end])
+        start = max(end, start + 1)
+    return tuple(result)
+
+
+def _whole_turns(messages: Iterable[Message]) -> Iterator[Message]:
+    turn: Message | None = None
+    for message in messages:
+        if turn is not None and message.role == turn.role and _only_calls(message):
+            turn = replace(turn, parts=turn.parts + message.parts)
+            continue
+        if turn is not None:
+            yield turn
+        turn = message if message.role == "assistant" else None
+        if turn is None:
+            yield message
+    if turn is not None:
+        yield turn
+
+
+def _only_calls(message: Message) -> bool:
+    return bool(message.parts) and all(isinstance(part, ToolCallPart) for part in message.parts)
+
+
+def _turn(asking: Message, answers: Sequence[Message]) -> Iterator[Message]:
+    """Yield a message that calls tools, and the results that follow it."""
+    calls = [part.id for part in asking.parts if isinstance(part, ToolCallPart) and part.id]
+    results = [part.id for message in answers if (part := _result_of(message))]
+    if len(calls) != len(results):
+        yield from (asking, *answers)
+    elif all(results) and all(call.startswith(_ITEM_ID) for call in calls):
+        names = dict(zip(calls, results, strict=True))
+        yield replace(asking, parts=tuple(_renamed(part, names) for part in asking.parts))
+        yield from answers
+    else:
+        yield asking
+        yield from (_answer(message, call, results) for message, call in zip(answers, calls, strict=True))
+
+
+def _renamed(part: Part, names: dict[str, str | None]) -> Part:
+    return replace(part, id=names[part.id]) if isinstance(part, ToolCallPart) and part.id in names else part
+
+
+def _answer(message: Message, call: str, results: Sequence[str | None]) -> Message:
+    part = _result_of(message)
+    if part is None or part.id is not None or call in results:
+        return message
+    return Message("tool", (ToolResponsePart(part.response, call),), message.name)
+
+
+def _result_of(message: Message) -> ToolResponsePart | None:
+    part = message.parts[0] if len(message.parts) == 1 else None
+    return part if isinstance(part, ToolResponsePart) else None
