@@ -6,9 +6,13 @@ With LABEL_STUDIO_OTEL_UPDATE_SCREENSHOT=1 the test of chat mode writes docs/lab
 from __future__ import annotations
 
 import base64
+import json
 import os
+import re
 import shutil
+import struct
 import subprocess
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +55,10 @@ PENCIL = "[data-testid=htx-textbox-edit-button]"
 EDITOR = "textarea[data-testid=htx-textbox-input]"
 SUBMIT = "[data-testid=bottombar-submit-button]"
 OTHER_ANSWER = ".lso-other h4:last-child"
+#: What some calls have and others have not.
+NOTES = ".lso-note h4, .lso-tools h4"
+IMAGE_TITLE = ".lso-image h4"
+IMAGE = ".lso-image img"
 
 CODE = """\
 def mean(values):
@@ -80,6 +88,55 @@ ORDER = [
             )
         ],
     },
+]
+
+
+def png(width: int, height: int) -> str:
+    """Return a picture in one colour, base64."""
+    rows = b"".join(b"\0" + b"\xdc\x3c\x3c" * width for _ in range(height))
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    framed = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(framed)).decode()
+
+
+def picture(width: int, height: int) -> dict[str, Any]:
+    return part("blob", modality="image", mime_type="image/png", content=png(width, height))
+
+
+DAMAGE = [
+    {
+        "role": "user",
+        "parts": [
+            part("text", content="Which of these is mine?"),
+            picture(300, 160),
+            picture(80, 120),
+            part("uri", modality="image", uri="http://stranger.example.com/a.png"),
+        ],
+    },
+    {
+        "role": "assistant",
+        "parts": [
+            part("reasoning", content="There is a tool for it."),
+            part("tool_call", id="call_1", name="compare", arguments={"pictures": 2}),
+        ],
+    },
+    {
+        "role": "tool",
+        "parts": [
+            part(
+                "tool_call_response",
+                id="call_1",
+                response=[
+                    {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": png(1600, 400)}}
+                ],
+            )
+        ],
+    },
+    {"role": "user", "parts": [part("blob", modality="audio", mime_type="audio/wav", content="UklGRg==")]},
+    {"role": "user", "parts": [part("file", modality="file", file_id="file-7")]},
 ]
 
 
@@ -113,6 +170,23 @@ class Labeler:
 
     def texts(self, css: str) -> list[str]:
         return [element.text for element in self.driver.find_elements(By.CSS_SELECTOR, css)]
+
+    def seen(self, css: str) -> list[str]:
+        """Return the texts of what is displayed."""
+        return [one.text for one in self.driver.find_elements(By.CSS_SELECTOR, css) if one.is_displayed()]
+
+    def pictures(self) -> list[tuple[int, int]]:
+        """Return the sizes in which pictures are displayed."""
+        shown = [one for one in self.driver.find_elements(By.CSS_SELECTOR, IMAGE) if one.is_displayed()]
+        return [(one.size["width"], one.size["height"]) for one in shown]
+
+    def looked_up(self, host: str) -> list[str]:
+        """Return what the page asked of a host, or of one whose name begins so."""
+        entries = self.driver.execute_script("return performance.getEntriesByType('resource').map(one => one.name)")
+        return [url for url in entries if url.startswith(f"http://{host}")]
+
+    def open_task(self, project_id: int, task_id: int) -> None:
+        self.driver.get(f"{self.url}/projects/{project_id}/data?task={task_id}")
 
     def open_label_stream(self, project_id: int) -> None:
         self.driver.get(f"{self.url}/projects/{project_id}/data?labeling=1")
@@ -249,4 +323,93 @@ def test_in_chat_mode_each_answer_stands_in_its_box_and_an_edit_is_kept(labeler:
         ("prediction-changed", [f"{first} Just say yes."], [first]),
         ("prediction", ["Nothing."], ["Nothing."]),
         ("prediction", ["Bonjour !\n\n- un\n  - deux"], ["Bonjour !\n\n- un\n  - deux"]),
+    ]
+
+
+@pytest.mark.parametrize("mode", ["prompt", "chat"])
+@pytest.mark.parametrize("way", ["label stream", "link"])
+def test_images_thoughts_and_what_is_missing_are_seen_where_they_are(
+    labeler: Labeler, api: Api, mode: str, way: str
+) -> None:
+    thoughts = [
+        {"role": "assistant", "parts": [part("reasoning", content="Hm:\n  red."), part("text", content="Red.")]}
+    ]
+    call = span(
+        DAMAGE,
+        number=7,
+        dropped_attributes=12,
+        status_code="ERROR",
+        status_message="the <b>line</b> broke",
+        attributes={
+            "gen_ai.output.messages": json.dumps(thoughts),
+            "gen_ai.tool.definitions": json.dumps([{"name": "compare"}, {"name": "paint"}]),
+        },
+    )
+    project_id, (task_id,) = imported(api, mode, call)
+    if way == "link":
+        labeler.open_task(project_id, task_id)
+    else:
+        labeler.open_label_stream(project_id)
+
+    labeler.wait(lambda: len(labeler.pictures()) == 3)
+
+    assert labeler.seen(NOTES) == [
+        "12 attributes of the span were dropped by the application's OpenTelemetry SDK "
+        "(OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT).",
+        "compare, paint",
+        "the <b>line</b> broke",
+        "Hm:\n  red.",
+    ]
+    assert [title.partition(":")[0] for title in labeler.seen(IMAGE_TITLE)] == [
+        "Image 1 of 2 in message 1 (user)",
+        "Image 2 of 2 in message 1 (user)",
+        "Image in message 3 (tool)",
+    ]
+    assert labeler.pictures()[:2] == [(300, 160), (80, 120)]
+    assert labeler.pictures()[2][0] in range(500, 961)
+    labeler.sees("Red.")
+    assert labeler.looked_up("stranger") == []
+
+
+@pytest.mark.parametrize("mode", ["prompt", "chat"])
+@pytest.mark.parametrize("way", ["label stream", "link"])
+def test_of_what_a_call_has_not_nothing_is_seen(labeler: Labeler, api: Api, mode: str, way: str) -> None:
+    project_id, (task_id,) = imported(api, mode, span("Hello", "Hi", number=8))
+    if way == "link":
+        labeler.open_task(project_id, task_id)
+    else:
+        labeler.open_label_stream(project_id)
+
+    labeler.wait(lambda: labeler.texts(".lso-tools h4"))
+
+    assert labeler.seen(f"{NOTES}, {IMAGE_TITLE}") == []
+    assert labeler.pictures() == []
+    labeler.sees("Hi")
+
+
+def test_in_chat_mode_each_message_is_an_entry_with_all_that_it_holds(labeler: Labeler, api: Api) -> None:
+    project_id, _ = imported(api, "chat", span(DAMAGE, "Red.", number=9))
+    labeler.open_label_stream(project_id)
+    labeler.sees("Red.")
+
+    entries = zip(labeler.texts("[class*=dialoguename]"), labeler.texts("[class*=dialoguetext]"), strict=True)
+
+    assert [(role, re.sub(r"\d+ bytes, sha256 \w+|iVBOR[^ ]+ \(.* KB\)", "…", text)) for role, text in entries] == [
+        (
+            "user",
+            "Which of these is mine?\n\n[image: image/png, ……]\n\n[image: image/png, ……]\n\n"
+            "[image: http://stranger.example.com/a.png]",
+        ),
+        (
+            "assistant",
+            '[reasoning]\nThere is a tool for it.\n\n[tool call: compare, id call_1]\n{\n  "pictures": 2\n}',
+        ),
+        (
+            "tool",
+            "[tool response, id call_1]\n"
+            '[\n  {\n    "type": "image",\n    "source": {\n      "type": "base64",\n      "media_type": "image/png",\n'
+            '      "data": "…"\n    }\n  }\n]',
+        ),
+        ("user", "[audio: audio/wav, ……]"),
+        ("user", "[file: file-7]"),
     ]

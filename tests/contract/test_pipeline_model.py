@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from delivering import record
-from label_studio_otel import label_config, log, spool
+from label_studio_otel import label_config, log, retry, spool
 from label_studio_otel._fake_store import Call, Flaws, Store
 from label_studio_otel.delivery import Delivery
 from label_studio_otel.errors import DestinationBlocked, Retryable, Uncertain
@@ -126,6 +126,7 @@ class MortalOutbox(SqliteOutbox):
 class PipelineModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
+        retry._random.seed(0)  # else what is due at a time differs from run to run
         self.directory = Path(tempfile.mkdtemp())
         self.writers = [self._writer(), self._writer()]
         self.store = Store()

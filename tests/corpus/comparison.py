@@ -63,8 +63,10 @@ def compare(run: Any, number: int, line: dict[str, Any], own: Own) -> Outcome:
     _ids(call, observable, line, own, outcome)
     outcome.also["operation"] = line["operation"] == ("text_completion" if call["api"] == "completions" else "chat")
     outcome.also["provider"] = line["provider"] == call["provider"]
-    if call["tools"]:
-        outcome.also["tools"] = sorted(line["tools"]) == sorted(call["tools"])
+    # Gemini's wire has lists of tools.
+    tools = [name for one in call["tools"] for name in (one if isinstance(one, list) else [one])]
+    if tools:
+        outcome.also["tools"] = sorted(line["tools"]) == sorted(tools)
     for name in ("session_id", "user_id"):
         if run.expected.get(name) and own.holds(run.expected[name]):
             outcome.also[name] = line[name] == run.expected[name]

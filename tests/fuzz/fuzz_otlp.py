@@ -30,6 +30,7 @@ with atheris.instrument_imports(include=["label_studio_otel"]):
     from label_studio_otel.errors import DecodeError, DialectError
     from label_studio_otel.spans import LogRecord, Span
 
+from corpus.otlp_json import json_of  # noqa: E402
 from corpus.recordings import runs, variants  # noqa: E402
 
 LARGEST_SEED = 12_000
@@ -172,34 +173,9 @@ def _seed(folder: Path) -> None:
     for variant in variants(TESTS / "cases"):
         for run in runs(variant):
             for name, body in run.requests:
-                body = body if name.endswith("json") else _as_json(body)  # noqa: PLW2901
+                body = body if name.endswith("json") else json_of(body)  # noqa: PLW2901
                 if len(body) <= LARGEST_SEED:
                     (folder / f"{variant.family}-{variant.name}-{name}.json").write_bytes(body)
-
-
-def _as_json(body: bytes) -> bytes:
-    from google.protobuf import json_format
-    from google.protobuf.message import DecodeError as NotThis
-    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    kind = ExportTraceServiceRequest if otlp.decode(body, "seed").spans else ExportLogsServiceRequest
-    try:
-        text = json_format.MessageToDict(kind.FromString(body))
-    except NotThis:
-        return body
-    return json.dumps(_hexadecimal(text)).encode()
-
-
-def _hexadecimal(value: Any) -> Any:
-    import base64
-
-    if isinstance(value, dict):
-        return {
-            key: base64.b64decode(item).hex() if key.lower().endswith(("traceid", "spanid")) else _hexadecimal(item)
-            for key, item in value.items()
-        }
-    return [_hexadecimal(item) for item in value] if isinstance(value, list) else value
 
 
 def main() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
+
 import pytest
 
 from label_studio_otel.errors import ConfigError
@@ -21,6 +23,7 @@ class TestTemplates:
             dynamic_controls=(),
             response=TextArea("response", "prompt"),
             dialogue=False,
+            images=True,
         )
 
     def test_the_chat_template_shows_a_dialogue(self) -> None:
@@ -44,6 +47,7 @@ class TestTemplates:
             dynamic_controls=(),
             response=TextArea("response", "dialogue"),
             dialogue=True,
+            images=True,
         )
 
     @pytest.mark.parametrize("mode", ["prompt", "chat"])
@@ -53,6 +57,13 @@ class TestTemplates:
         assert "white-space: pre-wrap" in xml
         # A TextArea of one row is edited in an <input>, which drops every line break.
         assert 'rows="8"' in xml
+
+    @pytest.mark.parametrize("mode", ["prompt", "chat"])
+    def test_nothing_but_the_prompt_is_asked_of_a_task(self, mode: str) -> None:
+        """What has a name and a value is a must; the rest may be missing (Label Studio's extract_data_types)."""
+        tags = ET.fromstring(template(mode)).iter()
+
+        assert {tag.get("value") for tag in tags if tag.get("name") and tag.get("value")} == {"$prompt"}
 
     def test_another_mode_is_refused(self) -> None:
         with pytest.raises(ConfigError, match="mode is 'poem', it should be one of prompt, chat"):
@@ -120,6 +131,20 @@ class TestParse:
     )
     def test_a_dialogue_is_known(self, xml: str, dialogue: bool) -> None:
         assert parse(f"<View>{xml}</View>").dialogue is dialogue
+
+    @pytest.mark.parametrize(
+        ("xml", "image", "images"),
+        [
+            ('<Image name="i" value="$x"/>', True, False),
+            ('<Repeater on="$images"><Image name="i" valueList="$images[{{idx}}].urls"/></Repeater>', False, True),
+            ('<Repeater on="$pictures"><Header value="$pictures[{{idx}}].title"/></Repeater>', False, False),
+            ('<Header value="$images"/>', False, False),
+        ],
+    )
+    def test_what_shows_images_is_known(self, xml: str, image: bool, images: bool) -> None:
+        config = parse(f"<View>{xml}</View>")
+
+        assert (config.image, config.images) == (image, images)
 
     @pytest.mark.parametrize("xml", ["", "labels.xml", "<View>", "<View></Text>", "<View>&nbsp;</View>"])
     def test_what_is_no_xml_is_refused(self, xml: str) -> None:

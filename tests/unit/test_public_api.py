@@ -24,7 +24,7 @@ LAYERS = [
     {"limits", "retry", "lock", "transport", "label_config", "spool", "otlp"},
     {"answers", "evidence"},
     {"text", "metadata", "dialects", "label_studio", "outbox"},
-    {"doubles", "fingerprints", "images", "log_events", "selection", "timed"},
+    {"doubles", "fingerprints", "gaps_said", "images", "log_events", "selection", "timed"},
     {"assembly"},
     {"task", "pipeline", "projects", "conversion"},
     {"preparation"},

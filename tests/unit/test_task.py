@@ -34,7 +34,7 @@ from label_studio_otel.generation import (
 )
 from label_studio_otel.label_config import parse, template
 from label_studio_otel.spans import Span
-from label_studio_otel.task import render
+from label_studio_otel.task import encode, render
 
 CASES = Path(__file__).parents[1] / "cases" / "openllmetry-langchain-0.62.4"
 
@@ -630,6 +630,14 @@ class TestParts:
                 UriPart("image", "data:image/svg+xml," + "x" * 2000),
                 "[image: data:image/svg+xml,xxxxxxxxxxxxxxxxxxxxx… (2.0 KB)]",
             ),
+            (
+                ToolResponsePart([{"data": "A" * 9_000}]),
+                '[tool response]\n[\n  {\n    "data": "' + "A" * 40 + '… (9.0 KB)"\n  }\n]',
+            ),
+            (ToolResponsePart("A" * 9_000), "[tool response]\n" + "A" * 40 + "… (9.0 KB)"),
+            (ToolResponsePart("長" * 9_000), "[tool response]\n" + "長" * 9_000),
+            (RefusalPart("I can't."), "[refusal]\nI can't."),
+            (FilePart("file", "file-7"), "[file: file-7]"),
             (UnknownPart({"type": "hologram"}), '{\n  "type": "hologram"\n}'),
             (UnknownPart({"data": "A" * 3_000_000}), '{\n  "data": "' + "A" * 40 + '… (3.0 MB)"\n}'),
             (UnknownPart([math.nan, b"x", 10**400]), '[\n  "nan",\n  "<bytes>",\n  "' + hex(10**400) + '"\n]'),
@@ -800,6 +808,169 @@ class TestTags:
         assert "secret" not in str(raised.value)
 
 
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"p" * 10).decode()
+JPEG = base64.b64encode(b"\xff\xd8\xff" + b"j" * 10).decode()
+
+
+def images(generation: Generation, **limits: int) -> list[tuple[str, list[str]]]:
+    data = render(SPAN, generation, CHAT, **limits)["data"]
+    return [(image["title"], image["urls"]) for image in data.get("images", [])]
+
+
+class TestImages:
+    def test_each_says_in_which_message_it_stands(self) -> None:
+        generation = chat(
+            Message("system", (TextPart("Look."),)),
+            user("What is this?", BlobPart("image", "image/png", PNG), BlobPart("image", "", JPEG)),
+            Message("assistant", (TextPart("A cat."), BlobPart("audio", "audio/wav", "aGk="))),
+            user(BlobPart("image", "image/jpeg", JPEG)),
+            choices=(answer(BlobPart("image", "image/png", PNG)),),
+        )
+
+        assert images(generation) == snapshot([
+    (
+        "Image 1 of 2 in message 2 (user): image/png, 18 bytes, sha256 f7e0c510b9e3…",
+        ["data:image/png;base64,iVBORw0KGgpwcHBwcHBwcHBw"],
+    ),
+    (
+        "Image 2 of 2 in message 2 (user): unknown type, 13 bytes, sha256 4721090e4456…",
+        ["data:image/jpeg;base64,/9j/ampqampqampqag=="],
+    ),
+    (
+        "Image in message 4 (user): image/jpeg, 13 bytes, sha256 4721090e4456…",
+        ["data:image/jpeg;base64,/9j/ampqampqampqag=="],
+    ),
+    (
+        "Image in the answer: image/png, 18 bytes, sha256 f7e0c510b9e3…",
+        ["data:image/png;base64,iVBORw0KGgpwcHBwcHBwcHBw"],
+    ),
+])
+
+    def test_of_several_answers_its_number_is_said(self) -> None:
+        generation = chat(user("Draw."), choices=(answer("No."), answer(BlobPart("image", "image/png", PNG))))
+
+        assert [title.partition(":")[0] for title, _ in images(generation)] == ["Image in answer 2"]
+
+    @pytest.mark.parametrize(
+        "block",
+        [
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
+            {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}},
+            {"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"},
+            {"type": "image", "data": PNG, "mimeType": "image/png"},
+            {"type": "image", "base64": PNG, "mime_type": "image/png"},
+        ],
+    )
+    def test_those_of_a_tool_are_found_in_its_answer(self, block: Any) -> None:
+        tool = Message("tool", (ToolResponsePart([{"type": "text", "text": "Here:"}, block], "c1"),))
+
+        assert [urls for _, urls in images(chat(user("Look."), tool))] == [[f"data:image/png;base64,{PNG}"]]
+        assert [urls for _, urls in images(chat(user(UnknownPart(block))))] == [[f"data:image/png;base64,{PNG}"]]
+
+    @pytest.mark.parametrize(
+        "part",
+        [
+            UriPart("image", "https://images.example.com/a.png"),
+            UriPart("image", "data:image/svg+xml,<svg/>"),
+            BlobPart("image", "image/svg+xml", base64.b64encode(b"<svg onload='alert(1)'/>").decode()),
+            BlobPart("image", "image/heic", base64.b64encode(b"....ftypheic").decode()),
+            BlobPart("image", "image/png", "not base64"),
+            BlobPart("image", "image/png", ""),
+            BlobPart("audio", "image/png", PNG),
+            FilePart("image", "file-7"),
+            ToolResponsePart("https://images.example.com/a.png"),
+            ToolResponsePart({"mime_type": "image/png", "data": 7, 8: {"url": "data:image/png;base64,"}}),
+        ],
+    )
+    def test_what_a_browser_must_not_fetch_or_cannot_show_stays_text(self, part: Part) -> None:
+        assert "images" not in render(SPAN, chat(user(part)), CHAT)["data"]
+
+    def test_one_in_the_other_alphabet_of_base64_is_shown(self) -> None:
+        content = base64.urlsafe_b64encode(b"\x89PNG\r\n\x1a\n\xff\xfe\xfb").decode().rstrip("=")
+
+        assert images(chat(user(BlobPart("image", "image/png", content))))[0][1] == [
+            "data:image/png;base64,iVBORw0KGgr//vs="
+        ]
+
+    def test_a_large_one_is_named_instead(self) -> None:
+        small, large = BlobPart("image", "image/png", PNG), BlobPart("image", "image/jpeg", JPEG)
+
+        data = render(SPAN, chat(user(large, small)), CHAT, max_image_bytes=12)["data"]
+
+        assert "images" not in data
+        data = render(SPAN, chat(user(large, small)), CHAT, max_image_bytes=13)["data"]
+        assert [image["urls"] for image in data["images"]] == [[f"data:image/jpeg;base64,{JPEG}"]]
+        assert data["incomplete"].startswith("An image is too large to be shown: [image: image/png, 18 bytes, sha256 ")
+
+    def test_those_for_which_the_task_has_no_room_are_counted(self) -> None:
+        def picture(size: int) -> BlobPart:
+            return BlobPart("image", "image/png", base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(size)).decode())
+
+        task, body = encode(SPAN, chat(user(picture(6_000), picture(9_000), picture(900))), CHAT, max_bytes=16_384)
+
+        assert [len(image["urls"][0]) for image in task["data"]["images"]] == [8_034, 1_234]
+        assert task["data"]["incomplete"] == "Not shown, because the task would be too large: 1 images."
+        assert len(body) <= 16_384
+
+    def test_a_call_that_is_too_large_itself_has_none(self) -> None:
+        task, body = encode(SPAN, chat(user("x" * 20_000, BlobPart("image", "image/png", PNG))), CHAT, max_bytes=16_384)
+
+        assert "images" not in task["data"]
+        assert len(body) <= 16_384
+
+    def test_a_config_that_does_not_ask_for_them_gets_none(self) -> None:
+        """The templates of earlier versions: their projects go on as they are."""
+        earlier = parse(
+            '<View><Paragraphs name="dialogue" value="$prompt" layout="dialogue" nameKey="role" textKey="content"/>'
+            '<Header value="$incomplete"/><TextArea name="response" toName="dialogue" rows="8"/>'
+            '<Repeater on="$other_responses" indexFlag="{{idx}}"><Header value="$other_responses[{{idx}}].text"/>'
+            "</Repeater></View>"
+        )
+
+        task = render(SPAN, chat(user("Hello", BlobPart("image", "image/png", PNG))), earlier)
+
+        assert "images" not in task["data"]
+        assert task["data"]["prompt"][0]["content"].startswith("Hello\n\n[image: image/png, 18 bytes, sha256 ")
+
+    def test_a_tag_that_shows_their_variable_wins(self) -> None:
+        config = parse(
+            '<View><Text name="t" value="$images"/><Repeater on="$images"><Header value="$images[{{idx}}].title"/>'
+            "</Repeater></View>"
+        )
+        generation = Generation("text_completion", (user(BlobPart("image", "image/png", PNG)),), ())
+
+        assert isinstance(render(SPAN, generation, config)["data"]["images"], str)
+
+    @pytest.mark.parametrize("mode", ["prompt", "chat"])
+    def test_both_templates_show_them(self, mode: str) -> None:
+        task = render(SPAN, chat(user(BlobPart("image", "image/png", PNG))), parse(template(mode)))
+
+        assert len(task["data"]["images"]) == 1
+
+
+class TestEncoding:
+    @pytest.mark.parametrize(
+        "said",
+        ["ä €", "a\0b", "a\ud800b", "\\u0000", "\ud83d\ude00"],
+    )
+    def test_the_bytes_are_those_of_the_task(self, said: str) -> None:
+        task, body = encode(SPAN, chat(user(said), input_tokens=10**400), CHAT)
+
+        assert json.loads(body) == task
+        assert body == json.dumps(task, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def test_what_looks_like_an_escaped_nul_stays_as_it_was(self) -> None:
+        assert render(SPAN, chat(user("\\u0000")), CHAT)["data"]["prompt"][0]["content"] == "\\u0000"
+
+    @pytest.mark.parametrize(
+        ("count", "shown"),
+        [(7, 7), (10**400, hex(10**400)), (10**5_000, hex(10**5_000)), (math.nan, "nan")],
+        ids=["small", "long", "too long to be written", "none"],
+    )
+    def test_a_number_that_nobody_can_hold_is_text(self, count: Any, shown: Any) -> None:
+        assert render(SPAN, chat(user("Hello"), input_tokens=count), CHAT)["data"]["input_tokens"] == shown
+
+
 class TestLimits:
     def test_the_longest_texts_are_cut_with_a_note(self) -> None:
         generation = chat(user("short"), user("x" * 50_000 + "end"), choices=(answer("y" * 30_000), answer("z")))
@@ -909,9 +1080,9 @@ def strings(value: Any) -> list[str]:
 def test_any_call_becomes_a_task_that_label_studio_can_hold_and_show(
     span: Span, generation: Generation, config: Any
 ) -> None:
-    task = render(span, generation, config, max_bytes=32_768)
+    task, encoded = encode(span, generation, config, max_bytes=32_768)
 
-    encoded = json.dumps(task, ensure_ascii=False, allow_nan=False).encode()
+    assert json.loads(encoded) == task
     assert len(encoded) <= 32_768
     assert not [text for text in strings(task) if "\0" in text]
     for variable, key in (("a", "text"), ("b", "content"), ("prompt", "content")):

@@ -37,16 +37,19 @@ class Files:
 
     def __iter__(self) -> Iterator[Telemetry]:
         for name in self._names:
-            try:
-                with _opened(name) as stream:
-                    yield from self._documents(stream, "standard input" if name == STANDARD_INPUT else name)
-            except OSError as error:
-                self.say(f"{name}: {error.strerror or error}")
+            yield from self._file(name)
 
     def say(self, sentence: str) -> None:
         """Name something that could not be read."""
         self.failed = True
         sys.stderr.write(f"label-studio-otel: {sentence}\n")
+
+    def _file(self, name: str) -> Iterator[Telemetry]:
+        try:
+            with _opened(name) as stream:
+                yield from self._documents(stream, "standard input" if name == STANDARD_INPUT else name)
+        except OSError as error:
+            self.say(f"{name}: {error.strerror or error}")
 
     def _documents(self, stream: BinaryIO, source: str) -> Iterator[Telemetry]:
         from label_studio_otel import otlp

@@ -29,7 +29,7 @@ from label_studio_otel.spool.writer import SpoolWriter
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from label_studio_otel.outbox import Taken
     from label_studio_otel.pipeline import TakenEvent
@@ -74,16 +74,23 @@ def run(args: argparse.Namespace) -> int:
     deliverer = Deliverer(settings, settle=SETTLE, outbox=outbox)
     with closing(deliverer):
         try:
-            if deliverer.take_lock():
-                new = _Direct(deliverer, outbox, settings, args.timeout).take(backfill.shown())
-            else:
-                new = None  # the other process will know
-                _through_the_spool(backfill.shown(), settings, args.timeout)
+            new = _take(backfill, deliverer, outbox, settings, args.timeout)
         except (LabelStudioOtelError, OSError) as error:
             sys.stderr.write(f"label-studio-otel: {error}; the same command again goes on\n")
             return 1
         backfill.tell(new)
         return max(drain(deliverer, settings, args.timeout), backfill.code)
+
+
+def _take(
+    backfill: _Backfill, deliverer: Deliverer, outbox: SqliteOutbox, settings: Settings, timeout: float
+) -> int | None:
+    """Take the calls in; return how many were new, None where only the process that delivers knows."""
+    with closing(backfill.shown()) as records:
+        if deliverer.take_lock():
+            return _Direct(deliverer, outbox, settings, timeout).take(records)
+        _through_the_spool(records, settings, timeout)
+        return None
 
 
 class _Backfill:
@@ -101,7 +108,7 @@ class _Backfill:
         """1 where something could not be read."""
         return 1 if self._files.failed else 0
 
-    def shown(self) -> Iterator[Taken | TakenEvent]:
+    def shown(self) -> Generator[Taken | TakenEvent]:
         """Yield what is to be taken in, with a progress bar."""
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn

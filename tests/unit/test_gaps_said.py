@@ -1,0 +1,52 @@
+"""What calls lack is said once in the log, with the setting that keeps it."""
+
+from __future__ import annotations
+
+import pytest
+
+from label_studio_otel import gaps_said, log
+from label_studio_otel.dialects import _gaps
+from label_studio_otel.generation import Gap
+
+
+@pytest.fixture(autouse=True)
+def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "_said", set())
+
+
+def test_each_kind_is_said_once_for_each_instrumentation(caplog: pytest.LogCaptureFixture) -> None:
+    gaps_said.say("openinference", (_gaps.attributes_dropped(12), _gaps.truncated("input.value")))
+    gaps_said.say("openinference", (_gaps.attributes_dropped(13),))
+    gaps_said.say("", (_gaps.attributes_dropped(14),))
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "label-studio-otel: LLM calls recorded by openinference are incomplete: 12 attributes of the span were dropped "
+        "by the application's OpenTelemetry SDK (OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT).",
+        "label-studio-otel: LLM calls recorded by openinference are incomplete: input.value ends in the middle of its "
+        "JSON: a length limit of the application's OpenTelemetry SDK cut it (OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT or "
+        "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT).",
+        "label-studio-otel: LLM calls recorded by an instrumentation without a name are incomplete: 14 attributes of "
+        "the span were dropped by the application's OpenTelemetry SDK (OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT).",
+    ]
+
+
+@pytest.mark.parametrize(
+    "gap",
+    [
+        _gaps.content_not_captured("set TRACELOOP_TRACE_CONTENT=true"),
+        _gaps.events_dropped(3),
+        _gaps.log_events_missing(),
+        _gaps.redacted("A message", "OPENINFERENCE_HIDE_INPUTS"),
+    ],
+)
+def test_what_somebody_can_set_is_said(caplog: pytest.LogCaptureFixture, gap: Gap) -> None:
+    gaps_said.say("openai", (gap,))
+
+    assert [record.getMessage().endswith(gap.sentence) for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("gap", [_gaps.no_output(), _gaps.choices_missing(2, 1), Gap("of_a_plugin", "secret")])
+def test_what_nobody_can_set_is_for_the_labeler_alone(caplog: pytest.LogCaptureFixture, gap: Gap) -> None:
+    gaps_said.say("openai", (gap,))
+
+    assert caplog.records == []
