@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-__all__ = ["decode"]
+__all__ = ["decode", "decode_as"]
 
 
 def decode(data: bytes) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]] | None:
@@ -39,6 +39,16 @@ def decode(data: bytes) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any
             records = tuple(_logs(logs))
             if all(_is_record(record) for record in records):
                 return (), records
+    return None
+
+
+def decode_as(signal: str, data: bytes) -> list[dict[str, Any]] | None:
+    """Return the spans (`traces`) or log records (`logs`) of a request for that; None where it is none."""
+    kind, read = (ExportTraceServiceRequest, _spans) if signal == "traces" else (ExportLogsServiceRequest, _logs)
+    for parse in (_strictly, _repaired):
+        request = parse(kind, data)
+        if request is not None:
+            return list(read(request))
     return None
 
 

@@ -1,0 +1,14 @@
+"""What comes in from the wire: OTLP of any SDK or Collector. A receiver stands before `pipeline.accept`, and only that.
+
+::
+
+    http.py        HTTP/1.1 over sockets, with limits on everything that a client can make us hold or wait for
+    otlp_http.py   OTLP/HTTP: which request gets which answer
+    intake.py      what requests bring goes into the outbox, all that wait at a time in one commit; then they are answered
+    bridge.py      receiver and delivery in one process, until it is told to end
+    access.py      who may send
+"""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -1,0 +1,262 @@
+"""An HTTP/1.1 server for one handler: h11 reads the protocol, asyncio the sockets, and everything has a limit.
+
+A client that is slow, silent or hostile costs a socket and what it was allowed to send, never a thread. No ready-made
+server does what OTLP asks for: an answer in the form of `google.rpc.Status` whatever is wrong, also with the size or
+the head of a request, and a time-out for heads that come byte by byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import h11
+
+__all__ = ["Handler", "Head", "HttpServer", "Limits", "Response"]
+
+_PIECE = 256 * 1024
+_HEAD_BYTES = 32 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What clients may use."""
+
+    connections: int = 1000
+    #: Bytes of one body, as it is sent.
+    body: int = 64 << 20
+    #: Bytes of all bodies that are held at a time.
+    bodies: int = 256 << 20
+    #: Seconds between two requests of a connection.
+    idle: float = 120.0
+    #: Seconds from the first byte of a request to the end of its head.
+    head: float = 10.0
+    #: Seconds for a body.
+    sending: float = 60.0
+    #: Seconds that a refused client may go on sending, so that it reads why.
+    lingering: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A request without its body."""
+
+    method: str
+    #: Without the query.
+    path: str
+    #: By lower-case name.
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer."""
+
+    status: int
+    content_type: str
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Handler(Protocol):
+    """What a server answers with."""
+
+    def refuse(self, head: Head) -> Response | None:
+        """Return the answer to a request whose body need not be read, None to read it."""
+
+    async def answer(self, head: Head, body: bytes) -> Response:
+        """Return the answer to a request."""
+
+    def wrong(self, status: int, message: str, head: Head | None) -> Response:
+        """Return the answer to what cannot come to `answer`; 503 means that the same may be sent again."""
+
+
+class _Refused(Exception):
+    """A request that is answered before it was read."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class HttpServer:
+    """Serves one handler."""
+
+    def __init__(self, handler: Handler, limits: Limits | None = None) -> None:
+        self.handler = handler
+        self.limits = limits or Limits()
+        #: Bytes of bodies that are held now.
+        self.held = 0
+        self.stopping = False
+        self._connections: dict[asyncio.Task[None], _Connection] = {}
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, host: str, port: int) -> int:
+        """Take connections from now on; return the port.
+
+        Raises:
+            OSError: the address cannot be used.
+        """
+        self._server = await asyncio.start_server(self._serve, host, port, limit=_PIECE, backlog=512)
+        bound: int = self._server.sockets[0].getsockname()[1]
+        return bound
+
+    async def close(self, timeout: float) -> None:
+        """Take no more requests, and answer those that are under way for at most so many seconds."""
+        self.stopping = True
+        if self._server is not None:
+            self._server.close()
+        for connection in self._connections.values():
+            connection.leave()
+        if self._connections:
+            _, late = await asyncio.wait(list(self._connections), timeout=timeout)
+            for task in late:
+                task.cancel()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connection = _Connection(self, reader, writer)
+        crowded = len(self._connections) >= self.limits.connections
+        self._connections[task] = connection
+        try:
+            if crowded:
+                await connection.turn_away(503, "too many connections")
+            else:
+                while await connection.exchange():
+                    continue
+        except (OSError, h11.LocalProtocolError, asyncio.TimeoutError):
+            pass  # the client is gone, or was cut off
+        finally:
+            del self._connections[task]
+            writer.close()
+
+
+class _Connection:
+    """One client's connection."""
+
+    def __init__(self, server: HttpServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._server = server
+        self._limits = server.limits
+        self._reader = reader
+        self._writer = writer
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_BYTES)
+        self._busy = False
+        self._held = 0
+
+    def leave(self) -> None:
+        """Close it unless a request is under way."""
+        if not self._busy:
+            self._writer.close()
+
+    async def exchange(self) -> bool:
+        """Answer one request; False where it was the last one."""
+        head = None
+        try:
+            if (head := await self._head()) is None:
+                return False
+            if (refusal := self._server.handler.refuse(head)) is not None:
+                await self._send(refusal, head, last=self._http.their_state is not h11.DONE)
+            else:
+                body = await self._body(head)
+                await self._send(await self._server.handler.answer(head, body), head)
+        except h11.RemoteProtocolError as error:
+            await self.turn_away(error.error_status_hint, "no valid HTTP/1.1 request", head)
+        except _Refused as refused:
+            await self.turn_away(refused.status, str(refused), head)
+        finally:
+            self._server.held -= self._held
+            self._held = 0
+            self._busy = False
+        return self._again()
+
+    async def turn_away(self, status: int, message: str, head: Head | None = None) -> None:
+        """Answer without having read the request, and let no other one follow."""
+        if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            await self._send(self._server.handler.wrong(status, message, head), head, last=True)
+
+    def _again(self) -> bool:
+        if self._server.stopping or self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+            return False
+        self._http.start_next_cycle()
+        return True
+
+    async def _head(self) -> Head | None:
+        """Return the next request's head; None where the client has no more."""
+        if not self._http.trailing_data[0]:
+            first = await asyncio.wait_for(self._reader.read(_PIECE), self._limits.idle)
+            self._http.receive_data(first)
+        self._busy = True
+        try:
+            event = await asyncio.wait_for(self._event(), self._limits.head)
+        except asyncio.TimeoutError:
+            raise _Refused(408, f"the request's head did not come within {self._limits.head:g} s") from None
+        if not isinstance(event, h11.Request):
+            return None
+        headers: dict[str, str] = {}
+        for name, value in event.headers:
+            key, text = name.decode("ascii"), value.decode("latin-1")
+            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        path = event.target.decode("latin-1").partition("?")[0]
+        return Head(event.method.decode("ascii"), path, headers)
+
+    async def _body(self, head: Head) -> bytes:
+        declared = head.headers.get("content-length", "0")  # h11 lets nothing else than a number through
+        if len(declared) > 18 or int(declared) > self._limits.body:
+            raise self._too_large()
+        if self._http.they_are_waiting_for_100_continue:
+            self._writer.write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
+        try:
+            return await asyncio.wait_for(self._pieces(), self._limits.sending)
+        except asyncio.TimeoutError:
+            raise _Refused(408, f"the request's body did not come within {self._limits.sending:g} s") from None
+
+    async def _pieces(self) -> bytes:
+        body = bytearray()
+        while isinstance(event := await self._event(), h11.Data):
+            if len(body) + len(event.data) > self._limits.body:
+                raise self._too_large()
+            if self._server.held + len(event.data) > self._limits.bodies:
+                raise _Refused(503, "too many requests at a time")
+            self._server.held += len(event.data)
+            self._held += len(event.data)
+            body += event.data
+        return bytes(body)
+
+    def _too_large(self) -> _Refused:
+        return _Refused(413, f"the request is larger than {self._limits.body} bytes")
+
+    async def _event(self) -> Any:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            self._http.receive_data(await self._reader.read(_PIECE))
+        return event
+
+    async def _send(self, response: Response, head: Head | None, *, last: bool = False) -> None:
+        headers = [
+            ("Content-Type", response.content_type),
+            ("Content-Length", str(len(response.body))),
+            *response.headers.items(),
+        ]
+        if last or self._server.stopping:
+            headers.append(("Connection", "close"))
+        sent = self._http.send(h11.Response(status_code=response.status, headers=headers)) or b""
+        if head is None or head.method != "HEAD":
+            sent += self._http.send(h11.Data(data=response.body)) or b""
+        sent += self._http.send(h11.EndOfMessage()) or b""
+        self._writer.write(sent)
+        await asyncio.wait_for(self._writer.drain(), self._limits.idle)
+        if last:
+            await self._linger()
+
+    async def _linger(self) -> None:
+        """Read on for a while: closing a socket with unread bytes would take the answer back."""
+        with contextlib.suppress(OSError, asyncio.TimeoutError):
+            self._writer.write_eof()
+            await asyncio.wait_for(self._discard(), self._limits.lingering)
+
+    async def _discard(self) -> None:
+        while await self._reader.read(_PIECE):
+            continue
