@@ -31,17 +31,17 @@ def refusal(url: str, method: str, path: str, answer: Answer, now: float) -> Exc
     if status == 401:
         return DestinationBlocked(f"{where}: {detail}; set LABEL_STUDIO_API_KEY to a valid token")
     if status == 403:
-        return DestinationBlocked(f"{where}: {detail}; the token's user may not do this")
+        return DestinationBlocked(f"{where}: {detail}; the token's user may not do this", refused=True)
     if status == 404:
         return _not_found(where, answer)
-    if status == 413:
+    if status == 413 or (status in (414, 431) and not importing):
         return BatchTooLarge(f"{where}: the request is too large")
     if status == 429:
         return Retryable(f"{where}: too many requests", retry_after=answer.retry_after(now))
     if status < 500:
         if importing:
             return ItemRejected(f"{where}: {detail}", reasons=_reasons(answer))
-        return DestinationBlocked(f"{where}: {detail}")
+        return DestinationBlocked(f"{where}: {detail}", refused=True)
     if importing:
         return Uncertain(f"{where}: {detail}", status=status)
     return Retryable(f"{where}: {detail}", retry_after=answer.retry_after(now))
@@ -90,5 +90,5 @@ def cause(text: str) -> str:
 
 
 def _without_content(text: str) -> str:
-    text = text.partition(" ::")[0]
+    text = re.split(r" ::|\bGot: ", text, maxsplit=1)[0]
     return re.sub(r"(data\[[^\]]*\])=.* is of type", r"\1 is of type", text, flags=re.DOTALL)[:300]

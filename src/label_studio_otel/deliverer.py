@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_otel import log, spool
 from label_studio_otel.counts import Counts
-from label_studio_otel.delivery import LOOKUP_BEFORE, Delivery
+from label_studio_otel.delivery import ABSENT_FROM, LOOKUP_BEFORE, Delivery
 from label_studio_otel.errors import LabelStudioOtelError, OutboxCorrupt
 from label_studio_otel.lock import DirectoryLock
 from label_studio_otel.outbox import looks
-from label_studio_otel.outbox.salvage import salvage
+from label_studio_otel.outbox.salvage import salvage, was_sending
 from label_studio_otel.outbox.sqlite import SqliteOutbox
 from label_studio_otel.pipeline import ingest, spool_directory
 from label_studio_otel.timed import TimedLabelStudio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from label_studio_otel.counts import Depth
     from label_studio_otel.outbox import Summary
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 __all__ = ["OUTBOX", "Deliverer"]
 
 OUTBOX = "outbox.db"
+#: How the names of damaged outboxes begin, before and after what can be read was taken over.
+UNREAD, CORRUPT = f"{OUTBOX}.unread-", f"{OUTBOX}.corrupt-"
+#: Delivered keys that make way for calls at once where the outbox is full, and seconds that they are kept in any case.
+KEYS, LEAST_RETENTION = 1000, 3600.0
 #: Calls after which ingestion makes way for delivery.
 PORTION = 500
 #: Seconds that delivered keys are kept: within them nothing is sent twice.
@@ -88,6 +93,7 @@ class Deliverer:
         self._max_age = settings.max_age
         self.counts = Counts()
         self._outbox = outbox or SqliteOutbox(self._directory / OUTBOX, clock=clock)
+        self._uncertain_wait = settings.uncertain_wait
         self._delivery = Delivery(
             self._outbox,
             TimedLabelStudio(settings.url, settings.api_key, observe=imported, clock=clock),
@@ -145,10 +151,17 @@ class Deliverer:
             return False
         if self._lock.held and not self._interrupted:
             return True
+        outbox = self._directory / OUTBOX
+        lost = self._lock.was_used() and not (outbox.exists() and outbox.stat().st_size)
         if not self._lock.acquire():
             return False
+        self._interrupted = True
+        if lost:  # it may have delivered what stands in the spool
+            self.reconcile()
+        self._take_aside_over()
         # Whoever had it died in the middle of these, was cut off at its process's end, or could not note the answer.
         self._outbox.take_over("the process that sent it ended before the answer")
+        self._interrupted = False
         if not self.settle:
             self._outbox.waive()
         return True
@@ -213,7 +226,7 @@ class Deliverer:
 
     def _ingest(self) -> bool:
         topic = f"full {self._directory}"
-        if self._max_bytes and self._outbox.used_bytes() >= self._max_bytes:
+        if self._is_full():
             log.warn_once(
                 topic,
                 f"{self._directory / OUTBOX} holds {self._max_bytes} bytes (LABEL_STUDIO_OTEL_MAX_STATE_BYTES): calls "
@@ -232,6 +245,18 @@ class Deliverer:
             )
         )
 
+    def _is_full(self) -> bool:
+        """Tell whether the outbox holds what it may, although it forgot keys earlier than it would like to."""
+        while self._max_bytes and self._outbox.used_bytes() >= self._max_bytes:
+            if not self._outbox.expire_oldest(KEYS, self._clock() - LEAST_RETENTION):
+                return True
+            log.warn_once(
+                f"keys {self._directory}",
+                f"{self._directory / OUTBOX} holds {self._max_bytes} bytes (LABEL_STUDIO_OTEL_MAX_STATE_BYTES), mostly "
+                f"of what was delivered: that is remembered for less than {RETENTION / 86400:g} days",
+            )
+        return False
+
     def _expire(self) -> None:
         if self._clock() < self._next_expiry:
             return
@@ -249,19 +274,29 @@ class Deliverer:
                 )
 
     def _set_aside(self, error: OutboxCorrupt) -> None:
-        aside = f"{OUTBOX}.corrupt-{time.strftime('%Y%m%dT%H%M%S', time.localtime(self._clock()))}"
         self._outbox.close()
-        for suffix in ("", "-wal", "-shm"):
-            path = self._directory / f"{OUTBOX}{suffix}"
-            with contextlib.suppress(FileNotFoundError):
-                path.rename(self._directory / f"{aside}{suffix}")
-        with contextlib.suppress(LabelStudioOtelError):
+        self._delivery.forget()
+        self._interrupted = True
+        when = time.strftime("%Y%m%dT%H%M%S", time.localtime(self._clock()))
+        with contextlib.suppress(LabelStudioOtelError, OSError):
+            _rename(self._directory, OUTBOX, f"{UNREAD}{when}")
+            log.warn_once(f"corrupt {self._directory} {when}", f"{error}; it is set aside, and a new one begun")
+            self._take_aside_over()
+
+    def _take_aside_over(self) -> None:
+        """Take over what can be read of outboxes that were set aside; what was not done is done by the next step."""
+        for path in sorted(self._directory.glob(f"{UNREAD}*")):
+            if path.name.endswith(("-wal", "-shm")):
+                continue
             self.reconcile()
-            saved = salvage(self._directory / aside, self._outbox)
+            if was_sending(path):
+                self._outbox.note(ABSENT_FROM, self._clock() + self._uncertain_wait)
+            saved = salvage(path, self._outbox)
+            aside = _rename(self._directory, path.name, f"{CORRUPT}{path.name.removeprefix(UNREAD)}")
             log.warn_once(
                 f"corrupt {aside}",
-                f"{error}; it was set aside as {self._directory / aside}, and a new one was begun with the {saved} "
-                "calls that could be read",
+                f"a damaged outbox was set aside as {self._directory / aside}; the new one holds the {saved} calls "
+                "that could be read",
             )
 
     def _before_fork(self) -> None:
@@ -279,6 +314,18 @@ class Deliverer:
         self._lock.release()
         if inherited is not None:
             _inherited.append(inherited)
+
+
+def _rename(directory: Path, old: str, new: str) -> str:
+    """Rename a database with its journal, to a name that nothing has yet; return that."""
+    name, number = new, 1
+    while (directory / name).exists():
+        number += 1
+        name = f"{new}-{number}"
+    for suffix in ("-wal", "-shm", ""):  # a journal that stayed behind would be taken for the new one's
+        with contextlib.suppress(FileNotFoundError):
+            (directory / f"{old}{suffix}").rename(directory / f"{name}{suffix}")
+    return name
 
 
 _deliverers: weakref.WeakSet[Deliverer] = weakref.WeakSet()

@@ -10,7 +10,7 @@ import contextlib
 import re
 from typing import TYPE_CHECKING
 
-from label_studio_otel import task
+from label_studio_otel import log, task
 from label_studio_otel.counts import Counts
 from label_studio_otel.errors import (
     BatchTooLarge,
@@ -37,12 +37,14 @@ if TYPE_CHECKING:
     from label_studio_otel.preparation import Prepared, Preparing
     from label_studio_otel.projects import Resolved
 
-__all__ = ["LOOKUP_BEFORE", "Delivery"]
+__all__ = ["ABSENT_FROM", "LOOKUP_BEFORE", "Delivery"]
 
 #: Records read at once.
 PAGE = 25
 #: A number kept in the outbox: calls that began before then may have been delivered by an outbox that was lost.
 LOOKUP_BEFORE = "lookup_before"
+#: Another: from then on it is believed that they are not there; a request may have been under way.
+ABSENT_FROM = "absent_from"
 
 _WANTED = re.compile(r'"([^"]*)" key is expected in task data')
 
@@ -114,8 +116,14 @@ class Delivery:
         importing = {batch.target for batch in self._outbox.uncertain() if batch.import_id is not None}
         for target in self._outbox.targets():
             if target.id not in importing and (not target.blocked or target.retry_at <= self._clock()):
-                moved |= self._deliver(target)
+                moved |= self._deliver_alone(target)
         return moved
+
+    def forget(self) -> None:
+        """Keep nothing in mind of an outbox that is another one now."""
+        self._ahead.clear()
+        self._paces.clear()
+        self._projects.forget_all()
 
     def next_at(self) -> float | None:
         """Return when the next step may have something to do, seconds since the epoch; None when nothing waits."""
@@ -126,6 +134,18 @@ class Delivery:
             if due is not None:
                 times.append(max(due, target.retry_at if target.blocked else 0.0))
         return min(times, default=None)
+
+    def _deliver_alone(self, target: Target) -> bool:
+        """Deliver to one destination; an error that nobody thought of stops no other one."""
+        try:
+            return self._deliver(target)
+        except LabelStudioOtelError:
+            raise
+        except Exception as error:  # also of an answer that has another shape than Label Studio's
+            said = f"delivery failed with {log.kind(error)}"
+            self._outbox.interrupt(target.id, said)
+            self._block(target, Retryable(said))
+            return False
 
     def _deliver(self, target: Target) -> bool:
         pace = self._paces.setdefault(target.id, Pace())
@@ -138,7 +158,7 @@ class Delivery:
             tasks = self._merging.merge(target, preparing.tasks, patient=self.patient)
             if unsent := self._not_there(project, tasks):
                 self._send(target, project, unsent, pace)
-        except (DestinationBlocked, Retryable) as error:
+        except DeliveryError as error:
             self._block(target, error)
             return False
         if target.blocked:
@@ -153,13 +173,14 @@ class Delivery:
         if ahead is not None:
             preparing, rendered_for = ahead
             fits = len(preparing.tasks) <= pace.tasks and preparing.size <= pace.bytes
+            fits = fits and self._outbox.are_pending([one.item for one in preparing.tasks])
             if rendered_for == config and preparing.fingerprints == fingerprints and fits:
                 return preparing
         return self._preparation.prepare(self._due(target, pace.tasks), config, pace, fingerprints=fingerprints)
 
     def _prepare_ahead(self, target: Target, config: LabelConfig, pace: Pace) -> None:
         """Use the time in which Label Studio works; whatever goes wrong here is met again by the next step."""
-        with contextlib.suppress(LabelStudioOtelError, OSError):
+        with contextlib.suppress(Exception):
             self._meanwhile()
             preparing = self._prepared(target, config, pace)
             if preparing.tasks:
@@ -175,12 +196,12 @@ class Delivery:
                 return
             left, after = left - len(page), page[-1].id
 
-    def _block(self, target: Target, error: DestinationBlocked | Retryable) -> None:
+    def _block(self, target: Target, error: DeliveryError) -> None:
         self._projects.forget(target.id)
         self._ahead.pop(target.id, None)
         asked = error.retry_after if isinstance(error, Retryable) else None
         retry_at = self._clock() + delay(target.failures + 1, retry_after=asked)
-        passing = isinstance(error, Retryable) or error.passing
+        passing = isinstance(error, Retryable) or (isinstance(error, DestinationBlocked) and error.passing)
         self._outbox.block(target.id, str(error), retry_at, passing=passing)
         self._report(str(target.destination), str(error))
 
@@ -191,7 +212,8 @@ class Delivery:
 
     def _not_there(self, project: Resolved, prepared: list[Prepared]) -> list[Prepared]:
         """Return what is to be sent: what an outbox that was lost may have delivered is looked up before."""
-        before = self._outbox.facts().get(LOOKUP_BEFORE, 0.0)
+        facts = self._outbox.facts()
+        before, believed_from = facts.get(LOOKUP_BEFORE, 0.0), facts.get(ABSENT_FROM, 0.0)
         doubtful = [one.item for one in prepared if _started(one.item) <= before]
         if not doubtful:
             return prepared
@@ -199,7 +221,11 @@ class Delivery:
         there = {item.id: found[item.key][0].id for item in doubtful if item.key in found}
         self._outbox.adopt(there)
         self._counts.duplicates += len(there)
-        return [one for one in prepared if one.item.id not in there]
+        waiting: dict[int, float] = {}
+        if believed_from > self._clock():
+            waiting = {item.id: believed_from for item in doubtful if item.id not in there}
+            self._outbox.postpone(waiting)
+        return [one for one in prepared if one.item.id not in there and one.item.id not in waiting]
 
     def _send(self, target: Target, project: Resolved, prepared: list[Prepared], pace: Pace) -> None:
         batch: list[int] = []
@@ -269,6 +295,8 @@ class Delivery:
                 self._park({prepared[0].item.id: str(error)})
             return
         if not isinstance(error, ItemRejected):
+            if isinstance(error, Retryable) and error.cut_off:
+                pace.refused(len(prepared))
             raise error
         self._projects.forget(target.id)
         if self._projects.resolve(target).config != project.config:
@@ -284,7 +312,10 @@ class Delivery:
 
 def _started(item: Item) -> float:
     """Return when a call began, seconds since the epoch: a spool that is read anew is taken anew."""
-    return int(item.key.rpartition(":")[2]) / 1e9
+    try:
+        return int(item.key.rpartition(":")[2]) / 1e9
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def _blame_config(reasons: Iterable[str]) -> None:

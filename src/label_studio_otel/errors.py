@@ -86,11 +86,13 @@ class Retryable(DeliveryError):
 
     Args:
         retry_after: seconds that the server asked to wait (`Retry-After`), None where it did not.
+        cut_off: True where the request's body did not leave whole; a smaller one may.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, cut_off: bool = False) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.cut_off = cut_off
 
 
 class Uncertain(DeliveryError):
@@ -129,9 +131,13 @@ class DestinationBlocked(DeliveryError):
     Args:
         passing: True where waiting may mend it by itself (server unreachable), False where a person must act.
         missing: True where the project is not there.
+        refused: True where Label Studio understood who asks, and will not do this.
     """
 
-    def __init__(self, message: str, *, passing: bool = False, missing: bool = False) -> None:
+    def __init__(
+        self, message: str, *, passing: bool = False, missing: bool = False, refused: bool = False
+    ) -> None:
         super().__init__(message)
         self.passing = passing
         self.missing = missing
+        self.refused = refused

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from label_studio_otel.answers import cause, is_import, refusal
-from label_studio_otel.errors import DestinationBlocked, Retryable, Uncertain
+from label_studio_otel.errors import BatchTooLarge, DestinationBlocked, Retryable, Uncertain
 from label_studio_otel.transport import Transport
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ __all__ = ["Found", "Imported", "Job", "LabelStudio", "Project"]
 ANSWER_TIMEOUT = 60.0
 #: Keys in one look-up: 80 of 69 characters keep the request line under the 8 KB that proxies take.
 KEYS_PER_LOOKUP = 80
+#: What people leave at a task.
+WORK = ("total_annotations", "cancelled_annotations", "drafts", "comment_count")
 #: Refresh an access token this many seconds before it ends.
 TOKEN_MARGIN = 30.0
 
@@ -74,7 +76,8 @@ class Found:
 
     id: int
     predictions: int
-    annotations: int
+    #: Somebody annotated or skipped it, drafts an annotation, or commented on it.
+    touched: bool = False
 
 
 class LabelStudio:
@@ -202,8 +205,8 @@ class LabelStudio:
         """Return the tasks of these keys whose id is above the watermark, by key, the oldest first."""
         found: dict[str, list[Found]] = {}
         for start in range(0, len(keys), KEYS_PER_LOOKUP):
-            for task in self._lookup(project_id, keys[start : start + KEYS_PER_LOOKUP], watermark):
-                one = Found(task["id"], task.get("total_predictions") or 0, task.get("total_annotations") or 0)
+            for task in self._looked_up(project_id, keys[start : start + KEYS_PER_LOOKUP], watermark):
+                one = Found(task["id"], task.get("total_predictions") or 0, _is_touched(task))
                 found.setdefault(task["data"]["key"], []).append(one)
         return {key: sorted(tasks, key=lambda task: task.id) for key, tasks in found.items()}
 
@@ -216,9 +219,22 @@ class LabelStudio:
         answer = self._json("GET", f"/api/predictions/?{urlencode({'task': task_id})}")
         return list(answer)
 
+    def is_untouched(self, task_id: int) -> bool:
+        """Tell whether nobody has begun to work on a task."""
+        return not _is_touched(self._json("GET", f"/api/tasks/{task_id}/", having="id"))
+
     def delete_task(self, task_id: int) -> None:
         """Delete a task."""
         self._request("DELETE", f"/api/tasks/{task_id}/")
+
+    def _looked_up(self, project_id: int, keys: Sequence[str], watermark: int) -> list[dict[str, Any]]:
+        try:
+            return self._lookup(project_id, keys, watermark)
+        except BatchTooLarge:  # a proxy's limit of a request line
+            if len(keys) == 1:
+                raise
+        half = len(keys) // 2
+        return [task for part in (keys[:half], keys[half:]) for task in self._looked_up(project_id, part, watermark)]
 
     def _lookup(self, project_id: int, keys: Sequence[str], watermark: int) -> list[dict[str, Any]]:
         items = [
@@ -226,7 +242,7 @@ class LabelStudio:
             {"filter": "filter:tasks:data.key", "operator": "in_list", "type": "String", "value": list(keys)},
         ]
         query = {"filters": {"conjunction": "and", "items": items}}
-        include = "id,data,total_predictions,total_annotations"
+        include = f"id,data,total_predictions,{','.join(WORK)}"
         # Without a page size 300 keys answer "total 300" and 100 tasks.
         answer = self._tasks(project_id, query, page_size=1000, include=include, fields="all")
         tasks: list[dict[str, Any]] = answer["tasks"]
@@ -299,6 +315,10 @@ class LabelStudio:
             raise refusal(self.url, "POST", path, answer, self._clock())
         access = str(self._decoded("POST", path, answer, "access")["access"])
         return access, _expiry(access, self._clock()) - TOKEN_MARGIN
+
+
+def _is_touched(task: Mapping[str, Any]) -> bool:
+    return any(task.get(name) for name in WORK)
 
 
 def _above(task_id: int) -> dict[str, Any]:

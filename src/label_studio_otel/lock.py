@@ -34,6 +34,10 @@ class DirectoryLock:
         """True while this process holds it."""
         return self._fd is not None
 
+    def was_used(self) -> bool:
+        """Tell whether anybody ever held it."""
+        return self._path.exists()
+
     def acquire(self) -> bool:
         """Take the lock if it is free; True when it is held.
 

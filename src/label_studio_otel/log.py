@@ -14,7 +14,8 @@ __all__ = ["info", "kind", "resolved", "said", "warn_once"]
 
 _logger = logging.getLogger("label_studio_otel")
 _said: set[str] = set()
-_lock = threading.Lock()
+#: Reentrant: a signal handler of the application may end a span while its thread is in here.
+_lock = threading.RLock()
 
 
 def warn_once(topic: str, message: str) -> None:
@@ -58,7 +59,7 @@ def info(message: str) -> None:
 
 def _after_fork_in_child() -> None:
     global _lock  # noqa: PLW0603 - a thread that is not there any more may hold it
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

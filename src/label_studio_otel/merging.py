@@ -74,7 +74,8 @@ class Merging:
         try:
             if other.fingerprint is not None:
                 return Fingerprint.decode(other.fingerprint)
-            return fingerprint(*self._preparation.read(other.record or b""))
+            # One at a time: those of thousands that waited through an outage are gigabytes.
+            return fingerprint(*self._preparation.read(self._outbox.record(other.id)))
         except (ValueError, SpoolError, DialectError):
             return None
 

@@ -32,7 +32,7 @@ class Pace:
         self.tasks = max(1, min(self.tasks, tasks // 2))
 
     def refused(self, tasks: int) -> None:
-        """A batch was refused for something in it that nobody named."""
+        """A batch was refused for something in it that nobody named, or could not be sent whole."""
         self.tasks = max(1, tasks // 2)
 
     def too_large(self, size: int) -> None:

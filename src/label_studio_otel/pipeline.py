@@ -132,6 +132,12 @@ def ingest(
                     file.examine(pause)
         except FileNotFoundError:
             continue
+        except OSError as error:  # as of a file of another user; the others are no worse for it
+            log.warn_once(
+                f"unreadable {path.name}",
+                f"{path} cannot be read ({error.strerror}); its LLM calls stay there until this process may read it",
+            )
+            continue
         if file.newer is not None:
             log.warn_once(
                 f"newer spool {directory}",
@@ -191,10 +197,14 @@ class _Ingestion:
             return
         if record.retry:
             self._outbox.retry()
-        elif record.log is not None:
-            self._transaction.add(_taken_event(record.log, payload))
-        elif record.destination is not None and record.span is not None:
-            self._transaction.add(_taken(record.destination, record.span, payload))
+            return
+        try:
+            if record.log is not None:
+                self._transaction.add(_taken_event(record.log, payload))
+            elif record.destination is not None and record.span is not None:
+                self._transaction.add(_taken(record.destination, record.span, payload))
+        except (TypeError, ValueError, AttributeError):  # what no outbox can hold must not stop what comes behind it
+            self._file.damaged += len(payload)
 
     def _commit(self, end: int) -> None:
         transaction, self._transaction = self._transaction, _Transaction()
@@ -232,12 +242,22 @@ class _Transaction:
 def _taken(destination: Destination, span: Mapping[str, Any], payload: bytes) -> Taken:
     started = _nanoseconds(span["startTimeUnixNano"])
     ended = max(started, _nanoseconds(span.get("endTimeUnixNano")))
-    scope = span.get("scope", {}).get("name", "")
-    return Taken(destination, spool.key_of(span), payload, scope, started, ended)
+    scope = span.get("scope", {}).get("name")
+    key = spool.key_of(span)
+    for text in (key, destination.project_name, destination.mode, destination.project_config or ""):
+        text.encode()
+    return Taken(destination, key, payload, scope if _is_text(scope) else "", started, ended)
+
+
+def _is_text(value: Any) -> bool:
+    """Tell text that can be kept, which half a surrogate pair cannot."""
+    return isinstance(value, str) and not any("\ud800" <= one <= "\udfff" for one in value)
 
 
 def _taken_event(record: Mapping[str, Any], payload: bytes) -> TakenEvent:
-    return TakenEvent(f"{record['traceId']}:{record['spanId']}", payload)
+    span = f"{record['traceId']}:{record['spanId']}"
+    span.encode()
+    return TakenEvent(span, payload)
 
 
 def _payload(buffers: list[bytes]) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel import dialects, spool, task
+from label_studio_otel import dialects, gaps_said, spool, task
 from label_studio_otel.errors import DestinationBlocked, DialectError, SpoolError
 from label_studio_otel.fingerprints import fingerprint
 from label_studio_otel.log_events import attach
@@ -91,6 +91,7 @@ class Preparation:
 
     def _prepared(self, item: Item, config: LabelConfig, fingerprints: bool) -> Prepared:
         span, generation = self.read(item.record)
+        gaps_said.say(span.scope_name, generation.incomplete)
         rendered, body = self._task(span, generation, config)
         mark = fingerprint(span, generation) if fingerprints else None
         return Prepared(item, body, len(rendered.get("predictions", ())), mark)

@@ -86,6 +86,10 @@ class Projects:
         """Read the project again next time."""
         self._known.pop(target, None)
 
+    def forget_all(self) -> None:
+        """Read every project again."""
+        self._known.clear()
+
     def _say_what_is_odd(self, project: Project, config: LabelConfig, destination: Destination) -> None:
         """Warn of what works and may not be meant, once per project."""
         where = f"project {project.id} of {self._client.url}"

@@ -9,13 +9,14 @@ Label Studio on SQLite may carry a request out a second time, long after the fir
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from label_studio_otel.errors import DeliveryError, DestinationBlocked, DialectError, SpoolError
+from label_studio_otel import log
+from label_studio_otel.errors import DeliveryError, DestinationBlocked, DialectError, LabelStudioOtelError, SpoolError
 from label_studio_otel.retry import lookup_delay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from label_studio_otel.counts import Counts
     from label_studio_otel.label_studio import Found, LabelStudio
@@ -27,12 +28,25 @@ __all__ = ["Reconciliation"]
 
 #: A server's own error, as a task makes it that it cannot store; the others are a proxy's.
 OWN_ERROR = 500
-#: Times that a call alone is answered with an error before it is parked although nothing else passes either.
-ALONE = 3
+#: Times that a call alone does not arrive before it is parked: where the server says that it failed,
+SAID = 3
+#: and where it says nothing, as a process that a task made run out of memory.
+SILENT = 12
 #: Seconds that an import which Label Studio carries out later may take: a queue that lost it says so to nobody.
 JOB_PATIENCE = 86400.0
 #: Seconds until the last look is tried again where Label Studio did not answer.
 WATCH_AGAIN = 60.0
+
+
+class _State(NamedTuple):
+    """What the server says of a batch."""
+
+    #: None where it does not say whether it is done.
+    ended: bool | None
+    #: Why it failed.
+    failure: str | None = None
+    #: It is being carried out later, and how it goes may not be asked.
+    secret: bool = False
 
 
 class Reconciliation:
@@ -70,7 +84,13 @@ class Reconciliation:
         moved = False
         for batch in self._outbox.uncertain():
             if self._next_lookup(batch) <= self._clock():
-                moved |= self._settle(batch)
+                try:
+                    moved |= self._settle(batch)
+                except LabelStudioOtelError:
+                    raise
+                except Exception as error:  # as of an answer of another shape; other batches and destinations go on
+                    log.warn_once("look-up", f"a batch in doubt was not settled: {log.kind(error)}; it is tried again")
+                    self._outbox.looked(batch.id)
         for watch in self._outbox.watches(self._clock()):
             self._look_again(watch)
         return moved
@@ -85,9 +105,10 @@ class Reconciliation:
     def _settle(self, batch: Batch) -> bool:
         items = self._outbox.items(batch.id)
         try:
-            ended, failure = self._ended(batch)
+            ended, failure, secret = self._ended(batch)
             found = self._found(batch, items, batch.watermark) if ended is not False else {}
-            believed = ended or self._clock() >= batch.sent_at + self._uncertain_wait
+            wait = JOB_PATIENCE if secret else self._uncertain_wait
+            believed = ended or self._clock() >= batch.sent_at + wait
             if ended is not False and believed and len(found) < len(items):
                 found = self._found(batch, items, 0)
             tasks = {item.id: self._verified(batch, item, found[item.key]) for item in items if item.key in found}
@@ -102,19 +123,18 @@ class Reconciliation:
         self._absent(batch, [item for item in items if item.id not in tasks], failure)
         return True
 
-    def _ended(self, batch: Batch) -> tuple[bool | None, str | None]:
-        """Return whether the server is done with a batch, None where it does not say, and why it failed."""
+    def _ended(self, batch: Batch) -> _State:
         if batch.sent_at < self._restarted_at:
-            return True, None
+            return _State(True)
         if batch.import_id is None or self._clock() >= batch.sent_at + JOB_PATIENCE:
-            return None, None
+            return _State(None)
         try:
             job = self._client.import_job(batch.project, batch.import_id)
         except DestinationBlocked as error:
-            if error.missing:
-                return None, None
+            if error.missing or error.refused:
+                return _State(None, secret=error.refused)
             raise
-        return job.ended, job.error
+        return _State(job.ended, job.error)
 
     def _arrived(self, batch: Batch, keys: Sequence[str], tasks: Mapping[int, int]) -> None:
         self._outbox.deliver(batch.id, tasks)
@@ -125,20 +145,26 @@ class Reconciliation:
         self._counts.reconciled_batches += 1
 
     def _absent(self, batch: Batch, items: Sequence[Item], failure: str | None) -> None:
-        """Give items back; a batch that Label Studio itself could not store is halved until the cause is alone."""
+        """Give items back; the next batches are half as large, until what may be the cause is alone."""
         reason = failure or batch.reason or "it had not arrived"
-        if failure is None and batch.answer != OWN_ERROR:
-            self._outbox.absent(batch.id, reason)
-            return
+        to_blame = len(items) == 1 and (failure or self._is_to_blame(batch, items[0]))
         self._outbox.absent(batch.id, reason, at_most=max(1, len(items) // 2))
-        if len(items) == 1 and (failure or self._is_to_blame(batch, items[0])):
+        if to_blame:
             self._outbox.park({items[0].id: reason})
             self._counts.parked += 1
 
     def _is_to_blame(self, batch: Batch, item: Item) -> bool:
-        """Tell a call that cannot be stored from a server that can store nothing: others passed meanwhile."""
+        """Tell a call that cannot be stored from a server that can store nothing: others passed meanwhile.
+
+        Others are sent all the while. Where they wait too and do not pass, it is the server.
+        """
+        if item.attempts < (SAID if batch.answer == OWN_ERROR else SILENT):
+            return False
         last = self._outbox.last_delivery(batch.target)
-        return item.attempts >= ALONE or (last is not None and last >= batch.sent_at)
+        if last is not None and last >= batch.sent_at:
+            return True
+        doubted = [other for other in self._outbox.uncertain() if other.target == batch.target]
+        return len(doubted) == 1 and self._outbox.next_due(batch.target) is None
 
     def _found(self, batch: Batch, items: Sequence[Item], watermark: int) -> dict[str, list[Found]]:
         try:
@@ -150,21 +176,25 @@ class Reconciliation:
 
     def _verified(self, batch: Batch, item: Item, found: Sequence[Found]) -> int:
         """Return the task of an item, its predictions complete, its surplus copies gone."""
-        kept = self._without_copies(found)
+        late = self._clock() >= batch.sent_at + self._uncertain_wait
+        with _left_as_it_is(late):
+            self._remove_copies(found)
+        kept = _kept(found)
         if kept.predictions < item.predictions:
-            with contextlib.suppress(SpoolError, DialectError):  # the task is there, only its answers cannot be read
+            # The task is there, only its answers cannot be read, or are refused.
+            with contextlib.suppress(SpoolError, DialectError), _left_as_it_is(late):
                 rendered = self._preparation.rendered(item, self._projects.config(batch.project))
                 self._repair(kept.id, rendered)
         return kept.id
 
-    def _without_copies(self, found: Sequence[Found]) -> Found:
-        """Remove the surplus copies that nobody annotated, the newest first; return the one that stays."""
-        kept = next((one for one in found if one.annotations), found[0])
+    def _remove_copies(self, found: Sequence[Found]) -> None:
+        """Remove the surplus copies that nobody worked on, the newest first."""
+        kept = _kept(found)
         for surplus in reversed(found):
-            if surplus is not kept and not surplus.annotations:
+            # Asked once more: somebody may have begun since the look-up.
+            if surplus is not kept and not surplus.touched and self._client.is_untouched(surplus.id):
                 self._client.delete_task(surplus.id)
                 self._counts.removed_copies += 1
-        return kept
 
     def _repair(self, task_id: int, rendered: dict[str, Any]) -> None:
         present = [prediction["result"] for prediction in self._client.predictions(task_id)]
@@ -176,7 +206,8 @@ class Reconciliation:
     def _look_again(self, watch: Watch) -> None:
         try:
             for found in self._client.find(watch.project, watch.keys, watch.watermark).values():
-                self._without_copies(found)
+                with _left_as_it_is(True):
+                    self._remove_copies(found)
         except DestinationBlocked as error:
             if not error.missing:
                 self._outbox.rewatch(watch.id, self._clock() + WATCH_AGAIN)
@@ -185,3 +216,18 @@ class Reconciliation:
             self._outbox.rewatch(watch.id, self._clock() + WATCH_AGAIN)
             return
         self._outbox.unwatch(watch.id)
+
+
+def _kept(found: Sequence[Found]) -> Found:
+    return next((one for one in found if one.touched), found[0])
+
+
+@contextlib.contextmanager
+def _left_as_it_is(late: bool) -> Iterator[None]:
+    """Go on where Label Studio refuses to change what is there; before it is late, that is tried again."""
+    try:
+        yield
+    except DestinationBlocked as error:
+        if not (late and error.refused):
+            raise
+        log.warn_once("left as it is", f"{error}; what is there is left as it is")

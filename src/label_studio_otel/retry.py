@@ -12,13 +12,15 @@ _random = random.Random()  # noqa: S311 - jitter is no secret
 #: Seconds before the first repetition, and the most between two.
 FIRST = 1.0
 LONGEST = 60.0
+#: Of a `Retry-After`, no more is believed.
+LONGEST_ASKED = 3600.0
 
 
 def delay(failures: int, *, retry_after: float | None = None, jitter: float | None = None) -> float:
     """Return the seconds to wait after a number of failures in a row.
 
     Doubles from 1 to 60 seconds, times 0.75 to 1.25 so that many processes do not come at once; a server's
-    `Retry-After` wins where it asks for longer.
+    `Retry-After` wins where it asks for longer, up to an hour.
 
     Args:
         failures: 1 after the first.
@@ -27,7 +29,7 @@ def delay(failures: int, *, retry_after: float | None = None, jitter: float | No
     """
     spread = 0.75 + (_random.random() if jitter is None else jitter) / 2
     backoff = min(LONGEST, FIRST * 2.0 ** min(max(failures, 1) - 1, 16)) * spread
-    return max(backoff, retry_after or 0.0)
+    return max(backoff, min(retry_after or 0.0, LONGEST_ASKED))
 
 
 def lookup_delay(lookups: int) -> float:

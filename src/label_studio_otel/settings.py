@@ -149,7 +149,7 @@ class Settings:
     max_image_bytes: int = _setting(
         values.size(0),
         256 * 1024,
-        "bytes of an inline image for an `<Image>` tag; of a larger one, type, size and hash are given",
+        "bytes of an inline image that a task shows; of a larger one, type, size and hash are given",
     )
     max_state_bytes: int = _setting(
         values.size(0),

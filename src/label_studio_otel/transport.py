@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import base64
 import http.client
+import io
 import json
 import ssl
+import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,8 @@ __all__ = ["Answer", "Transport"]
 
 #: Seconds to connect.
 CONNECT_TIMEOUT = 5.0
+#: Seconds for a whole answer, however it drips.
+WHOLE_ANSWER_TIMEOUT = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Answer:
             return float(value)
         try:
             return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
 
 
@@ -60,12 +64,16 @@ class Transport:
 
     Args:
         url: base URL, http or https, with a path where the server has one.
-        answer_timeout: seconds to wait for an answer.
+        answer_timeout: seconds to wait for an answer, and for each part of it.
+        whole_answer_timeout: seconds for all of it.
     """
 
-    def __init__(self, url: str, answer_timeout: float) -> None:
+    def __init__(
+        self, url: str, answer_timeout: float, *, whole_answer_timeout: float = WHOLE_ANSWER_TIMEOUT
+    ) -> None:
         self.url = url
         self._answer_timeout = answer_timeout
+        self._whole_answer_timeout = whole_answer_timeout
         self._tls: ssl.SSLContext | None = None
 
     def send(
@@ -157,13 +165,46 @@ class Transport:
         return None
 
     def _receive(self, connection: http.client.HTTPConnection, early: OSError | None) -> Answer:
+        connection.response_class = _ends_by(time.monotonic() + self._whole_answer_timeout)
         try:
             response = connection.getresponse()
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
             if early is not None:  # the body never left whole, so the server cannot have acted on it
-                raise Retryable(f"{self.url} broke off the connection: {early}") from early
+                raise Retryable(f"{self.url} broke off the connection: {early}", cut_off=True) from early
             raise Uncertain(f"{self.url} gave no answer: {_named(error)}") from error
+
+
+def _ends_by(end: float) -> type[http.client.HTTPResponse]:
+    """Return how an answer is read that must be there by a time: a socket's own limit is one for each part."""
+
+    class Bounded(http.client.HTTPResponse):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.fp = io.BufferedReader(_Bounded(self.fp.detach(), end))
+
+    return Bounded
+
+
+class _Bounded(io.RawIOBase):
+    """What is read from a socket until a time."""
+
+    def __init__(self, raw: Any, end: float) -> None:
+        self._raw = raw
+        self._end = end
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if time.monotonic() > self._end:
+            raise TimeoutError("the answer did not come to its end in time")
+        count: int | None = self._raw.readinto(buffer)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 def _proxy(scheme: str) -> Any:
@@ -189,4 +230,6 @@ def _unreachable(url: str, error: Exception) -> str:
 
 
 def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    """Return what an error says, but of those that quote what they met: an answer, or a proxy's URL with its password."""
+    quotes = not isinstance(error, (OSError, http.client.IncompleteRead, http.client.RemoteDisconnected))
+    return type(error).__name__ if quotes or not str(error) else f"{type(error).__name__}: {error}"

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,12 @@ COMMANDS = {
     "label-studio-otel deliver --reconcile": "test_what_an_operator_knows",
     "label-studio-otel deliver --server-restarted": "test_what_an_operator_knows",
     "label-studio-otel convert traces.json": "test_use_it",
+    "label-studio-otel backfill traces.json": "test_use_it",
+    'pip install "label-studio-otel[serve]"': "test_the_bridge",
+    "label-studio-otel serve": "test_the_bridge",
+    "export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318": "test_the_bridge",
+    "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf": "test_the_bridge",
+    "label-studio-otel backfill --dry-run traces.json": "test_the_bridge",
     "python3 -m venv app && . app/bin/activate": "test_the_tutorial",
     'pip install "label-studio-otel[auto]" langchain opentelemetry-instrumentation-langchain': "test_the_tutorial",
     "export LABEL_STUDIO_OTEL_PROJECT_NAME=Tutorial": "test_the_tutorial",
@@ -167,12 +174,16 @@ def installable(line: str) -> str:
     return line.replace('"label-studio-otel[auto]"', f'"{ROOT}[auto]"')
 
 
-def test_use_it(tmp_path: Path, label_studio: LabelStudioServer, api: Api) -> None:
-    shutil.copy(ROOT / "examples/langchain_app.py", tmp_path / "app.py")
+def record(path: Path) -> None:
+    """Write a trace of one LLM call."""
     call = {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}}
     span = {"traceId": "a" * 32, "spanId": "b" * 16, "attributes": [call]}
-    recorded = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
-    (tmp_path / "traces.json").write_text(json.dumps(recorded))
+    path.write_text(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}))
+
+
+def test_use_it(tmp_path: Path, label_studio: LabelStudioServer, api: Api) -> None:
+    shutil.copy(ROOT / "examples/langchain_app.py", tmp_path / "app.py")
+    record(tmp_path / "traces.json")
     install, *rest = commands("README.md")[2:]
     block, after = rest[:4], rest[4:]
     own = {
@@ -194,7 +205,8 @@ def test_use_it(tmp_path: Path, label_studio: LabelStudioServer, api: Api) -> No
 
     assert "all delivered (4 LLM calls are tasks)" in said
     assert f'{{"trace_id": "{"a" * 32}", "span_id": "{"b" * 16}", "dialect": "gen_ai"' in said
-    assert len(api.tasks(api.project("Use it")["id"])) == 4
+    assert "all delivered (5 LLM calls are tasks)" in said
+    assert len(api.tasks(api.project("Use it")["id"])) == 5
 
 
 def entered(line: str, label_studio: LabelStudioServer) -> str:
@@ -228,6 +240,34 @@ def test_what_an_operator_knows(tmp_path: Path, label_studio: LabelStudioServer)
     said = shell("\n".join(lines), tmp_path, fresh=False, LABEL_STUDIO_OTEL_STATE_DIR=str(tmp_path), **variables)
 
     assert said.count("all delivered (0 LLM calls are tasks)") == 2
+
+
+def test_the_bridge(tmp_path: Path, label_studio: LabelStudioServer, api: Api) -> None:
+    shutil.copy(ROOT / "examples/langchain_app.py", tmp_path / "app.py")
+    record(tmp_path / "traces.json")
+    install, *run = commands("docs/bridge.md", "## Run it")
+    *settings, serve = [entered(line, label_studio) for line in run]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    script = [
+        *settings,
+        f"{serve} --port {port} --settle 0.1 &",
+        f"until curl --silent --fail http://127.0.0.1:{port}/readyz; do sleep 0.1; done",
+        *(line.replace("4318", port) for line in commands("docs/bridge.md", "## Send to it")),
+        *commands("docs/bridge.md", "## Traces of the past"),
+        "kill $! && wait $!",
+    ]
+    variables = {
+        "LABEL_STUDIO_OTEL_PROJECT_NAME": "Bridge",
+        "LABEL_STUDIO_OTEL_STATE_DIR": str(tmp_path / "state"),
+    }
+
+    shell(f"{install.replace('label-studio-otel[', f'{ROOT}[')} && label-studio-otel serve --help", tmp_path)
+    said = shell("\n".join(["set -e", *script]), tmp_path, fresh=False, **variables)
+
+    assert said.count("read 1 LLM calls (gen_ai 1)") == 2
+    assert "all delivered (5 LLM calls are tasks)" in said
+    assert len(api.tasks(api.project("Bridge")["id"])) == 5
 
 
 def test_the_migration(tmp_path: Path, label_studio: LabelStudioServer, api: Api) -> None:

@@ -234,8 +234,10 @@ class OutboxModel(RuleBasedStateMachine):
     def absent(self, data: st.DataObject, at_most: int | None) -> None:
         lot = self._lot(data)
         if self._call("absent", lot.id, "not there", at_most=at_most):
+            alone = len(self.model.of(lot.id, "uncertain")) == 1
             for one in self.model.of(lot.id, "uncertain"):
                 one.at_most = at_most or one.at_most
+                one.attempts = one.attempts if alone else 0
                 one.state, one.batch, one.due_at, one.reason = "pending", None, self.clock(), "not there"
             self.model.end(lot.id)
 

@@ -60,10 +60,10 @@ class TestTemplates:
 
     @pytest.mark.parametrize("mode", ["prompt", "chat"])
     def test_nothing_but_the_prompt_is_asked_of_a_task(self, mode: str) -> None:
-        """What has a name and a value is a must; the rest may be missing (Label Studio's extract_data_types)."""
-        tags = ET.fromstring(template(mode)).iter()
+        """What has a name and a value is a must, for the server and for its SDK; the rest may be missing."""
+        named = [tag for tag in ET.fromstring(template(mode)).iter() if tag.get("name")]
 
-        assert {tag.get("value") for tag in tags if tag.get("name") and tag.get("value")} == {"$prompt"}
+        assert {tag.get("value") or tag.get("valueList") for tag in named} == {"$prompt", None}
 
     def test_another_mode_is_refused(self) -> None:
         with pytest.raises(ConfigError, match="mode is 'poem', it should be one of prompt, chat"):

@@ -39,6 +39,7 @@ LAYERS = [
     {"_fake_imports", "_fake_span"},
     {"_fake_store"},
     {"testing"},
+    {"receiver"},
     {"cli"},
     {"__main__"},
 ]
@@ -50,6 +51,8 @@ ONLY = {
     "socket": {"cli", "testing"},
     "urllib.request": {"transport", "cli"},
     "subprocess": {"cli"},
+    "h11": {"receiver"},
+    "asyncio": {"receiver"},
     "label_studio_sdk": {"cli"},
     "requests": set(),
     "httpx": set(),

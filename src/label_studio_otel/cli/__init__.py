@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "parser"]
 
-COMMANDS = ("demo", "setup", "deliver", "doctor", "status", "retry", "convert", "backfill")
+COMMANDS = ("demo", "setup", "deliver", "doctor", "status", "retry", "convert", "backfill", "serve")
 
 
 def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""The body of one export request whose signal and encoding are known: what cannot be read of it is left out, counted."""
+"""The body of a request whose signal and encoding are known: what cannot be read of it is left out, and counted."""
 
 from __future__ import annotations
 
@@ -54,19 +54,21 @@ def _protobuf(data: bytes, signal: str) -> tuple[list[dict[str, Any]], int]:
 def _json(
     data: bytes, signal: str, name: str, read: Callable[[Any, Any, Any], dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], int]:
-    found: list[dict[str, Any]] = []
-    unreadable = 0
     try:
-        for raw, resource, scope in _inner(json.loads(data), signal, name):
-            try:
-                found.append(read(raw, resource, scope))
-            except _UNREADABLE:
-                unreadable += 1
+        tried = [_readable(read, *one) for one in _inner(json.loads(data), signal, name)]
     except json.JSONDecodeError as error:
         raise DecodeError(f"no JSON from character {error.pos} on") from None
     except _UNREADABLE as error:
         raise DecodeError(f"JSON, but not that of an OTLP request ({type(error).__name__})") from None
-    return found, unreadable
+    found = [one for one in tried if one is not None]
+    return found, len(tried) - len(found)
+
+
+def _readable(read: Callable[[Any, Any, Any], dict[str, Any]], raw: Any, resource: Any, scope: Any) -> Any:
+    try:
+        return read(raw, resource, scope)
+    except _UNREADABLE:
+        return None
 
 
 def _inner(request: Any, signal: str, name: str) -> Iterator[tuple[Any, Any, Any]]:

@@ -76,8 +76,6 @@ class Overlap:
     #: Of a doubled one: the key of the item that is the same call.
     winner: str | None
     fingerprint: str | None
-    #: Of one without fingerprint.
-    record: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ class Item:
     key: str
     #: A spool record's payload.
     record: bytes
-    #: Requests it was part of.
+    #: Requests it was part of since its batches were last made smaller.
     attempts: int = 0
     #: Predictions that were sent with it.
     predictions: int = 0
@@ -182,6 +180,9 @@ class Outbox(Protocol):
     def overlapping(self, target: int, started: int, ended: int) -> list[Overlap]:
         """Return what went on between these times (nanoseconds): what waits, and what else has a fingerprint."""
 
+    def record(self, item: int) -> bytes:
+        """Return the record of an item, nothing where it is not needed any more."""
+
     def note_fingerprints(self, fingerprints: Mapping[int, str]) -> None:
         """Keep what tells whether another span is the same call (id: fingerprint)."""
 
@@ -190,6 +191,9 @@ class Outbox(Protocol):
 
     def events(self, span: str) -> list[bytes]:
         """Return the log events of a span (trace_id:span_id)."""
+
+    def are_pending(self, items: Sequence[Item]) -> bool:
+        """Tell whether all of these may still be sent."""
 
     def next_due(self, target: int) -> float | None:
         """Return when the next pending item is due, None where none is pending."""
@@ -233,6 +237,9 @@ class Outbox(Protocol):
         Returns how many batches are in doubt.
         """
 
+    def interrupt(self, target: int, reason: str) -> None:
+        """Put in doubt what of a destination is leased, and nobody waits for."""
+
     def uncertain(self) -> list[Batch]:
         """Return the batches in doubt."""
 
@@ -271,6 +278,9 @@ class Outbox(Protocol):
 
     def expire(self, before: float) -> int:
         """Forget what was delivered before then; return how many."""
+
+    def expire_oldest(self, limit: int, before: float) -> int:
+        """Forget so many of what was delivered first, and before then; return how many."""
 
     def give_up(self, before: float) -> int:
         """Drop what has waited since before then, and count it; return how many."""

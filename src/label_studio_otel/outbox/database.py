@@ -43,12 +43,21 @@ class Database:
         path: the database; its directory is made when it is first written.
         read_only: open without writing anything, for `status`.
         clock: seconds since the epoch.
+        synchronous: SQLite's: with FULL, a commit survives a loss of power too.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read_only: bool = False,
+        clock: Callable[[], float] = time.time,
+        synchronous: str = "NORMAL",
+    ) -> None:
         self._path = path
         self._read_only = read_only
         self._clock = clock
+        self._synchronous = synchronous
         self._connection: sqlite3.Connection | None = None
         #: Held for the length of one transaction; a fork of this process waits for it.
         self.lock = threading.RLock()
@@ -120,7 +129,7 @@ class Database:
             connection.row_factory = sqlite3.Row
             if not self._read_only:
                 connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute(f"PRAGMA synchronous = {self._synchronous}")
                 migrate(connection)
             elif is_older(connection):
                 connection = _migrated_copy(connection)

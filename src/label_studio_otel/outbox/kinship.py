@@ -29,6 +29,11 @@ class Kinship(Database):
         times = {"earliest": started - LONGEST_CALL, "started": started, "ended": ended}
         return [Overlap(*row) for row in self._rows("overlapping", destination=target, **times, limit=MOST_OVERLAPPING)]
 
+    def record(self, item: int) -> bytes:
+        """See `Outbox.record`."""
+        row = next(iter(self._rows("record", id=item)), None)
+        return (row and row["record"]) or b""
+
     def note_fingerprints(self, fingerprints: Mapping[int, str]) -> None:
         """See `Outbox.note_fingerprints`."""
         with self._transaction() as run:

@@ -23,10 +23,13 @@ SELECT name FROM scope WHERE destination = :destination;
 
 -- overlapping
 -- Items that went on at the same time and may be the same call: what was decided, and what waits.
-SELECT id, key, state, reason, fingerprint, CASE WHEN fingerprint IS NULL THEN record END AS record FROM item
+SELECT id, key, state, reason, fingerprint FROM item
 WHERE destination = :destination AND started BETWEEN :earliest AND :ended AND ended >= :started
       AND (state = 'pending' OR (state <> 'parked' AND fingerprint IS NOT NULL))
 ORDER BY started LIMIT :limit;
+
+-- record
+SELECT record FROM item WHERE id = :id;
 
 -- note_fingerprint
 UPDATE item SET fingerprint = :fingerprint WHERE id = :id;
@@ -65,6 +68,9 @@ FROM destination ORDER BY id;
 SELECT id, key, record, attempts, taken_at, at_most FROM item INDEXED BY item_pending
 WHERE destination = :destination AND state = 'pending' AND due_at <= :now AND id > :after
 ORDER BY id LIMIT :limit;
+
+-- is_pending
+SELECT 1 FROM item WHERE id = :id AND key = :key AND state = 'pending';
 
 -- next_due
 -- When there will be something to do for a destination.
@@ -109,12 +115,18 @@ WHERE batch = :batch AND state = 'leased';
 -- leased -> uncertain: it may have arrived.
 UPDATE item SET state = 'uncertain', reason = :reason WHERE batch = :batch AND state = 'leased';
 
+-- interrupt
+-- leased -> uncertain: an error of ours ended the sending.
+UPDATE item SET state = 'uncertain', reason = :reason WHERE destination = :destination AND state = 'leased';
+
 -- doubt_batch
 UPDATE batch SET reason = :reason, answer = :answer, import_id = :import_id WHERE id = :batch;
 
 -- absent
--- uncertain -> pending: it did not arrive.
-UPDATE item SET state = 'pending', batch = NULL, due_at = :now, reason = :reason, at_most = COALESCE(:at_most, at_most)
+-- uncertain -> pending: it did not arrive. How often it failed is counted anew in a smaller batch.
+UPDATE item SET state = 'pending', batch = NULL, due_at = :now, reason = :reason, at_most = COALESCE(:at_most, at_most),
+                attempts = CASE WHEN (SELECT COUNT(*) FROM item AS other WHERE other.batch = :batch) > 1
+                                THEN 0 ELSE attempts END
 WHERE batch = :batch AND state = 'uncertain';
 
 -- park
@@ -173,6 +185,16 @@ UPDATE destination SET state = 'open', reason = NULL, failures = 0, retry_at = 0
 -- Blocked destinations may be tried at once.
 UPDATE destination SET retry_at = 0 WHERE state = 'blocked';
 
+-- correct_items
+-- A clock that was set back since must not make anything wait until it is there again; nothing waits so long.
+UPDATE item SET due_at = :now + 900 WHERE state = 'pending' AND due_at > :now + 3000;
+
+-- correct_batches
+UPDATE batch SET sent_at = MIN(sent_at, :now), looked_at = MIN(looked_at, :now) WHERE sent_at > :now OR looked_at > :now;
+
+-- correct_watches
+UPDATE watch SET look_at = :now + 900 WHERE look_at > :now + 86400;
+
 -- resolve
 -- The project that a destination turned out to be.
 UPDATE destination SET project = :project, watermark = :watermark, created = :created WHERE id = :destination;
@@ -190,6 +212,11 @@ GROUP BY destination, reason ORDER BY number DESC LIMIT 20;
 -- expire
 -- Delivered keys are kept for the retention time, so that nothing is sent twice.
 DELETE FROM item WHERE state IN ('delivered', 'doubled') AND delivered_at < :before;
+
+-- expire_oldest
+DELETE FROM item WHERE id IN (
+    SELECT id FROM item WHERE state = 'delivered' AND delivered_at < :before ORDER BY delivered_at LIMIT :limit
+);
 
 -- expire_events
 DELETE FROM event WHERE taken_at < :before;

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from label_studio_otel.outbox.sqlite import SqliteOutbox
 
-__all__ = ["salvage"]
+__all__ = ["salvage", "was_sending"]
 
 #: Rows in one transaction.
 ROWS = 50
@@ -52,6 +52,15 @@ def salvage(path: Path, outbox: SqliteOutbox) -> int:
     except sqlite3.DatabaseError:
         return saved  # nothing of the file's own tables is left
     return saved
+
+
+def was_sending(path: Path) -> bool:
+    """Tell whether a damaged outbox had something under way or in doubt, which may still arrive; True in doubt."""
+    try:
+        with closing(_opened(path)) as damaged:
+            return damaged.execute("SELECT 1 FROM batch").fetchone() is not None
+    except sqlite3.DatabaseError:
+        return True
 
 
 def _opened(path: Path) -> sqlite3.Connection:

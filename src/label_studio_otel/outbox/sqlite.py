@@ -90,6 +90,11 @@ class SqliteOutbox(Kinship):
             for row in rows
         ]
 
+    def are_pending(self, items: Sequence[Item]) -> bool:
+        """See `Outbox.are_pending`."""
+        with self._transaction() as run:
+            return all(self._run(run, "is_pending", id=item.id, key=item.key).fetchone() for item in items)
+
     def next_due(self, target: int) -> float | None:
         """See `Outbox.next_due`."""
         at: float | None = self._rows("next_due", destination=target)[0]["at"]
@@ -160,10 +165,17 @@ class SqliteOutbox(Kinship):
         """See `Outbox.take_over`."""
         with self._transaction() as run:
             self._run(run, "probe")
+            now = self._clock()
+            for query in ("correct_items", "correct_batches", "correct_watches"):
+                self._run(run, query, now=now)
             batches = [row["batch"] for row in self._run(run, "leased_batches")]
             for batch in batches:
                 self._run(run, "doubt", batch=batch, reason=reason)
         return len(batches)
+
+    def interrupt(self, target: int, reason: str) -> None:
+        """See `Outbox.interrupt`."""
+        self._change("interrupt", destination=target, reason=reason)
 
     def uncertain(self) -> list[Batch]:
         """See `Outbox.uncertain`."""
@@ -233,6 +245,11 @@ class SqliteOutbox(Kinship):
             self._run(run, "expire_events", before=before)
             self._run(run, "forget_fingerprints", before=self._clock() - LATE)
             return self._run(run, "expire", before=before).rowcount
+
+    def expire_oldest(self, limit: int, before: float) -> int:
+        """See `Outbox.expire_oldest`."""
+        with self._transaction() as run:
+            return self._run(run, "expire_oldest", limit=limit, before=before).rowcount
 
     def give_up(self, before: float) -> int:
         """See `Outbox.give_up`."""

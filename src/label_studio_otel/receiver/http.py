@@ -187,7 +187,7 @@ class _Connection:
     async def _head(self) -> Head | None:
         """Return the next request's head; None where the client has no more."""
         if not self._http.trailing_data[0]:
-            first = await asyncio.wait_for(self._reader.read(_PIECE), self._limits.idle)
+            first = await asyncio.wait_for(self._reader.read(_HEAD_BYTES), self._limits.idle)
             self._http.receive_data(first)
         self._busy = True
         try:
@@ -231,7 +231,9 @@ class _Connection:
 
     async def _event(self) -> Any:
         while (event := self._http.next_event()) is h11.NEED_DATA:
-            self._http.receive_data(await self._reader.read(_PIECE))
+            # h11 measures a head only where it is not whole yet.
+            size = _HEAD_BYTES if self._http.their_state is h11.IDLE else _PIECE
+            self._http.receive_data(await self._reader.read(size))
         return event
 
     async def _send(self, response: Response, head: Head | None, *, last: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""What requests bring goes into the outbox: all that wait at a time in one commit, and each is told when it is durable."""
+"""What requests bring goes into the outbox: all that wait at a time in one commit; each is told when it is durable."""
 
 from __future__ import annotations
 

@@ -34,11 +34,12 @@ __all__ = ["SpoolFile", "spool_files"]
 
 def spool_files(directory: Path) -> list[Path]:
     """Return the spool's files, the oldest first; none where there is no directory yet."""
-    try:
-        with os.scandir(directory) as entries:
-            files = [(entry.stat().st_mtime_ns, entry.path) for entry in entries if entry.name.endswith(SUFFIX)]
-    except FileNotFoundError:
-        return []
+    files = []
+    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.endswith(SUFFIX):
+                with contextlib.suppress(FileNotFoundError):
+                    files.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.path))
     return [Path(path) for _, path in sorted(files)]
 
 

@@ -1,0 +1,196 @@
+"""OTLP/HTTP: which request gets which answer.
+
+https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/docs/specification.md#otlphttp. Of the errors, clients
+send only what was answered 429, 502, 503 or 504 again; so 503 is what may be mended by waiting, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+from label_studio_otel import log, pipeline
+from label_studio_otel.errors import DecodeError, OutboxError
+from label_studio_otel.otlp import requests
+from label_studio_otel.receiver import access
+from label_studio_otel.receiver.answers import JSON, PROTOBUF, status, success
+from label_studio_otel.receiver.http import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from label_studio_otel.outbox import Taken
+    from label_studio_otel.pipeline import TakenEvent
+    from label_studio_otel.receiver.http import Head
+    from label_studio_otel.receiver.intake import Intake
+    from label_studio_otel.selection import Selection
+
+__all__ = ["OtlpHttp", "decompressed"]
+
+#: By path, with or without a slash at its end: a redirect would lose the data of clients that take it for success.
+SIGNALS = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1/metrics": "metrics"}
+PROBES = ("/healthz", "/readyz")
+COMPRESSIONS = ("gzip", "x-gzip", "deflate")
+MAX_BYTES = 64 << 20
+#: Seconds until a client is told to come again; Python's exporters wait ten in all, with their own attempts.
+ANSWER_WITHIN = 8.0
+RETRY_AFTER = {"Retry-After": "5"}
+_PIECE = 1 << 20
+
+
+class _Read(NamedTuple):
+    """What a request's body came to."""
+
+    records: Sequence[Taken | TakenEvent] = ()
+    #: Spans or log records that cannot be read.
+    rejected: int = 0
+
+
+class TooLarge(DecodeError):
+    """A body that is larger, decompressed, than it may be."""
+
+
+class OtlpHttp:
+    """The handler of an `HttpServer`.
+
+    Args:
+        token: that clients must send, None where all may.
+        max_bytes: of a body, decompressed.
+    """
+
+    def __init__(
+        self, selection: Selection, intake: Intake, *, token: str | None = None, max_bytes: int = MAX_BYTES
+    ) -> None:
+        self._selection = selection
+        self._intake = intake
+        self._token = token
+        self._max_bytes = max_bytes
+        # Two, so that one large request does not hold up all others; more only take turns at the interpreter's lock.
+        self._readers = ThreadPoolExecutor(2, "LabelStudioReceiver")
+
+    def refuse(self, head: Head) -> Response | None:
+        """See `Handler.refuse`."""
+        path = _path(head)
+        if path in PROBES:
+            allowed = "GET, HEAD"
+        elif path in SIGNALS:
+            allowed = "POST"
+        else:
+            return self.wrong(404, f"there is nothing at this path; known are {', '.join(SIGNALS)}", head)
+        if head.method not in allowed.split(", "):
+            return status(405, f"only {allowed} can be used here", is_json=_is_json(head), headers={"Allow": allowed})
+        return self._unreadable(head) if path in SIGNALS else None
+
+    def wrong(self, code: int, message: str, head: Head | None) -> Response:
+        """See `Handler.wrong`."""
+        headers = RETRY_AFTER if code == 503 else {}
+        return status(code, message, is_json=head is None or _is_json(head), headers=headers)
+
+    async def answer(self, head: Head, body: bytes) -> Response:
+        """See `Handler.answer`."""
+        try:
+            if (path := _path(head)) in PROBES:
+                return await self._probe(path)
+            signal = SIGNALS[path]
+            if signal == "metrics":
+                return success(signal, is_json=_is_json(head))
+            return await self._take(signal, head, body)
+        except TooLarge as error:
+            return self.wrong(413, str(error), head)
+        except DecodeError as error:
+            return self.wrong(400, str(error), head)
+        except asyncio.TimeoutError:
+            return self.wrong(503, "the disk is slow; what was sent is not known to be safe", head)
+        except OutboxError:
+            return self.wrong(503, "nothing can be taken now; the log of label-studio-otel says why", head)
+        except Exception as error:  # an error of ours: the same request would meet it again
+            log.warn_once("request", f"a request could not be taken: {log.kind(error)}")
+            return self.wrong(500, "an error in label-studio-otel", head)
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._readers.shutdown(wait=False, cancel_futures=True)
+
+    def _unreadable(self, head: Head) -> Response | None:
+        """Return why this export request is not even read."""
+        if not access.may_send(self._token, head.headers.get("authorization", "")):
+            challenge = {"WWW-Authenticate": "Bearer"}
+            return status(401, "the bearer token is missing or wrong", is_json=_is_json(head), headers=challenge)
+        if _content_type(head) not in (JSON, PROTOBUF):
+            return self.wrong(415, f"Content-Type must be {PROTOBUF} or {JSON}", head)
+        if _compression(head) not in ("", "identity", *COMPRESSIONS):
+            accepted = {"Accept-Encoding": "gzip, deflate"}
+            message = "Content-Encoding must be gzip, deflate or identity"
+            return status(415, message, is_json=_is_json(head), headers=accepted)
+        return None
+
+    async def _take(self, signal: str, head: Head, body: bytes) -> Response:
+        loop = asyncio.get_running_loop()
+        read = await loop.run_in_executor(self._readers, self._read, signal, head, body)
+        if read.records:
+            # Shielded: what was begun ends, and a client that comes again with the same makes no double.
+            done = asyncio.shield(asyncio.wrap_future(self._intake.take(read.records)))
+            await asyncio.wait_for(done, ANSWER_WITHIN)
+        return success(signal, is_json=_is_json(head), rejected=read.rejected)
+
+    def _read(self, signal: str, head: Head, body: bytes) -> _Read:
+        if _compression(head) in COMPRESSIONS:
+            body = decompressed(body, self._max_bytes)
+        if signal == "traces":
+            spans, rejected = requests.traces(body, is_json=_is_json(head))
+            return _Read([pipeline.call(*one) for one in self._selection.calls(spans)], rejected)
+        logs, rejected = requests.logs(body, is_json=_is_json(head))
+        return _Read([pipeline.event(one) for one in self._selection.events(logs)], rejected)
+
+    async def _probe(self, path: str) -> Response:
+        if path == "/readyz":
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._readers, self._intake.check)
+            except OutboxError as error:
+                return Response(503, "text/plain; charset=utf-8", f"{error}\n".encode())
+        return Response(200, "text/plain; charset=utf-8", b"ok\n")
+
+
+def decompressed(data: bytes, max_bytes: int) -> bytes:
+    """Return what gzip or zlib made of at most so many bytes; a bomb costs no more than it may.
+
+    Raises:
+        DecodeError: it is something else, or larger (`TooLarge`).
+    """
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while data:
+            unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+            while not unpacker.eof:
+                piece = unpacker.decompress(data, _PIECE)
+                data = unpacker.unconsumed_tail
+                size += len(piece)
+                if size > max_bytes:
+                    raise TooLarge(f"the request is larger than {max_bytes} bytes, decompressed")
+                if not piece and not data and not unpacker.eof:
+                    raise DecodeError("the request's compressed body ends too early")
+                pieces.append(piece)
+            data = unpacker.unused_data  # gzip files are concatenated by concatenation
+    except zlib.error:
+        raise DecodeError("the request's body is not what its Content-Encoding says") from None
+    return b"".join(pieces)
+
+
+def _path(head: Head) -> str:
+    return head.path.removesuffix("/")
+
+
+def _content_type(head: Head) -> str:
+    return head.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _is_json(head: Head) -> bool:
+    """Tell whether to answer in JSON: also who sends neither that nor protobuf can read it."""
+    return _content_type(head) != PROTOBUF
+
+
+def _compression(head: Head) -> str:
+    return head.headers.get("content-encoding", "").strip().lower()

@@ -1,0 +1,247 @@
+"""`label-studio-otel serve` as a process: real exporters send to it, and it is ended in every way."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from delivering import all_tasks, imports
+from label_studio_otel.cli import main
+from label_studio_otel.testing import FakeLabelStudio, Fault
+from relay import Relay
+from sdk import CALL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+
+@pytest.fixture
+def server() -> Iterator[FakeLabelStudio]:
+    with FakeLabelStudio() as fake:
+        yield fake
+
+
+class Served:
+    """A bridge in a process of its own."""
+
+    def __init__(self, tmp_path: Path, server: FakeLabelStudio, *options: str, **environ: str) -> None:
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "LABEL_STUDIO_"))}
+        own |= {
+            "LABEL_STUDIO_URL": server.url,
+            "LABEL_STUDIO_API_KEY": server.token,
+            "LABEL_STUDIO_OTEL_STATE_DIR": str(tmp_path / "state"),
+            **environ,
+        }
+        command = [sys.executable, "-m", "label_studio_otel", "serve", "--port", "0", "--settle", "0.2", *options]
+        self.process = subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        said = self.process.stdout.readline()
+        found = re.fullmatch(r"OTLP is received on (http://127\.0\.0\.1:(\d+))\n", said)
+        assert found, self.process.communicate()[1]
+        self.url, self.port = found[1], int(found[2])
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Return the exit code and what stood on standard error."""
+        self.process.send_signal(number)
+        return self.process.wait(20), self.process.communicate()[1]
+
+
+@contextmanager
+def served(tmp_path: Path, server: FakeLabelStudio, *options: str, **environ: str) -> Iterator[Served]:
+    bridge = Served(tmp_path, server, *options, **environ)
+    try:
+        yield bridge
+    finally:
+        bridge.process.kill()
+        bridge.process.communicate()
+
+
+def spans(number: int = 1) -> tuple[ReadableSpan, ...]:
+    """Return LLM calls, and an HTTP span for each."""
+    memory = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    tracer = provider.get_tracer("acme")
+    for _ in range(number):
+        with tracer.start_as_current_span("GET /", attributes={"http.request.method": "GET"}):
+            tracer.start_span("chat", attributes=CALL).end()
+    return memory.get_finished_spans()
+
+
+def exporter(url: str, **options: Any) -> OTLPSpanExporter:
+    return OTLPSpanExporter(f"{url}/v1/traces", **options)
+
+
+def arrived(server: FakeLabelStudio, number: int, seconds: float = 20) -> list[dict[str, Any]]:
+    """Wait for so many tasks, and return what there is."""
+    end = time.monotonic() + seconds
+    while len(all_tasks(server)) < number and time.monotonic() < end:
+        time.sleep(0.02)
+    return all_tasks(server)
+
+
+@pytest.mark.parametrize("compression", list(Compression))
+def test_what_pythons_exporter_sends_becomes_a_task(
+    tmp_path: Path, server: FakeLabelStudio, compression: Compression
+) -> None:
+    with served(tmp_path, server, "--project-name", "Bridge") as bridge:
+        assert exporter(bridge.url, compression=compression).export(spans()) is SpanExportResult.SUCCESS
+
+        (task,) = arrived(server, 1)
+        assert (task["data"]["prompt"], task["data"]["response"]) == ("User:\nHi", "Hello")
+        assert [project["title"] for project in server.store.projects.values()] == ["Bridge"]
+        assert bridge.end() == (0, "")
+
+
+def test_log_events_of_pythons_exporter_come_into_their_task(tmp_path: Path, server: FakeLabelStudio) -> None:
+    from opentelemetry._logs import LogRecord
+
+    (call,) = [one for one in spans() if one.name == "chat"]
+    with served(tmp_path, server) as bridge:
+        provider = LoggerProvider(shutdown_on_exit=False)
+        provider.add_log_record_processor(SimpleLogRecordProcessor(OTLPLogExporter(f"{bridge.url}/v1/logs")))
+        provider.get_logger("acme").emit(
+            LogRecord(
+                timestamp=call.start_time,
+                trace_id=call.context.trace_id,
+                span_id=call.context.span_id,
+                trace_flags=call.context.trace_flags,
+                event_name="gen_ai.system.message",
+                body={"content": "Be brief."},
+            )
+        )
+        assert exporter(bridge.url).export([call]) is SpanExportResult.SUCCESS
+
+        (task,) = arrived(server, 1)
+    assert "Hello" in task["data"]["response"]
+
+
+def test_the_exporters_own_retries_end_in_one_task(tmp_path: Path, server: FakeLabelStudio) -> None:
+    """At first it is answered 503, as another process holds the state."""
+    one = spans()
+    with served(tmp_path, server) as holder, served(tmp_path, server) as bridge:
+        freed = threading.Timer(0.5, holder.process.kill)
+        freed.start()
+        began = time.monotonic()
+        assert exporter(bridge.url).export(one) is SpanExportResult.SUCCESS
+        assert time.monotonic() - began > 1  # it was told to come again
+        assert exporter(bridge.url).export(one) is SpanExportResult.SUCCESS  # as after an answer that was lost
+        arrived(server, 1)
+        time.sleep(1)
+        assert len(all_tasks(server)) == 1
+        assert "another process delivers what is in" in bridge.end()[1]
+
+
+def test_an_answer_that_was_lost_makes_no_double(tmp_path: Path, server: FakeLabelStudio) -> None:
+    with served(tmp_path, server) as bridge, Relay(bridge.port) as relay:
+        relay.behave(as_="server")
+        one = spans(3)
+        for _ in range(3):
+            assert exporter(relay.url).export(one) is SpanExportResult.SUCCESS
+        assert len(arrived(server, 3)) == 3
+        bridge.end()
+    assert len(all_tasks(server)) == 3
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.3, 1.0])
+def test_kill_9_after_the_answer_loses_nothing(tmp_path: Path, server: FakeLabelStudio, moment: float) -> None:
+    server.fail(Fault(wait=0.5), Fault(wait=0.5))
+    with served(tmp_path, server) as bridge:
+        for _ in range(5):
+            assert exporter(bridge.url).export(spans(2)) is SpanExportResult.SUCCESS
+        time.sleep(moment)
+        bridge.end(signal.SIGKILL)
+    with served(tmp_path, server, LABEL_STUDIO_OTEL_UNCERTAIN_WAIT="1") as bridge:
+        assert len(arrived(server, 10)) == 10
+        assert bridge.end()[0] == 0
+    keys = [task["data"]["span_id"] for task in all_tasks(server)]
+    assert len(set(keys)) == len(keys) == 10
+
+
+def test_told_to_end_it_leaves_the_rest_in_the_outbox(
+    tmp_path: Path, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served(tmp_path, server, "--settle", "60") as bridge:
+        assert exporter(bridge.url).export(spans(3)) is SpanExportResult.SUCCESS
+        began = time.monotonic()
+        assert bridge.end() == (0, "")
+        assert time.monotonic() - began < 5
+    assert all_tasks(server) == []
+    monkeypatch.setenv("LABEL_STUDIO_URL", server.url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", server.token)
+    monkeypatch.setenv("LABEL_STUDIO_OTEL_STATE_DIR", str(tmp_path / "state"))
+
+    assert main(["deliver"]) == 0
+
+    assert capsys.readouterr().out == "all delivered (3 LLM calls are tasks)\n"
+    assert len(all_tasks(server)) == 3
+
+
+def test_label_studio_away_is_nothing_to_who_sends(tmp_path: Path, server: FakeLabelStudio) -> None:
+    with served(tmp_path, server, LABEL_STUDIO_URL="http://127.0.0.1:9") as bridge:
+        began = time.monotonic()
+        for _ in range(5):
+            assert exporter(bridge.url).export(spans()) is SpanExportResult.SUCCESS
+        assert time.monotonic() - began < 5
+        assert bridge.process.stderr is not None
+        assert "cannot be reached" in bridge.process.stderr.readline()
+        assert bridge.end() == (0, "")
+
+
+def test_told_to_end_it_does_not_wait_for_label_studio(tmp_path: Path, server: FakeLabelStudio) -> None:
+    server.fail(Fault(wait=30))
+    with served(tmp_path, server, LABEL_STUDIO_OTEL_UNCERTAIN_WAIT="1") as bridge:
+        assert exporter(bridge.url).export(spans()) is SpanExportResult.SUCCESS
+        end = time.monotonic() + 10
+        while not imports(server) and time.monotonic() < end:
+            time.sleep(0.02)
+        began = time.monotonic()
+        assert bridge.end() == (0, "")
+        assert time.monotonic() - began < 5
+    with served(tmp_path, server, LABEL_STUDIO_OTEL_UNCERTAIN_WAIT="1") as bridge:
+        assert len(arrived(server, 1)) == 1
+
+
+def test_with_a_token_only_who_has_it_is_served_and_no_log_shows_it(tmp_path: Path, server: FakeLabelStudio) -> None:
+    with served(tmp_path, server, LABEL_STUDIO_OTEL_SERVE_TOKEN="s3cret-token") as bridge:
+        assert exporter(bridge.url).export(spans()) is SpanExportResult.FAILURE
+        headers = {"authorization": "Bearer s3cret-token"}
+        assert exporter(bridge.url, headers=headers).export(spans()) is SpanExportResult.SUCCESS
+        assert len(arrived(server, 1)) == 1
+        assert bridge.end() == (0, "")
+
+
+def test_a_public_address_without_a_token_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--host", "0.0.0.0", "--port", "0"]) == 1
+
+    assert "set LABEL_STUDIO_OTEL_SERVE_TOKEN" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_named(
+    tmp_path: Path, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_OTEL_STATE_DIR", str(tmp_path / "other"))
+    with served(tmp_path, server) as bridge:
+        assert main(["serve", "--port", str(bridge.port)]) == 1
+
+    assert f"127.0.0.1:{bridge.port}" in capsys.readouterr().err

@@ -1,0 +1,160 @@
+"""What tests of receivers stand on: one in a thread of this process, requests over a plain socket, OTLP bodies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from dataclasses import dataclass, field
+from http.client import HTTPResponse
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from label_studio_otel.counts import Counts
+from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel.receiver.http import HttpServer, Limits
+from label_studio_otel.receiver.intake import Intake
+from label_studio_otel.receiver.otlp_http import OtlpHttp
+from label_studio_otel.selection import Selection
+from label_studio_otel.settings import load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+TRACE_ID = "5b8efff798038103d269b633813fc60c"
+JSON = "application/json"
+PROTOBUF = "application/x-protobuf"
+
+
+def span(number: int = 1, said: str = "Hello", **changed: Any) -> dict[str, Any]:
+    """Return a chat as the GenAI conventions write it, in OTLP/JSON."""
+    output = [{"role": "assistant", "parts": [{"type": "text", "content": said}], "finish_reason": "stop"}]
+    written = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": json.dumps(output)}
+    return {
+        "traceId": TRACE_ID,
+        "spanId": f"{number:016x}",
+        "name": "chat",
+        "startTimeUnixNano": str(1_700_000_000_000_000_000 + number),
+        "endTimeUnixNano": str(1_700_000_000_001_000_000 + number),
+        "attributes": [{"key": key, "value": {"stringValue": value}} for key, value in written.items()],
+        **changed,
+    }
+
+
+def traces(*spans: dict[str, Any]) -> bytes:
+    """Return an export request in OTLP/JSON."""
+    return json.dumps({"resourceSpans": [{"scopeSpans": [{"scope": {"name": "acme"}, "spans": list(spans)}]}]}).encode()
+
+
+def traces_in_protobuf(*ids: tuple[bytes, bytes]) -> bytes:
+    """Return an export request in protobuf, a chat for each pair of ids."""
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add().scope_spans.add().spans
+    for trace_id, span_id in ids:
+        added = spans.add(trace_id=trace_id, span_id=span_id, name="chat", start_time_unix_nano=1)
+        added.attributes.add(key="gen_ai.operation.name").value.string_value = "chat"
+    body: bytes = request.SerializeToString()
+    return body
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Receiver:
+    """A receiver on a free port while its context lasts; nothing is delivered."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        limits: Limits | None = None,
+        token: str | None = None,
+        max_bytes: int = 64 << 20,
+        max_state_bytes: int = 0,
+        outbox: SqliteOutbox | None = None,
+        **settings: Any,
+    ) -> None:
+        self.outbox = outbox or SqliteOutbox(directory / "outbox.db", synchronous="FULL")
+        self.holding = True
+        self.counts = Counts()
+        self._intake = Intake(
+            self.outbox,
+            holding=lambda: self.holding,
+            due_at=lambda: 0.0,
+            max_state_bytes=max_state_bytes,
+            counts=self.counts,
+        )
+        self._otlp = OtlpHttp(
+            Selection(load({**settings, "state_dir": directory}, {})), self._intake, token=token, max_bytes=max_bytes
+        )
+        self.server = HttpServer(self._otlp, limits)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        self._intake.start()
+        self._thread.start()
+        self.port = self._run(self.server.listen("127.0.0.1", 0))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+        self._intake.close()
+        self._otlp.close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+        self.outbox.close()
+
+    def stop(self) -> None:
+        """Take no more requests; those under way are answered."""
+        self._run(self.server.close(5))
+
+    def _run(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def kept(self) -> int:
+        """Number of calls in the outbox."""
+        return self.outbox.summary().states["pending"]
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+    def post(self, body: bytes, path: str = "/v1/traces", content_type: str = JSON, **headers: str) -> Answer:
+        """Send an export request; names of headers have `_` for `-`."""
+        return self.send("POST", path, body, content_type=content_type, content_length=str(len(body)), **headers)
+
+    def send(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+        """Send a request as it is."""
+        lines = [f"{name.replace('_', '-')}: {value}" for name, value in {"host": "x", **headers}.items()]
+        with self.connect() as client:
+            client.sendall("\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode() + body)
+            return answer(client, method)
+
+
+def answer(client: socket.socket, method: str = "POST") -> Answer:
+    """Read one answer."""
+    response = HTTPResponse(client, method=method)
+    response.begin()
+    return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
