@@ -38,6 +38,7 @@ def fields(span: Span) -> dict[str, Any]:
         "attributes": dict(span.attributes),
         "status": {"code": span.status_code, "message": span.status_message},
         "scope": {"name": span.scope_name, "version": span.scope_version},
+        "droppedAttributesCount": span.dropped_attributes,
     }
 
 

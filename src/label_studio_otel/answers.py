@@ -13,7 +13,7 @@ from label_studio_otel.errors import BatchTooLarge, DestinationBlocked, ItemReje
 if TYPE_CHECKING:
     from label_studio_otel.transport import Answer
 
-__all__ = ["cause", "is_import", "refusal"]
+__all__ = ["cause", "is_import", "not_label_studio", "refusal"]
 
 
 def is_import(path: str) -> bool:
@@ -45,6 +45,14 @@ def refusal(url: str, method: str, path: str, answer: Answer, now: float) -> Exc
     if importing:
         return Uncertain(f"{where}: {detail}", status=status)
     return Retryable(f"{where}: {detail}", retry_after=answer.retry_after(now))
+
+
+def not_label_studio(url: str, method: str, path: str, answer: Answer) -> DestinationBlocked:
+    """Return what an answer means that is none of Label Studio's."""
+    return DestinationBlocked(
+        f"{url} answered {answer.status} to {method} {path.partition('?')[0]}, but not as Label Studio does; is "
+        "LABEL_STUDIO_URL the address of Label Studio?"
+    )
 
 
 def _not_found(where: str, answer: Answer) -> DestinationBlocked:

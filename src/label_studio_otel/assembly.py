@@ -18,10 +18,27 @@ from label_studio_otel.log_events import attach, join
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from label_studio_otel.generation import Generation
+    from label_studio_otel.generation import Choice, Generation
     from label_studio_otel.spans import Span
 
-__all__ = ["Call", "Fingerprint", "attach", "calls", "fingerprint", "join", "match"]
+__all__ = ["Call", "Fingerprint", "attach", "calls", "completed", "fingerprint", "join", "match"]
+
+#: What a span can lack that another one of the same call has. What was said is never mixed.
+_FACTS = (
+    "provider",
+    "request_model",
+    "response_model",
+    "response_id",
+    "input_tokens",
+    "output_tokens",
+    "conversation_id",
+    "session_id",
+    "user_id",
+    "run_id",
+    "prompt_name",
+    "prompt_version",
+    "tools",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +49,7 @@ class Call:
     span: Span
     #: Name of the dialect that read it.
     dialect: str
+    #: What this span says, and of the others what it does not know.
     generation: Generation
     #: Keys of the other spans of the same call.
     aliases: tuple[str, ...] = ()
@@ -58,9 +76,32 @@ def calls(
             unreadable(span, error)
         else:
             prints.append(fingerprint(span, generation))
-    aliases: dict[str, list[str]] = {}
+    others: dict[str, list[Call]] = {}
     for loser, winner in match(prints).items():
-        aliases.setdefault(winner, []).append(loser)
-        del found[loser]
-    whole = [replace(call, aliases=tuple(sorted(aliases.get(key, ())))) for key, call in found.items()]
+        others.setdefault(winner, []).append(found.pop(loser))
+    whole = [_whole(call, others.get(key, [])) for key, call in found.items()]
     return sorted(whole, key=lambda call: (call.span.start_time_unix_nano, call.span.key))
+
+
+def _whole(call: Call, others: list[Call]) -> Call:
+    generation = call.generation
+    for other in others:
+        generation = completed(generation, other.generation)
+    return replace(call, generation=generation, aliases=tuple(sorted(other.span.key for other in others)))
+
+
+def completed(generation: Generation, other: Generation) -> Generation:
+    """Return a call with the facts that it lacks, as another of its spans knows them; what was said stays as it is."""
+    facts = {name: getattr(other, name) for name in _FACTS if getattr(generation, name) in (None, ())}
+    if other.response_model and generation.response_model == generation.request_model:
+        # Who does not know which model answered repeats the one that was asked for.
+        facts["response_model"] = other.response_model
+    return replace(generation, choices=_with_reasons(generation.choices, other.choices), **facts)
+
+
+def _with_reasons(choices: tuple[Choice, ...], others: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    """Give the answers the reasons why they ended, where both have as many."""
+    if len(choices) != len(others):
+        return choices
+    pairs = zip(choices, others, strict=True)
+    return tuple(replace(one, finish_reason=one.finish_reason or other.finish_reason) for one, other in pairs)

@@ -18,7 +18,7 @@ from label_studio_otel.counts import Counts
 from label_studio_otel.delivery import ABSENT_FROM, LOOKUP_BEFORE, Delivery
 from label_studio_otel.errors import LabelStudioOtelError, OutboxCorrupt
 from label_studio_otel.lock import DirectoryLock
-from label_studio_otel.outbox import looks
+from label_studio_otel.outbox import aside, looks
 from label_studio_otel.outbox.salvage import salvage, was_sending
 from label_studio_otel.outbox.sqlite import SqliteOutbox
 from label_studio_otel.pipeline import ingest, spool_directory
@@ -26,7 +26,6 @@ from label_studio_otel.timed import TimedLabelStudio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from label_studio_otel.counts import Depth
     from label_studio_otel.outbox import Summary
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["OUTBOX", "Deliverer"]
 
 OUTBOX = "outbox.db"
-#: How the names of damaged outboxes begin, before and after what can be read was taken over.
-UNREAD, CORRUPT = f"{OUTBOX}.unread-", f"{OUTBOX}.corrupt-"
 #: Delivered keys that make way for calls at once where the outbox is full, and seconds that they are kept in any case.
 KEYS, LEAST_RETENTION = 1000, 3600.0
 #: Calls after which ingestion makes way for delivery.
@@ -45,6 +42,8 @@ PORTION = 500
 RETENTION = 30 * 86400.0
 #: Seconds between two looks for keys that have been kept long enough.
 EXPIRY_INTERVAL = 3600.0
+#: Seconds by which a clock is set before the outbox's times are set with it.
+JUMP = 30.0
 #: Seconds that a fork waits for a transaction to end; a child of one that would not is kept from delivering.
 FORK_PATIENCE = 0.25
 
@@ -66,6 +65,7 @@ class Deliverer:
         imported: called with the seconds of each import, and with the kind of error that it met or None.
         pause: called between two items, to let the application's threads run.
         clock: seconds since the epoch.
+        steady: seconds since any moment, which nobody sets.
         outbox: that of this directory, by default one of its own; a process opens it once.
     """
 
@@ -80,12 +80,15 @@ class Deliverer:
         imported: Callable[[float, str | None], None] = lambda _, __: None,
         pause: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] | None = None,
     ) -> None:
         self._directory = settings.directory
         #: Seconds between a span's arrival and its delivery.
         self.settle = settle
         self._pause = pause
         self._clock = clock
+        self._steady = steady or (time.monotonic if clock is time.time else clock)
+        self._difference = clock() - self._steady()
         self._lock = DirectoryLock(self._directory)
         self._interrupted = False  # the last step came to no end: what it had sent may still be leased
         self._next_expiry = 0.0
@@ -119,9 +122,14 @@ class Deliverer:
     def step(self) -> bool:
         """Ingest and deliver what is due; True when anything moved. Never raises for what can go wrong outside."""
         try:
+            held, jump = self._lock.held, self._jump()
             if not self.take_lock():
                 return False
             self._interrupted = True
+            if held and jump:
+                self._outbox.shift(jump)
+                self._delivery.forget()
+                self._next_expiry = 0.0
             self._delivery.patient = self.settle > 0
             moved = self._ingest() | self._delivery.step()
             self._expire()
@@ -139,6 +147,12 @@ class Deliverer:
             return False
         log.resolved(f"state {self._directory}")
         return moved
+
+    def _jump(self) -> float:
+        """Return how far somebody set the clock since the last step, 0 for what clocks differ by anyway."""
+        before, self._difference = self._difference, self._clock() - self._steady()
+        jump = self._difference - before
+        return jump if abs(jump) > JUMP else 0.0
 
     def take_lock(self) -> bool:
         """Become the deliverer of this directory if there is none; True when this is it.
@@ -277,26 +291,22 @@ class Deliverer:
         self._outbox.close()
         self._delivery.forget()
         self._interrupted = True
-        when = time.strftime("%Y%m%dT%H%M%S", time.localtime(self._clock()))
         with contextlib.suppress(LabelStudioOtelError, OSError):
-            _rename(self._directory, OUTBOX, f"{UNREAD}{when}")
-            log.warn_once(f"corrupt {self._directory} {when}", f"{error}; it is set aside, and a new one begun")
+            name = aside.put(self._directory / OUTBOX, self._clock())
+            log.warn_once(f"corrupt {self._directory} {name}", f"{error}; it is set aside, and a new one begun")
             self._take_aside_over()
 
     def _take_aside_over(self) -> None:
         """Take over what can be read of outboxes that were set aside; what was not done is done by the next step."""
-        for path in sorted(self._directory.glob(f"{UNREAD}*")):
-            if path.name.endswith(("-wal", "-shm")):
-                continue
+        for path in aside.unread(self._directory / OUTBOX):
             self.reconcile()
             if was_sending(path):
                 self._outbox.note(ABSENT_FROM, self._clock() + self._uncertain_wait)
             saved = salvage(path, self._outbox)
-            aside = _rename(self._directory, path.name, f"{CORRUPT}{path.name.removeprefix(UNREAD)}")
+            kept = aside.done(path)
             log.warn_once(
-                f"corrupt {aside}",
-                f"a damaged outbox was set aside as {self._directory / aside}; the new one holds the {saved} calls "
-                "that could be read",
+                f"corrupt {kept}",
+                f"a damaged outbox was set aside as {kept}; the new one holds the {saved} calls that could be read",
             )
 
     def _before_fork(self) -> None:
@@ -314,18 +324,6 @@ class Deliverer:
         self._lock.release()
         if inherited is not None:
             _inherited.append(inherited)
-
-
-def _rename(directory: Path, old: str, new: str) -> str:
-    """Rename a database with its journal, to a name that nothing has yet; return that."""
-    name, number = new, 1
-    while (directory / name).exists():
-        number += 1
-        name = f"{new}-{number}"
-    for suffix in ("-wal", "-shm", ""):  # a journal that stayed behind would be taken for the new one's
-        with contextlib.suppress(FileNotFoundError):
-            (directory / f"{old}{suffix}").rename(directory / f"{name}{suffix}")
-    return name
 
 
 _deliverers: weakref.WeakSet[Deliverer] = weakref.WeakSet()

@@ -6,11 +6,11 @@ before any of them is sent again. Presence is believed at once, absence only aft
 
 from __future__ import annotations
 
-import contextlib
 import re
 from typing import TYPE_CHECKING
 
 from label_studio_otel import log, task
+from label_studio_otel.ahead import Ahead
 from label_studio_otel.counts import Counts
 from label_studio_otel.errors import (
     BatchTooLarge,
@@ -29,18 +29,15 @@ from label_studio_otel.reconciliation import Reconciliation
 from label_studio_otel.retry import delay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
-    from label_studio_otel.label_config import LabelConfig
     from label_studio_otel.label_studio import Imported, LabelStudio
     from label_studio_otel.outbox import Item, Outbox, Target
-    from label_studio_otel.preparation import Prepared, Preparing
+    from label_studio_otel.preparation import Prepared
     from label_studio_otel.projects import Resolved
 
 __all__ = ["ABSENT_FROM", "LOOKUP_BEFORE", "Delivery"]
 
-#: Records read at once.
-PAGE = 25
 #: A number kept in the outbox: calls that began before then may have been delivered by an outbox that was lost.
 LOOKUP_BEFORE = "lookup_before"
 #: Another: from then on it is believed that they are not there; a request may have been under way.
@@ -89,16 +86,14 @@ class Delivery:
         self._observe = observe
         self._counts = counts or Counts()
         self._projects = Projects(client, outbox, clock)
-        self._meanwhile = meanwhile
         #: False where nothing more can come for what waits.
         self.patient = patient
         self._paces: dict[int, Pace] = {}
-        #: By destination: the next batch, and for which labeling config it was rendered.
-        self._ahead: dict[int, tuple[Preparing, LabelConfig]] = {}
         self._preparation = Preparation(
             outbox, max_task_bytes=max_task_bytes, max_image_bytes=max_image_bytes, pause=pause
         )
         self._merging = Merging(outbox, self._preparation, self._counts, clock)
+        self._ahead = Ahead(outbox, self._preparation, self._merging, meanwhile)
         self._reconciliation = Reconciliation(
             outbox,
             client,
@@ -121,7 +116,7 @@ class Delivery:
 
     def forget(self) -> None:
         """Keep nothing in mind of an outbox that is another one now."""
-        self._ahead.clear()
+        self._ahead.forget()
         self._paces.clear()
         self._projects.forget_all()
 
@@ -153,7 +148,7 @@ class Delivery:
             return False
         try:
             project = self._projects.resolve(target)
-            preparing = self._prepared(target, project.config, pace)
+            preparing = self._ahead.take(target, project.config, pace)
             self._park(preparing.unreadable)
             tasks = self._merging.merge(target, preparing.tasks, patient=self.patient)
             if unsent := self._not_there(project, tasks):
@@ -166,39 +161,9 @@ class Delivery:
             self._report(str(target.destination), None)
         return True
 
-    def _prepared(self, target: Target, config: LabelConfig, pace: Pace) -> Preparing:
-        """Return the next batch, prepared while the last one was on its way, if it still fits."""
-        fingerprints = self._merging.needed(target)
-        ahead = self._ahead.pop(target.id, None)
-        if ahead is not None:
-            preparing, rendered_for = ahead
-            fits = len(preparing.tasks) <= pace.tasks and preparing.size <= pace.bytes
-            fits = fits and self._outbox.are_pending([one.item for one in preparing.tasks])
-            if rendered_for == config and preparing.fingerprints == fingerprints and fits:
-                return preparing
-        return self._preparation.prepare(self._due(target, pace.tasks), config, pace, fingerprints=fingerprints)
-
-    def _prepare_ahead(self, target: Target, config: LabelConfig, pace: Pace) -> None:
-        """Use the time in which Label Studio works; whatever goes wrong here is met again by the next step."""
-        with contextlib.suppress(Exception):
-            self._meanwhile()
-            preparing = self._prepared(target, config, pace)
-            if preparing.tasks:
-                self._ahead[target.id] = preparing, config
-
-    def _due(self, target: Target, number: int) -> Iterator[Item]:
-        """Yield what may go into one batch, page by page: 500 records can be large."""
-        left, after = number, 0
-        while left > 0:
-            page = self._outbox.due(target.id, min(left, PAGE), after)
-            yield from page
-            if len(page) < PAGE:
-                return
-            left, after = left - len(page), page[-1].id
-
     def _block(self, target: Target, error: DeliveryError) -> None:
         self._projects.forget(target.id)
-        self._ahead.pop(target.id, None)
+        self._ahead.forget(target.id)
         asked = error.retry_after if isinstance(error, Retryable) else None
         retry_at = self._clock() + delay(target.failures + 1, retry_after=asked)
         passing = isinstance(error, Retryable) or (isinstance(error, DestinationBlocked) and error.passing)
@@ -241,7 +206,7 @@ class Delivery:
                 project.id,
                 [one.body for one in prepared],
                 lease,
-                lambda: self._prepare_ahead(target, project.config, pace),
+                lambda: self._ahead.prepare(target, project.config, pace),
             )
         except Uncertain as error:
             self._outbox.doubt(batch[0], str(error), answer=error.status, import_id=error.import_id)

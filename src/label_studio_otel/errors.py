@@ -134,9 +134,7 @@ class DestinationBlocked(DeliveryError):
         refused: True where Label Studio understood who asks, and will not do this.
     """
 
-    def __init__(
-        self, message: str, *, passing: bool = False, missing: bool = False, refused: bool = False
-    ) -> None:
+    def __init__(self, message: str, *, passing: bool = False, missing: bool = False, refused: bool = False) -> None:
         super().__init__(message)
         self.passing = passing
         self.missing = missing

@@ -196,6 +196,8 @@ def _richness(generation: Generation) -> tuple[int, ...]:
         generation.response_id,
         generation.request_model,
         generation.response_model,
+        # Who does not know which model answered repeats the one that was asked for.
+        generation.response_model if generation.response_model != generation.request_model else None,
         generation.input_tokens,
         generation.output_tokens,
         *(choice.finish_reason for choice in generation.choices),

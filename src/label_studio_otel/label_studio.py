@@ -6,15 +6,15 @@ may be asked again.
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from label_studio_otel.answers import cause, is_import, refusal
-from label_studio_otel.errors import BatchTooLarge, DestinationBlocked, Retryable, Uncertain
+from label_studio_otel.answers import cause, is_import, not_label_studio, refusal
+from label_studio_otel.authorization import Authorization
+from label_studio_otel.errors import BatchTooLarge, Retryable, Uncertain
 from label_studio_otel.transport import Transport
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ ANSWER_TIMEOUT = 60.0
 KEYS_PER_LOOKUP = 80
 #: What people leave at a task.
 WORK = ("total_annotations", "cancelled_annotations", "drafts", "comment_count")
-#: Refresh an access token this many seconds before it ends.
-TOKEN_MARGIN = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +97,9 @@ class LabelStudio:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.url = url
-        self._api_key = api_key
         self._clock = clock
         self._transport = Transport(url, answer_timeout)
-        self._access: tuple[str, float] | None = None
+        self._authorization = Authorization(self._transport, api_key, clock)
 
     def project(self, project_id: int) -> Project:
         """Return a project.
@@ -263,10 +260,7 @@ class LabelStudio:
         value = answer.json()
         unlike = not isinstance(value, dict) or having not in value if having else value is None and answer.body
         if unlike:
-            raise DestinationBlocked(
-                f"{self.url} answered {answer.status} to {method} {path.partition('?')[0]}, but not as Label Studio "
-                "does; is LABEL_STUDIO_URL the address of Label Studio?"
-            )
+            raise not_label_studio(self.url, method, path, answer)
         return value
 
     def _request(
@@ -278,11 +272,11 @@ class LabelStudio:
         sent: Callable[[], None] = lambda: None,
     ) -> Answer:
         try:
-            authorization = self._authorization()
+            authorization = self._authorization.header()
             answer = self._transport.send(method, path, body, authorization, begin, sent=sent)
             if answer.status == 401 and authorization.startswith("Bearer "):
-                self._access = None  # it may have ended early; a second 401 is about the token itself
-                answer = self._transport.send(method, path, body, self._authorization(), begin)
+                self._authorization.forget()  # it may have ended early; a second 401 is about the token itself
+                answer = self._transport.send(method, path, body, self._authorization.header(), begin)
         except Uncertain as error:
             if is_import(path):
                 raise
@@ -290,31 +284,6 @@ class LabelStudio:
         if answer.status >= 300:
             raise refusal(self.url, method, path, answer, self._clock())
         return answer
-
-    def _authorization(self) -> str:
-        key = self._api_key
-        if not key:
-            raise DestinationBlocked(
-                "there is no token: set LABEL_STUDIO_API_KEY to one from Label Studio's account page"
-            )
-        if not (key.isascii() and key.isprintable()):
-            raise DestinationBlocked("LABEL_STUDIO_API_KEY has characters that no token has; copy it once more")
-        if not (key.count(".") == 2 and key.startswith("ey")):
-            return f"Token {key}"
-        if self._access is None or self._access[1] < self._clock():
-            self._access = self._refreshed(key)
-        return f"Bearer {self._access[0]}"
-
-    def _refreshed(self, key: str) -> tuple[str, float]:
-        path = "/api/token/refresh/"
-        try:
-            answer = self._transport.send("POST", path, json.dumps({"refresh": key}).encode(), "", lambda: None)
-        except Uncertain as error:  # about the token, not about the import that needs it
-            raise Retryable(str(error)) from error
-        if answer.status >= 300:
-            raise refusal(self.url, "POST", path, answer, self._clock())
-        access = str(self._decoded("POST", path, answer, "access")["access"])
-        return access, _expiry(access, self._clock()) - TOKEN_MARGIN
 
 
 def _is_touched(task: Mapping[str, Any]) -> bool:
@@ -335,12 +304,3 @@ def _project(fields: Mapping[str, Any]) -> Project:
         fields.get("show_collab_predictions", True),
         fields.get("created_at") or "",
     )
-
-
-def _expiry(token: str, now: float) -> float:
-    """Return when a JWT ends; 5 minutes from now where it does not say."""
-    try:
-        claims = token.split(".")[1]
-        return float(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"])
-    except (ValueError, IndexError, KeyError, TypeError):
-        return now + 300

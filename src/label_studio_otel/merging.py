@@ -74,6 +74,7 @@ class Merging:
         try:
             if other.fingerprint is not None:
                 return Fingerprint.decode(other.fingerprint)
+            self._preparation.pause()
             # One at a time: those of thousands that waited through an outage are gigabytes.
             return fingerprint(*self._preparation.read(self._outbox.record(other.id)))
         except (ValueError, SpoolError, DialectError):

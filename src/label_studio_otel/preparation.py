@@ -57,7 +57,7 @@ class Preparation:
 
     def __init__(self, outbox: Outbox, *, max_task_bytes: int, max_image_bytes: int, pause: Callable[[], None]) -> None:
         self._outbox = outbox
-        self._pause = pause
+        self.pause = pause
         self._events = True
         self._encode = partial(task.encode, max_bytes=max_task_bytes, max_image_bytes=max_image_bytes)
 
@@ -77,7 +77,7 @@ class Preparation:
             most = min(most, item.at_most or most)
             if len(preparing.tasks) >= most:
                 break
-            self._pause()
+            self.pause()
             try:
                 prepared = self._prepared(item, config, fingerprints)
             except (SpoolError, DialectError) as error:

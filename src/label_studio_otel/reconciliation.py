@@ -32,6 +32,8 @@ OWN_ERROR = 500
 SAID = 3
 #: and where it says nothing, as a process that a task made run out of memory.
 SILENT = 12
+#: Seconds that a call which did not arrive alone leaves to others: whether they pass tells whose fault it is.
+BEHIND = 5.0
 #: Seconds that an import which Label Studio carries out later may take: a queue that lost it says so to nobody.
 JOB_PATIENCE = 86400.0
 #: Seconds until the last look is tried again where Label Studio did not answer.
@@ -147,19 +149,21 @@ class Reconciliation:
     def _absent(self, batch: Batch, items: Sequence[Item], failure: str | None) -> None:
         """Give items back; the next batches are half as large, until what may be the cause is alone."""
         reason = failure or batch.reason or "it had not arrived"
-        to_blame = len(items) == 1 and (failure or self._is_to_blame(batch, items[0]))
-        self._outbox.absent(batch.id, reason, at_most=max(1, len(items) // 2))
-        if to_blame:
-            self._outbox.park({items[0].id: reason})
+        alone = items[0] if len(items) == 1 else None
+        suspect = alone is not None and self._is_suspect(batch)
+        self._outbox.absent(batch.id, reason, at_most=max(1, len(items) // 2), suspect=suspect)
+        times = SAID if batch.answer == OWN_ERROR else SILENT
+        if alone is not None and (failure or (suspect and alone.attempts >= times)):
+            self._outbox.park({alone.id: reason})
             self._counts.parked += 1
+        elif alone is not None:
+            self._outbox.postpone({alone.id: self._clock() + BEHIND})
 
-    def _is_to_blame(self, batch: Batch, item: Item) -> bool:
+    def _is_suspect(self, batch: Batch) -> bool:
         """Tell a call that cannot be stored from a server that can store nothing: others passed meanwhile.
 
         Others are sent all the while. Where they wait too and do not pass, it is the server.
         """
-        if item.attempts < (SAID if batch.answer == OWN_ERROR else SILENT):
-            return False
         last = self._outbox.last_delivery(batch.target)
         if last is not None and last >= batch.sent_at:
             return True

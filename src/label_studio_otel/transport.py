@@ -68,9 +68,7 @@ class Transport:
         whole_answer_timeout: seconds for all of it.
     """
 
-    def __init__(
-        self, url: str, answer_timeout: float, *, whole_answer_timeout: float = WHOLE_ANSWER_TIMEOUT
-    ) -> None:
+    def __init__(self, url: str, answer_timeout: float, *, whole_answer_timeout: float = WHOLE_ANSWER_TIMEOUT) -> None:
         self.url = url
         self._answer_timeout = answer_timeout
         self._whole_answer_timeout = whole_answer_timeout
@@ -230,6 +228,6 @@ def _unreachable(url: str, error: Exception) -> str:
 
 
 def _named(error: Exception) -> str:
-    """Return what an error says, but of those that quote what they met: an answer, or a proxy's URL with its password."""
-    quotes = not isinstance(error, (OSError, http.client.IncompleteRead, http.client.RemoteDisconnected))
-    return type(error).__name__ if quotes or not str(error) else f"{type(error).__name__}: {error}"
+    """Return what an error says, but not where it quotes an answer, or a proxy's URL with its password."""
+    said = isinstance(error, (OSError, http.client.IncompleteRead))
+    return f"{type(error).__name__}: {error}" if said and str(error) else type(error).__name__

@@ -251,7 +251,7 @@ def test_the_bridge(tmp_path: Path, label_studio: LabelStudioServer, api: Api) -
         port = str(free.getsockname()[1])
     script = [
         *settings,
-        f"{serve} --port {port} --settle 0.1 &",
+        f"{serve} --port {port} --grpc-port 0 --settle 0.1 &",
         f"until curl --silent --fail http://127.0.0.1:{port}/readyz; do sleep 0.1; done",
         *(line.replace("4318", port) for line in commands("docs/bridge.md", "## Send to it")),
         *commands("docs/bridge.md", "## Traces of the past"),

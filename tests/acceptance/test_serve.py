@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -52,13 +53,14 @@ class Served:
             "LABEL_STUDIO_OTEL_STATE_DIR": str(tmp_path / "state"),
             **environ,
         }
-        command = [sys.executable, "-m", "label_studio_otel", "serve", "--port", "0", "--settle", "0.2", *options]
+        command = [sys.executable, "-m", "label_studio_otel", "serve", "--port", "0", "--grpc-port", "0"]
+        command += ["--settle", "0.2", *options]
         self.process = subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         said = self.process.stdout.readline()
-        found = re.fullmatch(r"OTLP is received on (http://127\.0\.0\.1:(\d+))\n", said)
+        found = re.fullmatch(r"OTLP is received on (http://127\.0\.0\.1:(\d+)), gRPC on (127\.0\.0\.1:\d+)\n", said)
         assert found, self.process.communicate()[1]
-        self.url, self.port = found[1], int(found[2])
+        self.url, self.port, self.grpc = found[1], int(found[2]), found[3]
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Return the exit code and what stood on standard error."""
@@ -111,6 +113,33 @@ def test_what_pythons_exporter_sends_becomes_a_task(
         assert (task["data"]["prompt"], task["data"]["response"]) == ("User:\nHi", "Hello")
         assert [project["title"] for project in server.store.projects.values()] == ["Bridge"]
         assert bridge.end() == (0, "")
+
+
+def test_what_pythons_grpc_exporter_sends_becomes_a_task(tmp_path: Path, server: FakeLabelStudio) -> None:
+    with served(tmp_path, server) as bridge:
+        client = GrpcExporter(bridge.grpc, insecure=True)
+        assert client.export(spans()) is SpanExportResult.SUCCESS
+        client.shutdown()
+
+        (task,) = arrived(server, 1)
+        assert task["data"]["response"] == "Hello"
+        assert bridge.end() == (0, "")
+
+
+def test_the_grpc_exporters_own_retries_end_in_one_task(tmp_path: Path, server: FakeLabelStudio) -> None:
+    """At first it is answered UNAVAILABLE, as another process holds the state."""
+    one = spans()
+    with served(tmp_path, server) as holder, served(tmp_path, server) as bridge:
+        client = GrpcExporter(bridge.grpc, insecure=True)
+        threading.Timer(0.5, holder.process.kill).start()
+        began = time.monotonic()
+        assert client.export(one) is SpanExportResult.SUCCESS
+        assert time.monotonic() - began > 4  # it kept to the time that it was told
+        assert client.export(one) is SpanExportResult.SUCCESS
+        client.shutdown()
+        arrived(server, 1)
+        time.sleep(1)
+        assert len(all_tasks(server)) == 1
 
 
 def test_log_events_of_pythons_exporter_come_into_their_task(tmp_path: Path, server: FakeLabelStudio) -> None:
@@ -242,6 +271,6 @@ def test_a_port_that_is_taken_is_named(
 ) -> None:
     monkeypatch.setenv("LABEL_STUDIO_OTEL_STATE_DIR", str(tmp_path / "other"))
     with served(tmp_path, server) as bridge:
-        assert main(["serve", "--port", str(bridge.port)]) == 1
+        assert main(["serve", "--port", str(bridge.port), "--no-grpc"]) == 1
 
-    assert f"127.0.0.1:{bridge.port}" in capsys.readouterr().err
+    assert f"127.0.0.1, port {bridge.port} " in capsys.readouterr().err

@@ -230,14 +230,13 @@ class OutboxModel(RuleBasedStateMachine):
             lot.looked_at, lot.lookups = self.clock(), lot.lookups + 1
 
     @precondition(lambda self: self.model.lots)
-    @rule(data=st.data(), at_most=st.sampled_from([None, 1]))
-    def absent(self, data: st.DataObject, at_most: int | None) -> None:
+    @rule(data=st.data(), at_most=st.sampled_from([None, 1]), suspect=st.booleans())
+    def absent(self, data: st.DataObject, at_most: int | None, suspect: bool) -> None:
         lot = self._lot(data)
-        if self._call("absent", lot.id, "not there", at_most=at_most):
-            alone = len(self.model.of(lot.id, "uncertain")) == 1
+        if self._call("absent", lot.id, "not there", at_most=at_most, suspect=suspect):
             for one in self.model.of(lot.id, "uncertain"):
                 one.at_most = at_most or one.at_most
-                one.attempts = one.attempts if alone else 0
+                one.attempts = one.attempts if suspect else 0
                 one.state, one.batch, one.due_at, one.reason = "pending", None, self.clock(), "not there"
             self.model.end(lot.id)
 
@@ -357,6 +356,30 @@ class OutboxModel(RuleBasedStateMachine):
                 one.state, one.reason = "uncertain", "its process ended"
             for target in self.model.targets.values():
                 target[3] = 0.0 if target[1] else target[3]
+            now = self.clock()
+            for one in self.model.items:
+                if one.state == "pending" and one.due_at > now + 3000:
+                    one.due_at = now + 900
+            for lot in self.model.lots.values():
+                lot.sent_at = min(lot.sent_at, now)
+                lot.looked_at = None if lot.looked_at is None else min(lot.looked_at, now)
+            self.model.watches = {
+                number: now + 900 if at > now + 86400 else at for number, at in self.model.watches.items()
+            }
+
+    @rule(seconds=SECONDS)
+    def shift(self, seconds: float) -> None:
+        if self._call("shift", seconds):
+            for one in self.model.items:
+                if one.state != "delivered":
+                    one.due_at, one.taken_at = one.due_at + seconds, one.taken_at + seconds
+            for lot in self.model.lots.values():
+                lot.sent_at += seconds
+                lot.looked_at = None if lot.looked_at is None else lot.looked_at + seconds
+            for number in self.model.watches:
+                self.model.watches[number] += seconds
+            for target in self.model.targets.values():
+                target[3] = target[3] + seconds if target[1] else target[3]
 
     @rule(statements=st.integers(0, 6))
     def die_soon(self, statements: int) -> None:

@@ -152,6 +152,7 @@ def test_any_thread_may_call(tmp_path: Path) -> None:
 
 
 def test_every_arrow_is_one_named_query() -> None:
-    arrows = {"accept", "lease", "deliver", "release", "doubt", "absent", "park", "unpark", "block", "unblock"}
+    arrows = {"accept", "restore", "lease", "deliver", "adopt", "release", "doubt", "interrupt", "absent", "park"}
+    arrows |= {"unpark", "double", "give_up", "expire", "block", "unblock"}
     assert arrows <= set(queries())
     assert all(query.rstrip().endswith(";") for query in queries().values())

@@ -8,7 +8,6 @@ import json
 import os
 import socket
 import threading
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -224,7 +223,9 @@ class TestCopies:
         bench.run()
         (task,) = all_tasks(fake)
         fake.store.tasks[77] = {**task, "id": 77}
-        fake.fail(*(Fault(method="DELETE", path="/api/tasks/", status=403, body=b'{"detail": "no"}') for _ in range(99)))
+        fake.fail(
+            *(Fault(method="DELETE", path="/api/tasks/", status=403, body=b'{"detail": "no"}') for _ in range(99))
+        )
         for _ in range(40):
             bench.run_later(61)
         assert bench.states == {"delivered": 1}
@@ -400,13 +401,12 @@ class _Dripping:
 
     def _drip(self) -> None:
         connection, _ = self._listener.accept()
-        with connection:
-            with contextlib.suppress(OSError):
-                connection.sendall(b"HTTP/1.1 201 Created\r\nX-Slow: ")
-                for _ in range(60):
-                    if self._end.wait(0.05):
-                        return
-                    connection.sendall(b"x")
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 201 Created\r\nX-Slow: ")
+            for _ in range(60):
+                if self._end.wait(0.05):
+                    return
+                connection.sendall(b"x")
 
 
 dripping = _Dripping
@@ -433,18 +433,41 @@ class TestClocks:
         assert states_of(second) == {"delivered": 2}
         assert copies(fake) == {"1": 1, "2": 1}
 
-    def test_one_set_forward_shortens_no_doubt(
-        self, state: State, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("seconds", [7200, -7200])
+    def test_one_set_while_it_delivers_neither_shortens_nor_prolongs_a_doubt(
+        self, state: State, fake: FakeLabelStudio, seconds: int
     ) -> None:
+        steady = FakeClock(0.0)
+        deliverer = state.deliverer(steady=steady)
         fake.fail(Fault(held=True, status=504))
         state.put(span(number=1))
-        deliverer = Deliverer(state.settings)
         run(deliverer)
-        now = time.time
-        monkeypatch.setattr(time, "time", lambda: now() + 7200)
-        time.sleep(1.1)
-        run(deliverer)
+        state.clock.sleep(seconds)
+        for _ in range(14):
+            state.clock.sleep(60)
+            steady.sleep(60)
+            run(deliverer)
         assert len(imports(fake)) == 1
+        for _ in range(3):
+            state.clock.sleep(60)
+            steady.sleep(60)
+            run(deliverer)
+        assert len(imports(fake)) == 2
+
+    def test_one_set_forward_gives_nothing_up(self, state: State, fake: FakeLabelStudio) -> None:
+        steady = FakeClock(0.0)
+        settings = replace(state.settings, max_age=86400.0)
+        deliverer = Deliverer(settings, clock=state.clock, steady=steady)
+        fake.fail(*(Fault(method="GET", path="/api/", status=502) for _ in range(9)))
+        state.put(span(number=1))
+        run(deliverer)
+        fake.faults.clear()
+        state.clock.sleep(30 * 86400)
+        for _ in range(3):
+            state.clock.sleep(60)
+            steady.sleep(60)
+            run(deliverer)
+        assert copies(fake) == {"1": 1}
         deliverer.close()
 
 

@@ -125,7 +125,7 @@ class TestPoisonedTask:
 
     def test_after_retry_it_may_go_with_others_again(self, bench: Bench, fake: FakeLabelStudio) -> None:
         bench.put(*(span("poison" if number == 1 else "good", number=number) for number in range(1, 3)))
-        for _ in range(60):
+        for _ in range(80):
             bench.run_later(60)
         assert bench.states == {"delivered": 1, "parked": 1}
         fake.poison = ""

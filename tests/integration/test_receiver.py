@@ -248,6 +248,7 @@ def test_what_is_kept_is_what_delivery_reads(receiver: Receiver) -> None:
     record = spool.decode(item.record)
     assert record.destination is not None
     assert record.destination.project_name == "LangChain-2023-11-14"
+    assert receiver.outbox.positions() == {}
     assert record.span is not None
     assert "Where? xxx" in record.span["attributes"]["gen_ai.output.messages"]
 

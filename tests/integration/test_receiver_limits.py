@@ -17,8 +17,10 @@ from google.rpc.status_pb2 import Status
 from label_studio_otel.errors import ConfigError, DecodeError
 from label_studio_otel.outbox.sqlite import SqliteOutbox
 from label_studio_otel.receiver import access
+from label_studio_otel.receiver.bridge import Bridge
 from label_studio_otel.receiver.http import Limits
 from label_studio_otel.receiver.otlp_http import decompressed
+from label_studio_otel.settings import load
 from receiving import JSON, PROTOBUF, Receiver, answer, span, traces
 
 if TYPE_CHECKING:
@@ -189,6 +191,15 @@ def test_a_disk_that_refuses_is_503_and_then_it_takes_again(tmp_path: Path) -> N
         outbox.refuses = False
         assert receiver.post(traces(span())).status == 200
         assert receiver.kept == 1
+
+
+def test_the_service_synchronises_every_commit(tmp_path: Path) -> None:
+    bridge = Bridge(load({"state_dir": tmp_path}, {}), token=None, settle=0)
+    outbox = bridge._deliverer._outbox
+    with outbox._transaction() as run:
+        assert run.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+    assert bridge._intake._outbox is outbox
+    outbox.close()
 
 
 class Slow(SqliteOutbox):

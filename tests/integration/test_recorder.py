@@ -153,7 +153,7 @@ def test_an_error_nobody_thought_of_is_said_without_its_message_and_delivery_goe
         running.append(record(span(number=1)))
         wait_for(lambda: caplog.records, timeout=10)
     running.append(record(span(number=2)))
+    wait_for(lambda: copies(fake) == {"1": 1, "2": 1}, timeout=20)
     assert running.shutdown(10)
-    assert copies(fake) == {"1": 1, "2": 1}
     assert "RuntimeError" in caplog.text
     assert "what somebody said" not in caplog.text

@@ -74,6 +74,37 @@ class TestDoubles:
         assert (call.span, call.dialect, call.aliases) == (fuller, "gen_ai", (other.key,))
         assert call.generation == read(fuller)
 
+    def test_facts_that_the_fuller_span_lacks_are_those_of_the_other(self) -> None:
+        unknown = {"gen_ai.usage.input_tokens": None, "gen_ai.response.id": None, "gen_ai.provider.name": None}
+        fuller = span(number=1, system="Be brief.", attributes={**unknown, "gen_ai.usage.output_tokens": 0})
+        (call,) = calls([fuller, span(number=2, scope_name=OPENAI, attributes={"session.id": "s-1"})])
+        assert call.span == fuller
+        assert (call.generation.provider, call.generation.response_id) == ("openai", "chatcmpl-2")
+        assert (call.generation.input_tokens, call.generation.output_tokens) == (12, 0)
+        assert call.generation.session_id == "s-1"
+
+    @pytest.mark.parametrize("system", ["Be brief.", None])
+    def test_a_model_that_was_only_asked_for_gives_way_to_the_one_that_answered(self, system: str | None) -> None:
+        outer = span(number=1, system=system, attributes={"gen_ai.response.model": "gpt-4o-mini"})
+        (call,) = calls([outer, span(number=2, scope_name=OPENAI, attributes={"gen_ai.response.id": None})])
+        assert call.generation.response_model == "gpt-4o-mini-2026-01-15"
+
+    def test_an_answer_gets_the_reason_of_the_other_span(self) -> None:
+        answer = json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": "Hello!"}]}])
+        unfinished = {"gen_ai.output.messages": answer, "gen_ai.response.finish_reasons": None}
+        fuller = span(number=1, system="Be brief.", attributes=unfinished)
+        assert read(fuller).choices[0].finish_reason is None
+        (call,) = calls([fuller, span(number=2, scope_name=OPENAI, attributes={"gen_ai.response.id": None})])
+        assert [choice.finish_reason for choice in call.generation.choices] == ["stop"]
+
+    def test_answers_of_which_one_span_has_more_keep_their_own_reasons(self) -> None:
+        answers = json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": text}]} for text in "ab"])
+        fuller = span(number=1, attributes={"gen_ai.output.messages": answers, "gen_ai.response.finish_reasons": None})
+        (call,) = calls(
+            [fuller, span(number=2, response="a", scope_name=OPENAI, attributes={"gen_ai.response.id": ""})]
+        )
+        assert [choice.finish_reason for choice in call.generation.choices] == [None, None]
+
     def test_calls_come_in_the_order_of_their_start(self) -> None:
         spans = [span(number=number, start_time_unix_nano=START_TIME + number) for number in (3, 1, 2)]
         assert [int(call.span.span_id, 16) for call in calls(spans)] == [1, 2, 3]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.cli import _settings
@@ -14,18 +15,22 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
-PORT = 4318
+PORT, GRPC_PORT = 4318, 4317
 #: Seconds: exporters send log events and spans in batches, every 1 to 5 s.
 SETTLE = 10.0
 
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("serve", help="receive OTLP/HTTP, and make tasks of the LLM calls in it")
+    parser = commands.add_parser("serve", help="receive OTLP, and make tasks of the LLM calls in it")
     _settings.add_options(parser)
     _settings.add_destination_options(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=PORT, help=f"port, 0 for any that is free (default: {PORT})")
+    parser.add_argument("--port", type=int, default=PORT, help=f"of HTTP, 0 for any that is free (default: {PORT})")
+    parser.add_argument(
+        "--grpc-port", type=int, default=GRPC_PORT, help=f"of gRPC, 0 for any that is free (default: {GRPC_PORT})"
+    )
+    parser.add_argument("--no-grpc", action="store_true", help="receive HTTP alone")
     parser.add_argument(
         "--settle",
         type=float,
@@ -48,15 +53,16 @@ def run(args: argparse.Namespace) -> int:
         from label_studio_otel.receiver.bridge import Bridge
 
         bridge = Bridge(settings, token=_token(args), settle=args.settle)
-        bridge.run(args.host, args.port, lambda port: _say(f"OTLP is received on http://{args.host}:{port}"))
+        bridge.run(args.host, args.port, None if args.no_grpc else args.grpc_port, partial(_say, args.host))
     except ModuleNotFoundError as error:
-        if error.name != "h11":
+        if error.name not in ("h11", "grpc"):
             raise
         wrong = 'a package is missing: pip install "label-studio-otel[serve]"'
     except LabelStudioOtelError as error:
         wrong = str(error)
     except OSError as error:
-        wrong = f"{args.host}:{args.port} or {settings.directory} cannot be used: {error.strerror or error}"
+        ports = f"port {args.port} or {args.grpc_port}"
+        wrong = f"{args.host}, {ports}, or {settings.directory} cannot be used: {error.strerror or error}"
     else:
         return 0
     sys.stderr.write(f"label-studio-otel: {wrong}\n")
@@ -75,6 +81,9 @@ def _token(args: argparse.Namespace) -> str | None:
     return token
 
 
-def _say(sentence: str) -> None:
-    sys.stdout.write(f"{sentence}\n")
+def _say(host: str, port: int, grpc_port: int | None) -> None:
+    """Print where requests are taken."""
+    shown = f"[{host}]" if ":" in host else host
+    grpc = "" if grpc_port is None else f", gRPC on {shown}:{grpc_port}"
+    sys.stdout.write(f"OTLP is received on http://{shown}:{port}{grpc}\n")
     sys.stdout.flush()

@@ -2,13 +2,16 @@
 
 States of an item, each arrow one named query in `queries.sql`::
 
-            accept                lease (committed before the request)
-    spool ─────────→ pending ───────────────────────→ leased ──── deliver ────→ delivered
-                      ↑ │  ↑                           │ │ │                        ↑
-                      │ │  └────────── release ────────┘ │ └── doubt ──→ uncertain ─┤ deliver (found)
-                unpark│ │park         (nothing arrived)  │                 │        │
-                      │ ↓                                │ park            │ absent │
-                     parked ←────────────────────────────┘      pending ←──┘ (looked up long enough)
+              accept                lease (committed before the request)
+    spool ───────────→ pending ───────────────────────→ leased ──── deliver ────→ delivered ── expire ──→ (forgotten)
+    damaged outbox ──→  ↑ │ ↑ │                          │ │ │                        ↑ ↑
+              restore   │ │ │ ├── double ──→ doubled      │ │ │                        │ └── adopt (pending, and found
+              (in any   │ │ │ └── give_up ─→ (dropped)   │ │ │                        │     before it was sent)
+              state)    │ │ └──────── release ───────────┘ │ └─ doubt, ──→ uncertain ─┤
+                  unpark│ │park       (nothing arrived)    │    interrupt    │        │ deliver (found)
+                        │ ↓                                │ park            │ absent
+                       parked ←────────────────────────────┘      pending ←──┘ (looked up long enough)
+                          └── give_up ─→ (dropped)
 
 A destination is `open` or `blocked(reason)`; while it is blocked its items stay pending. Whoever holds the state
 directory's lock is the only one that writes.
@@ -86,7 +89,7 @@ class Item:
     key: str
     #: A spool record's payload.
     record: bytes
-    #: Requests it was part of since its batches were last made smaller.
+    #: Requests it was part of, since one of them last failed without this being the likely cause.
     attempts: int = 0
     #: Predictions that were sent with it.
     predictions: int = 0
@@ -240,6 +243,9 @@ class Outbox(Protocol):
     def interrupt(self, target: int, reason: str) -> None:
         """Put in doubt what of a destination is leased, and nobody waits for."""
 
+    def shift(self, seconds: float) -> None:
+        """Move all times of what is not delivered: the clock was set by so much."""
+
     def uncertain(self) -> list[Batch]:
         """Return the batches in doubt."""
 
@@ -261,8 +267,11 @@ class Outbox(Protocol):
     def looked(self, batch: int) -> None:
         """Note that a batch was looked up."""
 
-    def absent(self, batch: int, reason: str, *, at_most: int | None = None) -> None:
-        """Give the items in doubt back, they did not arrive; they are sent in batches of at most so many."""
+    def absent(self, batch: int, reason: str, *, at_most: int | None = None, suspect: bool = False) -> None:
+        """Give the items in doubt back, they did not arrive; they are sent in batches of at most so many.
+
+        Where they are not suspect, how often they were sent is counted anew.
+        """
 
     def park(self, reasons: Mapping[int, str]) -> None:
         """Keep items (id: reason) out of delivery until an operator says `retry`."""

@@ -123,10 +123,9 @@ UPDATE item SET state = 'uncertain', reason = :reason WHERE destination = :desti
 UPDATE batch SET reason = :reason, answer = :answer, import_id = :import_id WHERE id = :batch;
 
 -- absent
--- uncertain -> pending: it did not arrive. How often it failed is counted anew in a smaller batch.
+-- uncertain -> pending: it did not arrive.
 UPDATE item SET state = 'pending', batch = NULL, due_at = :now, reason = :reason, at_most = COALESCE(:at_most, at_most),
-                attempts = CASE WHEN (SELECT COUNT(*) FROM item AS other WHERE other.batch = :batch) > 1
-                                THEN 0 ELSE attempts END
+                attempts = attempts * :suspect
 WHERE batch = :batch AND state = 'uncertain';
 
 -- park
@@ -194,6 +193,18 @@ UPDATE batch SET sent_at = MIN(sent_at, :now), looked_at = MIN(looked_at, :now) 
 
 -- correct_watches
 UPDATE watch SET look_at = :now + 900 WHERE look_at > :now + 86400;
+
+-- shift_items
+UPDATE item SET due_at = due_at + :by, taken_at = taken_at + :by WHERE state <> 'delivered';
+
+-- shift_batches
+UPDATE batch SET sent_at = sent_at + :by, looked_at = looked_at + :by;
+
+-- shift_watches
+UPDATE watch SET look_at = look_at + :by;
+
+-- shift_destinations
+UPDATE destination SET retry_at = retry_at + :by WHERE state = 'blocked';
 
 -- resolve
 -- The project that a destination turned out to be.

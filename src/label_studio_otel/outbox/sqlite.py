@@ -7,11 +7,10 @@ commits silently.
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import TYPE_CHECKING
 
-from label_studio_otel.outbox import STATES, Batch, Item, Summary, Taken, Target, Watch
-from label_studio_otel.outbox.kinship import Kinship
+from label_studio_otel.outbox import STATES, Item, Summary, Taken, Target
+from label_studio_otel.outbox.doubts import Doubts
 from label_studio_otel.settings import Destination
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ __all__ = ["SqliteOutbox"]
 LATE = 3600.0
 
 
-class SqliteOutbox(Kinship):
+class SqliteOutbox(Doubts):
     """An `Outbox` in one file."""
 
     def accept(
@@ -153,65 +152,6 @@ class SqliteOutbox(Kinship):
         """See `Outbox.release`."""
         with self._transaction() as run:
             self._run(run, "release", batch=batch, due_at=due_at, reason=reason)
-            self._run(run, "end_batch", batch=batch)
-
-    def doubt(self, batch: int, reason: str, *, answer: int | None = None, import_id: int | None = None) -> None:
-        """See `Outbox.doubt`."""
-        with self._transaction() as run:
-            self._run(run, "doubt", batch=batch, reason=reason)
-            self._run(run, "doubt_batch", batch=batch, reason=reason, answer=answer, import_id=import_id)
-
-    def take_over(self, reason: str) -> int:
-        """See `Outbox.take_over`."""
-        with self._transaction() as run:
-            self._run(run, "probe")
-            now = self._clock()
-            for query in ("correct_items", "correct_batches", "correct_watches"):
-                self._run(run, query, now=now)
-            batches = [row["batch"] for row in self._run(run, "leased_batches")]
-            for batch in batches:
-                self._run(run, "doubt", batch=batch, reason=reason)
-        return len(batches)
-
-    def interrupt(self, target: int, reason: str) -> None:
-        """See `Outbox.interrupt`."""
-        self._change("interrupt", destination=target, reason=reason)
-
-    def uncertain(self) -> list[Batch]:
-        """See `Outbox.uncertain`."""
-        return [Batch(*row) for row in self._rows("uncertain_batches")]
-
-    def items(self, batch: int) -> list[Item]:
-        """See `Outbox.items`."""
-        rows = self._rows("batch_items", batch=batch)
-        return [Item(row["id"], row["key"], row["record"], row["attempts"], row["predictions"]) for row in rows]
-
-    def watch(self, project: int, watermark: int, look_at: float, keys: Sequence[str]) -> None:
-        """See `Outbox.watch`."""
-        values = {"project": project, "watermark": watermark, "look_at": look_at, "keys": json.dumps(keys)}
-        self._change("watch", **values)
-
-    def watches(self, now: float) -> list[Watch]:
-        """See `Outbox.watches`."""
-        rows = self._rows("watches", now=now)
-        return [Watch(row["id"], row["project"], row["watermark"], tuple(json.loads(row["keys"]))) for row in rows]
-
-    def rewatch(self, watch: int, look_at: float) -> None:
-        """See `Outbox.rewatch`."""
-        self._change("rewatch", watch=watch, look_at=look_at)
-
-    def unwatch(self, watch: int) -> None:
-        """See `Outbox.unwatch`."""
-        self._change("unwatch", watch=watch)
-
-    def looked(self, batch: int) -> None:
-        """See `Outbox.looked`."""
-        self._change("looked", batch=batch, now=self._clock())
-
-    def absent(self, batch: int, reason: str, *, at_most: int | None = None) -> None:
-        """See `Outbox.absent`."""
-        with self._transaction() as run:
-            self._run(run, "absent", batch=batch, now=self._clock(), reason=reason, at_most=at_most)
             self._run(run, "end_batch", batch=batch)
 
     def park(self, reasons: Mapping[int, str]) -> None:

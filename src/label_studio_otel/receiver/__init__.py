@@ -4,6 +4,8 @@
 
     http.py        HTTP/1.1 over sockets, with limits on everything that a client can make us hold or wait for
     otlp_http.py   OTLP/HTTP: which request gets which answer
+    otlp_grpc.py   OTLP/gRPC, the same by grpcio
+    reading.py     a request's body to what of it is taken in
     intake.py      what requests bring goes into the outbox, all that wait at a time in one commit
     bridge.py      receiver and delivery in one process, until it is told to end
     access.py      who may send

@@ -14,7 +14,7 @@ from label_studio_otel.receiver.http import Response
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["JSON", "PROTOBUF", "status", "success"]
+__all__ = ["JSON", "PROTOBUF", "retry_later", "status", "success"]
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -25,6 +25,7 @@ UNKNOWN = 2
 #: What a partial success calls those that were left out, and their field number.
 REJECTED = {"traces": ("rejectedSpans", "spans"), "logs": ("rejectedLogRecords", "log records")}
 _BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
+_RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 
 
 def success(signal: str, *, is_json: bool, rejected: int = 0) -> Response:
@@ -50,6 +51,13 @@ def status(code: int, message: str, *, is_json: bool, headers: Mapping[str, str]
         violation = _message(1, _text(2, message))
         body += _message(3, _text(1, _BAD_REQUEST) + _message(2, violation))
     return Response(code, PROTOBUF, body, headers or {})
+
+
+def retry_later(message: str, seconds: int) -> tuple[bytes, bytes]:
+    """Return the `google.rpc.Status` of UNAVAILABLE and the `RetryInfo` that it holds, in protobuf."""
+    info = _message(1, b"\x08" + _varint(seconds))
+    details = _text(1, _RETRY_INFO) + _message(2, info)
+    return b"\x08" + _varint(CODES[503]) + _text(2, message) + _message(3, details), info
 
 
 def _json(code: int, value: Any, headers: Mapping[str, str] | None = None) -> Response:

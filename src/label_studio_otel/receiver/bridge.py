@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from label_studio_otel import log
 from label_studio_otel.deliverer import OUTBOX, Deliverer
-from label_studio_otel.errors import OutboxCorrupt
+from label_studio_otel.errors import LabelStudioOtelError, OutboxCorrupt
 from label_studio_otel.metrics import Source, register
 from label_studio_otel.outbox.sqlite import SqliteOutbox
 from label_studio_otel.receiver.http import HttpServer
 from label_studio_otel.receiver.intake import Intake
+from label_studio_otel.receiver.otlp_grpc import OtlpGrpc
 from label_studio_otel.receiver.otlp_http import OtlpHttp
 from label_studio_otel.selection import Selection
 from label_studio_otel.suppression import suppressed
@@ -62,20 +63,27 @@ class Bridge:
         self._source.counts += (self._deliverer.counts,)
         self._intake = Intake(
             outbox,
-            holding=lambda: self._deliverer.holding,
+            holding=lambda: self._holding,
             due_at=lambda: time.time() + self._settle,
             max_state_bytes=settings.max_state_bytes,
             counts=self._deliverer.counts,
         )
-        self._otlp = OtlpHttp(Selection(settings), self._intake, token=token)
+        selection = Selection(settings)
+        self._otlp = OtlpHttp(selection, self._intake, token=token)
+        self._grpc = OtlpGrpc(selection, self._intake, token=token)
+        #: The lock is held, and the outbox was looked at.
+        self._holding = False
         self._ending = threading.Event()
         self._delivery = threading.Thread(target=self._deliver, name="LabelStudioDelivery", daemon=True)
 
-    def run(self, host: str, port: int, ready: Callable[[int], None] = lambda _: None) -> None:
+    def run(
+        self, host: str, port: int, grpc_port: int | None, ready: Callable[[int, int | None], None] = lambda *_: None
+    ) -> None:
         """Serve until SIGTERM or SIGINT; what was not delivered then stays in the outbox.
 
         Args:
-            ready: called with the port when requests are taken.
+            grpc_port: None for HTTP alone.
+            ready: called with the ports when requests are taken.
 
         Raises:
             OSError: the address or the state directory cannot be used.
@@ -87,7 +95,7 @@ class Bridge:
         self._intake.start()
         self._delivery.start()
         try:
-            asyncio.run(self._serve(host, port, ready))
+            asyncio.run(self._serve(host, port, grpc_port, ready))
         finally:
             self._intake.close()
             self._otlp.close()
@@ -98,7 +106,8 @@ class Bridge:
 
     def _take_lock(self) -> None:
         with suppress(OutboxCorrupt):  # delivery's first step sets it aside
-            if self._deliverer.take_lock():
+            self._holding = self._deliverer.take_lock()
+            if self._holding:
                 return
             log.warn_once(
                 f"held {self._settings.directory}",
@@ -106,16 +115,19 @@ class Bridge:
                 "ends. Give the bridge a state directory of its own (LABEL_STUDIO_OTEL_STATE_DIR)",
             )
 
-    async def _serve(self, host: str, port: int, ready: Callable[[int], None]) -> None:
+    async def _serve(
+        self, host: str, port: int, grpc_port: int | None, ready: Callable[[int, int | None], None]
+    ) -> None:
         loop = asyncio.get_running_loop()
         told = asyncio.Event()
         server = HttpServer(self._otlp)
         bound = await server.listen(host, port)
+        grpc_bound = None if grpc_port is None else self._grpc.listen(host, grpc_port)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(told.set))
-        ready(bound)
+        ready(bound, grpc_bound)
         await told.wait()
-        await server.close(GRACE)
+        await asyncio.gather(server.close(GRACE), asyncio.to_thread(self._grpc.close, GRACE))
 
     def _deliver(self) -> None:
         with suppressed():
@@ -125,6 +137,8 @@ class Bridge:
 
     def _step(self) -> bool:
         try:
+            with suppress(LabelStudioOtelError, OSError):  # the step meets it again, and says so
+                self._holding = self._deliverer.take_lock()
             moved = self._deliverer.step()
             self._source.look(self._deliverer.depth)
         except Exception as error:  # an error of ours must not end delivery for as long as the service runs

@@ -9,20 +9,16 @@ from __future__ import annotations
 import asyncio
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from label_studio_otel import log, pipeline
+from label_studio_otel import log
 from label_studio_otel.errors import DecodeError, OutboxError
-from label_studio_otel.otlp import requests
 from label_studio_otel.receiver import access
 from label_studio_otel.receiver.answers import JSON, PROTOBUF, status, success
 from label_studio_otel.receiver.http import Response
+from label_studio_otel.receiver.reading import ANSWER_WITHIN, MAX_BYTES, RETRY_AFTER, Read, read
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from label_studio_otel.outbox import Taken
-    from label_studio_otel.pipeline import TakenEvent
     from label_studio_otel.receiver.http import Head
     from label_studio_otel.receiver.intake import Intake
     from label_studio_otel.selection import Selection
@@ -33,19 +29,7 @@ __all__ = ["OtlpHttp", "decompressed"]
 SIGNALS = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1/metrics": "metrics"}
 PROBES = ("/healthz", "/readyz")
 COMPRESSIONS = ("gzip", "x-gzip", "deflate")
-MAX_BYTES = 64 << 20
-#: Seconds until a client is told to come again; Python's exporters wait ten in all, with their own attempts.
-ANSWER_WITHIN = 8.0
-RETRY_AFTER = {"Retry-After": "5"}
 _PIECE = 1 << 20
-
-
-class _Read(NamedTuple):
-    """What a request's body came to."""
-
-    records: Sequence[Taken | TakenEvent] = ()
-    #: Spans or log records that cannot be read.
-    rejected: int = 0
 
 
 class TooLarge(DecodeError):
@@ -85,7 +69,7 @@ class OtlpHttp:
 
     def wrong(self, code: int, message: str, head: Head | None) -> Response:
         """See `Handler.wrong`."""
-        headers = RETRY_AFTER if code == 503 else {}
+        headers = {"Retry-After": str(RETRY_AFTER)} if code == 503 else {}
         return status(code, message, is_json=head is None or _is_json(head), headers=headers)
 
     async def answer(self, head: Head, body: bytes) -> Response:
@@ -128,21 +112,17 @@ class OtlpHttp:
 
     async def _take(self, signal: str, head: Head, body: bytes) -> Response:
         loop = asyncio.get_running_loop()
-        read = await loop.run_in_executor(self._readers, self._read, signal, head, body)
-        if read.records:
+        found = await loop.run_in_executor(self._readers, self._read, signal, head, body)
+        if found.records:
             # Shielded: what was begun ends, and a client that comes again with the same makes no double.
-            done = asyncio.shield(asyncio.wrap_future(self._intake.take(read.records)))
+            done = asyncio.shield(asyncio.wrap_future(self._intake.take(found.records)))
             await asyncio.wait_for(done, ANSWER_WITHIN)
-        return success(signal, is_json=_is_json(head), rejected=read.rejected)
+        return success(signal, is_json=_is_json(head), rejected=found.rejected)
 
-    def _read(self, signal: str, head: Head, body: bytes) -> _Read:
+    def _read(self, signal: str, head: Head, body: bytes) -> Read:
         if _compression(head) in COMPRESSIONS:
             body = decompressed(body, self._max_bytes)
-        if signal == "traces":
-            spans, rejected = requests.traces(body, is_json=_is_json(head))
-            return _Read([pipeline.call(*one) for one in self._selection.calls(spans)], rejected)
-        logs, rejected = requests.logs(body, is_json=_is_json(head))
-        return _Read([pipeline.event(one) for one in self._selection.events(logs)], rejected)
+        return read(self._selection, signal, body, is_json=_is_json(head))
 
     async def _probe(self, path: str) -> Response:
         if path == "/readyz":

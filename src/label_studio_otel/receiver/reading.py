@@ -1,0 +1,47 @@
+"""The body of an export request, already decompressed, to what of it is taken in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from label_studio_otel import pipeline
+from label_studio_otel.otlp import requests
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from label_studio_otel.outbox import Taken
+    from label_studio_otel.pipeline import TakenEvent
+    from label_studio_otel.selection import Selection
+
+__all__ = ["ANSWER_WITHIN", "MAX_BYTES", "RETRY_AFTER", "Read", "read"]
+
+#: Of a body, decompressed: what the OTLP specification recommends.
+MAX_BYTES = 64 << 20
+#: Seconds until a client is told to come again; Python's exporters wait ten in all, with their own attempts.
+ANSWER_WITHIN = 8.0
+#: Seconds after which a client shall send again what was not taken.
+RETRY_AFTER = 5
+
+
+class Read(NamedTuple):
+    """What a request's body came to."""
+
+    records: Sequence[Taken | TakenEvent] = ()
+    #: Spans or log records that cannot be read.
+    rejected: int = 0
+
+
+def read(selection: Selection, signal: str, body: bytes, *, is_json: bool) -> Read:
+    """Read a request for `traces`, `logs` or `metrics`; of the last nothing is taken.
+
+    Raises:
+        DecodeError: it is no OTLP.
+    """
+    if signal == "traces":
+        spans, rejected = requests.traces(body, is_json=is_json)
+        return Read([pipeline.call(*one) for one in selection.calls(spans)], rejected)
+    if signal == "logs":
+        logs, rejected = requests.logs(body, is_json=is_json)
+        return Read([pipeline.event(one) for one in selection.events(logs)], rejected)
+    return Read()
