@@ -150,13 +150,14 @@ class Reconciliation:
         """Give items back; the next batches are half as large, until what may be the cause is alone."""
         reason = failure or batch.reason or "it had not arrived"
         alone = items[0] if len(items) == 1 else None
+        others_wait = self._outbox.next_due(batch.target) is not None
         suspect = alone is not None and self._is_suspect(batch)
         self._outbox.absent(batch.id, reason, at_most=max(1, len(items) // 2), suspect=suspect)
         times = SAID if batch.answer == OWN_ERROR else SILENT
         if alone is not None and (failure or (suspect and alone.attempts >= times)):
             self._outbox.park({alone.id: reason})
             self._counts.parked += 1
-        elif alone is not None:
+        elif alone is not None and others_wait:
             self._outbox.postpone({alone.id: self._clock() + BEHIND})
 
     def _is_suspect(self, batch: Batch) -> bool:

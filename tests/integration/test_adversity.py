@@ -24,7 +24,6 @@ from label_studio_otel.testing import AsynchronousImport, FakeClock, FakeLabelSt
 from label_studio_otel.transport import Answer, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -69,7 +68,7 @@ class TestWhatWasPreparedAhead:
 
 class TestADamagedOutbox:
     @pytest.fixture
-    def first(self, state: State, fake: FakeLabelStudio) -> Iterator[Deliverer]:
+    def first(self, state: State, fake: FakeLabelStudio) -> Deliverer:
         deliverer = state.deliverer()
         fake.fail(*(Fault(method="GET", path="/api/", status=502) for _ in range(9)))
         state.put(*(span("x" * 3000, number=number) for number in range(1, 91)))
@@ -80,7 +79,7 @@ class TestADamagedOutbox:
         state.writer.close()
         for path in (state.directory / "spool").iterdir():
             path.unlink()
-        yield deliverer
+        return deliverer
 
     def test_what_the_disk_did_not_take_at_once_is_taken_over_later(
         self, state: State, fake: FakeLabelStudio, first: Deliverer, monkeypatch: pytest.MonkeyPatch
@@ -373,11 +372,11 @@ class TestAnswers:
     ) -> None:
         transmit = Transport._transmit
 
-        def slow_line(self: Transport, connection: Any, method: str, target: str, body: Any, headers: Any) -> Any:
-            if len(body or b"") > 20_000:
+        def slow_line(self: Transport, connection: Any, *request: Any) -> Any:
+            if len(request[2] or b"") > 20_000:
                 connection.sock.shutdown(socket.SHUT_RDWR)
                 return OSError(errno.EPIPE, "broken pipe")
-            return transmit(self, connection, method, target, body, headers)
+            return transmit(self, connection, *request)
 
         monkeypatch.setattr(Transport, "_transmit", slow_line)
         bench.put(*(span("x" * 900, number=number) for number in range(1, 101)))
@@ -515,3 +514,24 @@ def test_overlapping_records_are_read_one_by_one(tmp_path: Path) -> None:
     assert max(len(repr(other)) for other in outbox.overlapping(1, 0, 10)) < 500
     assert [outbox.record(other.id) for other in outbox.overlapping(1, 0, 10)] == [b"x" * 1000] * 9
     outbox.close()
+
+
+def test_neither_an_answer_nor_a_proxys_password_is_in_what_is_said(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://somebody:the/password@127.0.0.1:3128")
+    monkeypatch.setenv("no_proxy", "")
+    bench.put(span(number=1))
+    bench.run()
+    assert "cannot be reached (ValueError)" in str(bench.target.blocked)
+
+
+def test_a_refused_prediction_is_not_quoted(bench: Bench, fake: FakeLabelStudio) -> None:
+    text = "Prediction validation failed (1 errors):\n- Task 0, prediction 0: Got: {'text': 'a secret'}. Valid"
+    body = {"detail": "Validation error", "validation_errors": {"predictions": [text]}}
+    fake.fail(Fault(status=400, body=json.dumps(body).encode()))
+    bench.put(span(number=1))
+    bench.run()
+    (reason,) = bench.parked
+    assert "Prediction validation failed" in reason
+    assert "a secret" not in reason
