@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,15 @@ def label_studio_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """A running Label Studio, one for all tests: tests use projects of their own."""
     with LabelStudioServer(tmp_path_factory.mktemp("label-studio")) as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def _log_level() -> Iterator[None]:
+    """Give the logger back as it was: some commands quiet it, for what they print says it all."""
+    logger = logging.getLogger("label_studio_otel")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

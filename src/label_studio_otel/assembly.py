@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from label_studio_otel import dialects
 from label_studio_otel.doubles import match
 from label_studio_otel.errors import DialectError
+from label_studio_otel.facts import givers_of
 from label_studio_otel.fingerprints import Fingerprint, fingerprint
 from label_studio_otel.log_events import attach, join
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from label_studio_otel.spans import Span
 
 __all__ = ["Call", "Fingerprint", "attach", "calls", "completed", "fingerprint", "join", "match"]
+
+#: Seconds since the stream began.
+#: https://github.com/pydantic/logfire/blob/v4.0.0/logfire/_internal/integrations/llm_providers/llm_provider.py
+DURATION = "duration"
 
 #: What a span can lack that another one of the same call has. What was said is never mixed.
 _FACTS = (
@@ -53,16 +58,21 @@ class Call:
     generation: Generation
     #: Keys of the other spans of the same call.
     aliases: tuple[str, ...] = ()
+    #: When the call began, which Logfire's second span of a stream does not say as other spans do.
+    start_time_unix_nano: int = 0
 
 
 def calls(
-    spans: Iterable[Span], unreadable: Callable[[Span, DialectError], None] = lambda _span, _error: None
+    spans: Iterable[Span],
+    unreadable: Callable[[Span, DialectError], None] = lambda _span, _error: None,
+    givers: Iterable[Span] = (),
 ) -> list[Call]:
     """Return the LLM calls among these spans, each once, in the order of their start.
 
     Args:
         spans: of any kind and in any order, with their log events (`join`).
         unreadable: called for each span that claims to be an LLM call and cannot be read.
+        givers: of any kind; those of them that know facts of a call (`dialects.gives_facts`) give it what it lacks.
     """
     found: dict[str, Call] = {}
     prints: list[Fingerprint] = []
@@ -71,7 +81,9 @@ def calls(
             continue
         try:
             generation = dialects.read(span)
-            found[span.key] = Call(span, dialects.dialect_of(span).name, generation)
+            found[span.key] = Call(
+                span, dialects.dialect_of(span).name, generation, start_time_unix_nano=span.start_time_unix_nano
+            )
         except DialectError as error:
             unreadable(span, error)
         else:
@@ -79,8 +91,15 @@ def calls(
     others: dict[str, list[Call]] = {}
     for loser, winner in match(prints).items():
         others.setdefault(winner, []).append(found.pop(loser))
-    whole = [_whole(call, others.get(key, [])) for key, call in found.items()]
-    return sorted(whole, key=lambda call: (call.span.start_time_unix_nano, call.span.key))
+    whole = {key: _whole(call, others.get(key, [])) for key, call in found.items()}
+    known = {one.key: one for one in prints}
+    groups = {key: [known[name] for name in (key, *call.aliases)] for key, call in whole.items()}
+    for key, group in groups.items():
+        if known[key].echo:
+            whole[key] = replace(whole[key], start_time_unix_nano=_began(whole[key].span, group))
+    for key, facts in givers_of(groups, givers).items():
+        whole[key] = replace(whole[key], generation=completed(whole[key].generation, facts))
+    return sorted(whole.values(), key=lambda call: (call.start_time_unix_nano, call.span.key))
 
 
 def _whole(call: Call, others: list[Call]) -> Call:
@@ -88,6 +107,15 @@ def _whole(call: Call, others: list[Call]) -> Call:
     for other in others:
         generation = completed(generation, other.generation)
     return replace(call, generation=generation, aliases=tuple(sorted(other.span.key for other in others)))
+
+
+def _began(echo: Span, group: Iterable[Fingerprint]) -> int:
+    """Return when a stream began that Logfire tells of at its end: when its first span did, else so long ago."""
+    first = min(one.start for one in group if one.scope == echo.scope_name)
+    ago = echo.attributes.get(DURATION)
+    if first < echo.start_time_unix_nano or isinstance(ago, bool) or not isinstance(ago, (int, float)):
+        return first
+    return first - round(ago * 1e9) if 0 <= ago <= first / 1e9 else first
 
 
 def completed(generation: Generation, other: Generation) -> Generation:

@@ -45,18 +45,23 @@ def convert(
         logs: the log events that came with them.
         unreadable: called for each span that claims to be an LLM call and cannot be read.
     """
-    for call in assembly.calls(assembly.join(spans, logs), unreadable):
-        yield converted(call.span, call.dialect, call.generation)
+    spans = list(spans)
+    for call in assembly.calls(assembly.join(spans, logs), unreadable, spans):
+        yield converted(call.span, call.dialect, call.generation, call.start_time_unix_nano)
 
 
-def converted(span: Span, dialect: str, generation: Generation) -> dict[str, Any]:
+def converted(
+    span: Span, dialect: str, generation: Generation, start_time_unix_nano: int | None = None
+) -> dict[str, Any]:
     """Return a call as the JSON object of one line; what is not known is null.
 
     Args:
         span: the call's span, for its identity and times.
         dialect: name of the dialect that read it.
         generation: what was read.
+        start_time_unix_nano: when the call began, where its span says something else.
     """
+    started = span.start_time_unix_nano if start_time_unix_nano is None else start_time_unix_nano
     return {
         "trace_id": span.trace_id,
         "span_id": span.span_id,
@@ -73,8 +78,8 @@ def converted(span: Span, dialect: str, generation: Generation) -> dict[str, Any
         "user_id": generation.user_id,
         "error": generation.error_type or (UNKNOWN_ERROR if generation.error else None),
         "incomplete": list(dict.fromkeys(gap.reason for gap in generation.incomplete)),
-        "start_time": _iso(span.start_time_unix_nano),
-        "duration_ms": max(0, span.end_time_unix_nano - span.start_time_unix_nano) / 1e6,
+        "start_time": _iso(started),
+        "duration_ms": max(0, span.end_time_unix_nano - started) / 1e6,
     }
 
 

@@ -150,7 +150,7 @@ class Delivery:
             project = self._projects.resolve(target)
             preparing = self._ahead.take(target, project.config, pace)
             self._park(preparing.unreadable)
-            tasks = self._merging.merge(target, preparing.tasks, patient=self.patient)
+            tasks = self._merging.merge(target, preparing.tasks, project.config, patient=self.patient)
             if unsent := self._not_there(project, tasks):
                 self._send(target, project, unsent, pace)
         except DeliveryError as error:

@@ -10,6 +10,8 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
+from label_studio_otel.private import make_directory
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -46,7 +48,7 @@ class DirectoryLock:
         """
         if self._fd is not None:
             return True
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(self._path.parent)
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         if not _lock(fd):
             os.close(fd)

@@ -1,21 +1,32 @@
-"""One task per call: of several spans of the same call, the fullest is sent and the others are kept as its doubles."""
+"""One task per call: of several spans of the same call, the fullest is sent and the others are kept as its doubles.
+
+It is sent with the facts that only the others know.
+"""
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from label_studio_otel.doubles import match
 from label_studio_otel.errors import DialectError, SpoolError
 from label_studio_otel.fingerprints import ECHO_PATIENCE, Fingerprint, fingerprint
+from label_studio_otel.generation import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from label_studio_otel.counts import Counts
+    from label_studio_otel.generation import Generation
+    from label_studio_otel.label_config import LabelConfig
     from label_studio_otel.outbox import Outbox, Overlap, Target
     from label_studio_otel.preparation import Preparation, Prepared
 
 __all__ = ["Merging"]
+
+#: Calls whose other spans' facts are kept in memory, for a batch that is sent again and for one that comes later.
+MAX_KNOWN = 1000
 
 
 class Merging:
@@ -26,16 +37,21 @@ class Merging:
         self._outbox = outbox
         self._preparation = preparation
         self._counts = counts
+        #: What the doubles of a call know, by the key of its item that is sent.
+        self._known: dict[str, list[Generation]] = {}
 
     def needed(self, target: Target) -> bool:
         """Tell whether a destination can have doubles: spans of several scopes, or of Logfire, which writes two."""
         scopes = self._outbox.scopes(target.id)
         return len(scopes) > 1 or any(scope.startswith("logfire") for scope in scopes)
 
-    def merge(self, target: Target, prepared: Sequence[Prepared], *, patient: bool) -> list[Prepared]:
+    def merge(
+        self, target: Target, prepared: Sequence[Prepared], config: LabelConfig, *, patient: bool
+    ) -> list[Prepared]:
         """Return what is to be sent; its fingerprints are kept for what comes later.
 
         Args:
+            config: for what is rendered again, with what its doubles know.
             patient: let a stream that has only begun wait for the span that Logfire writes at its end.
         """
         prints = {one.fingerprint.key: one.fingerprint for one in prepared if one.fingerprint}
@@ -59,11 +75,31 @@ class Merging:
                 new[other.id] = mark.encode()
         self._outbox.note_fingerprints(new)
         losers = match(prints.values(), {key: _last(key, decided) for key in decided})
+        for loser, winner in losers.items():
+            if winner not in decided:
+                self._learn(ids[loser], loser, winner)
         self._outbox.double({ids[loser]: winner for loser, winner in losers.items()})
         self._counts.doubles += len(losers)
         waiting = self._waiting([one for one in prepared if one.item.key not in losers]) if patient else {}
         self._outbox.postpone(waiting)
-        return [one for one in prepared if one.item.key not in losers and one.item.id not in waiting]
+        return [
+            self._completed(one, config)
+            for one in prepared
+            if one.item.key not in losers and one.item.id not in waiting
+        ]
+
+    def _learn(self, item: int, loser: str, winner: str) -> None:
+        """Keep what an item knows, whose record goes now."""
+        known = self._known.pop(loser, [])
+        with contextlib.suppress(SpoolError, DialectError):
+            known.append(_facts(self._preparation.read(self._outbox.record(item))[1]))
+        self._known.setdefault(winner, []).extend(known)
+        while len(self._known) > MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+
+    def _completed(self, prepared: Prepared, config: LabelConfig) -> Prepared:
+        known = self._known.get(prepared.item.key)
+        return self._preparation.completed(prepared, known, config) if known else prepared
 
     def _waiting(self, prepared: Sequence[Prepared]) -> dict[int, float]:
         """Return until when what has only begun waits, by item."""
@@ -79,6 +115,12 @@ class Merging:
             return fingerprint(*self._preparation.read(self._outbox.record(other.id)))
         except (ValueError, SpoolError, DialectError):
             return None
+
+
+def _facts(generation: Generation) -> Generation:
+    """Return a call without what was said."""
+    choices = tuple(replace(choice, message=Message(choice.message.role, ())) for choice in generation.choices)
+    return replace(generation, messages=(), choices=choices, error=None, incomplete=())
 
 
 def _begun(prepared: Prepared) -> bool:

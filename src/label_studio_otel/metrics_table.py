@@ -171,6 +171,13 @@ METRICS = (
         _counted("duplicates"),
     ),
     Metric(
+        "label_studio_otel.calls.doubles",
+        "counter",
+        "{call}",
+        "calls that another instrumentation's span had told already, or told more fully",
+        _counted("doubles"),
+    ),
+    Metric(
         "label_studio_otel.calls.waiting",
         "up-down counter",
         "{call}",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel import dialects, gaps_said, spool, task
+from label_studio_otel.assembly import completed
 from label_studio_otel.errors import DestinationBlocked, DialectError, SpoolError
 from label_studio_otel.fingerprints import fingerprint
 from label_studio_otel.log_events import attach
@@ -95,6 +96,17 @@ class Preparation:
         rendered, body = self._task(span, generation, config)
         mark = fingerprint(span, generation) if fingerprints else None
         return Prepared(item, body, len(rendered.get("predictions", ())), mark)
+
+    def completed(self, prepared: Prepared, others: Iterable[Generation], config: LabelConfig) -> Prepared:
+        """Return a task with the facts that other spans of its call know, as it was where that cannot be rendered."""
+        try:
+            span, generation = self.read(prepared.item.record)
+            for other in others:
+                generation = completed(generation, other)
+            rendered, body = self._task(span, generation, config)
+        except (SpoolError, DialectError):
+            return prepared
+        return replace(prepared, body=body, predictions=len(rendered.get("predictions", ())))
 
     def rendered(self, item: Item, config: LabelConfig) -> dict[str, Any]:
         """Return the task of an item.

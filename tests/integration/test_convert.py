@@ -118,6 +118,15 @@ def test_what_cannot_be_read_is_said_and_the_others_go_on(tmp_path: Path) -> Non
     assert ran.stderr.splitlines()[2].startswith(f"label-studio-otel: span {'d' * 16}")
 
 
+def test_a_span_that_cannot_be_read_is_said_and_those_beside_it_go_on(tmp_path: Path) -> None:
+    malformed = {**asked("b" * 16, 200, "second"), "name": ["secret"]}
+    path = tmp_path / "a.json"
+    path.write_text(traces(asked("a" * 16, 100, "first"), malformed, asked("c" * 16, 300, "third")), "utf-8")
+    ran = convert(path)
+    assert (answers(ran), ran.returncode) == (["first", "third"], 1)
+    assert ran.stderr == f"label-studio-otel: {path}: 1 spans or log records cannot be read\n"
+
+
 @pytest.mark.parametrize("answer", ["Grüße, 世界 \u202e\u0000", "a lone \ud800 surrogate"])
 def test_every_line_is_json_in_utf_8_whatever_the_locale(tmp_path: Path, answer: str) -> None:
     (tmp_path / "a.json").write_text(traces(asked("a" * 16, 100, answer)), "utf-8")

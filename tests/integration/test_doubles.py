@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from delivering import PROMPTS, Bench, State, all_tasks, payload, run, states_of
 from label_studio_otel import spool
 from label_studio_otel.outbox import Taken
-from label_studio_otel.testing import FakeLabelStudio, span
+from label_studio_otel.testing import FakeLabelStudio, Fault, span
 
 if TYPE_CHECKING:
     from label_studio_otel.spans import Span
@@ -90,6 +91,46 @@ def test_a_double_is_forgotten_with_the_keys_of_what_was_delivered(bench: Bench,
     assert bench.states == {}
 
 
+class TestWhatOnlyADoubleKnows:
+    """The inner span holds more of what was said, the outer one knows the session."""
+
+    def test_is_in_the_task(self, bench: Bench, fake: FakeLabelStudio) -> None:
+        put(bench, outer(), fuller())
+        bench.run()
+        assert bench.states == {"delivered": 1, "doubled": 1}
+        assert sessions(fake) == [("2", "s-1")]
+
+    def test_is_in_the_task_where_the_double_still_settles(self, bench: Bench, fake: FakeLabelStudio) -> None:
+        put(bench, fuller())
+        put(bench, outer(), due_in=2.0)
+        bench.run()
+        assert sessions(fake) == [("2", "s-1")]
+
+    def test_is_in_the_task_where_the_fuller_one_still_settles(self, bench: Bench, fake: FakeLabelStudio) -> None:
+        put(bench, fuller(), due_in=2.0)
+        put(bench, outer())
+        bench.run()
+        bench.run_later(3)
+        assert sessions(fake) == [("2", "s-1")]
+
+    def test_is_in_the_task_that_is_sent_again(self, bench: Bench, fake: FakeLabelStudio) -> None:
+        put(bench, outer(), fuller())
+        fake.fail(Fault(status=429))
+        bench.run()
+        assert bench.states == {"pending": 1, "doubled": 1}
+        bench.run_later(600)
+        assert sessions(fake) == [("2", "s-1")]
+
+
+def fuller() -> Span:
+    instructions = [{"type": "text", "content": "Be brief."}]
+    return replace(inner(), attributes={**inner().attributes, "gen_ai.system_instructions": json.dumps(instructions)})
+
+
+def sessions(fake: FakeLabelStudio) -> list[tuple[str, str | None]]:
+    return [(task["data"]["span_id"][-1], task["data"].get("session_id")) for task in all_tasks(fake)]
+
+
 class TestLogEvents:
     def test_they_give_a_span_its_messages_whichever_comes_first(self, state: State, fake: FakeLabelStudio) -> None:
         for number in (1, 2):
@@ -155,7 +196,9 @@ class TestLogfireStreams:
 def begun() -> Span:
     whole = span("Stream it.", number=1, scope_name="logfire.openai", attributes={"logfire.span_type": "span"})
     answer = ("gen_ai.output", "gen_ai.response", "gen_ai.usage")
-    return replace(whole, attributes={key: said for key, said in whole.attributes.items() if not key.startswith(answer)})
+    return replace(
+        whole, attributes={key: said for key, said in whole.attributes.items() if not key.startswith(answer)}
+    )
 
 
 def ended() -> Span:

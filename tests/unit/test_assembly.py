@@ -250,3 +250,114 @@ class TestEventsWithoutIds:
 
 def known() -> dict[str, Any]:
     return {"time_unix_nano": START_TIME + 1, "scope_name": ANTHROPIC, "resource": {"service.name": "test-app"}}
+
+
+def sdk(number: int, start: float = 0.1, end: float = 0.9, **attributes: Any) -> Span:
+    """Return the Anthropic SDK's own span, which never holds a message."""
+    known = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "anthropic",
+        "gen_ai.request.model": "claude-4",
+        "gen_ai.response.model": "claude-4-1",
+        "gen_ai.usage.input_tokens": 30,
+        "gen_ai.usage.cache_read.input_tokens": 10,
+        "gen_ai.usage.output_tokens": 7,
+        "anthropic.message.stop_reason": "max_tokens",
+        **attributes,
+    }
+    one = span(
+        number=number,
+        start_time_unix_nano=START_TIME + int(start * SECOND),
+        end_time_unix_nano=START_TIME + int(end * SECOND),
+        scope_name="com.anthropic.sdk.python",
+    )
+    return replace(one, attributes=known)
+
+
+def instrumented(number: int, start: float = 0.0, end: float = 1.0, **attributes: Any) -> Span:
+    """Return a call of which the instrumentation says what was said and no more."""
+    answer = [{"role": "assistant", "parts": [{"type": "text", "content": "Hi."}]}]
+    kept = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": json.dumps(answer), **attributes}
+    return replace(without_content(number, start, end), attributes=kept)
+
+
+class TestSpansThatOnlyKnowFacts:
+    @staticmethod
+    def facts(*spans: Span) -> list[tuple[str | None, int | None, str | None]]:
+        """Return response model, input tokens and finish reason of each call."""
+        found = calls(join(spans, []), givers=spans)
+        return [
+            (one.generation.response_model, one.generation.input_tokens, one.generation.choices[0].finish_reason)
+            for one in found
+        ]
+
+    def test_give_the_only_call_at_their_time_what_it_lacks(self) -> None:
+        assert self.facts(sdk(2), instrumented(1)) == [("claude-4-1", 20, "length")]
+
+    def test_give_nothing_that_the_call_says_itself(self) -> None:
+        one = instrumented(1, **{"gen_ai.usage.input_tokens": 25, "gen_ai.response.model": "claude-4"})
+        assert self.facts(one, sdk(2)) == [("claude-4", 25, "length")]
+
+    def test_are_no_calls(self) -> None:
+        assert self.facts(sdk(1)) == []
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            sdk(2, 1.5, 1.9),
+            sdk(2, **{"gen_ai.request.model": "claude-3", "gen_ai.response.model": "claude-3"}),
+            sdk(2, **{"gen_ai.response.id": "msg_2"}),
+        ],
+        ids=["time", "model", "id"],
+    )
+    def test_give_nothing_to_another_call(self, other: Span) -> None:
+        one = instrumented(1, **{"gen_ai.request.model": "claude-4", "gen_ai.response.id": "msg_1"})
+        assert self.facts(one, other) == [(None, None, None)]
+
+    def test_give_nothing_where_two_calls_can_be_meant(self) -> None:
+        assert self.facts(instrumented(1), instrumented(3), sdk(2)) == [(None, None, None)] * 2
+
+    def test_are_known_by_the_id_of_the_answer_among_many(self) -> None:
+        pairs = [
+            (
+                instrumented(number, **{"gen_ai.response.id": f"msg_{number}"}),
+                sdk(100 + number, **{"gen_ai.response.id": f"msg_{number}", "gen_ai.usage.input_tokens": number + 10}),
+            )
+            for number in range(1, 6)
+        ]
+        found = self.facts(*itertools.chain(*pairs))
+        assert [tokens for _, tokens, _ in found] == [1, 2, 3, 4, 5]
+
+
+class TestLogfireStreamTimes:
+    """Its second span has all that was said, and no length."""
+
+    BEGUN, ENDED = START_TIME + 2 * SECOND, START_TIME + 9 * SECOND
+
+    def ended(self, **attributes: Any) -> Span:
+        return span(
+            number=2,
+            scope_name="logfire.openai",
+            start_time_unix_nano=self.ENDED,
+            end_time_unix_nano=self.ENDED,
+            attributes={"logfire.span_type": "log", **attributes},
+        )
+
+    def test_begin_with_the_first_span(self) -> None:
+        first = span(
+            number=1,
+            scope_name="logfire.openai",
+            start_time_unix_nano=self.BEGUN,
+            end_time_unix_nano=self.BEGUN + SECOND,
+            attributes={"logfire.span_type": "span"},
+        )
+        kept = {key: said for key, said in first.attributes.items() if not key.startswith("gen_ai.output")}
+        [call] = calls([self.ended(duration=5.5), replace(first, attributes=kept)])
+        assert (call.span.span_id[-1], call.start_time_unix_nano) == ("2", self.BEGUN)
+
+    @pytest.mark.parametrize(
+        ("duration", "ago"), [(5.5, 5_500_000_000), (-1, 0), (float("nan"), 0), (float("inf"), 0), ("5", 0), (True, 0)]
+    )
+    def test_begin_so_long_before_the_end_as_the_stream_took(self, duration: Any, ago: int) -> None:
+        [call] = calls([self.ended(duration=duration)])
+        assert call.start_time_unix_nano == self.ENDED - ago

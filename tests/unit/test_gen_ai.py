@@ -275,3 +275,9 @@ class TestSystemInstructions:
             (TextPart("Be brief."),),
             (TextPart("Be long."),),
         ]
+
+
+@pytest.mark.parametrize("said", [-1, -0.5, 2**53 + 1, float("inf"), float("nan"), 1.5, True, "7"])
+def test_what_cannot_be_a_number_of_tokens_is_not_known(said: object) -> None:
+    generation = read(span(gen_ai__usage__input_tokens=said, gen_ai__usage__output_tokens=2**53))
+    assert (generation.input_tokens, generation.output_tokens) == (None, 2**53)

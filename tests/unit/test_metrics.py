@@ -84,6 +84,7 @@ def test_the_names_are_those_of_the_semantic_conventions_or_ours() -> None:
         ("label_studio_otel.events", "counter", "{event}"),
         ("label_studio_otel.calls.accepted", "counter", "{call}"),
         ("label_studio_otel.calls.duplicates", "counter", "{call}"),
+        ("label_studio_otel.calls.doubles", "counter", "{call}"),
         ("label_studio_otel.calls.waiting", "up-down counter", "{call}"),
         ("label_studio_otel.calls.oldest.age", "gauge", "s"),
         ("label_studio_otel.delivery.latency", "histogram", "s"),

@@ -231,16 +231,8 @@ def test_what_holds_neither_spans_nor_records_is_empty(data: bytes) -> None:
         (b'{"resourceSpans": [', "file: no JSON from character 19 on"),
         (b'\n{"resourceSpans": [', "file: no JSON from character 20 on"),
         (b"[1]", "file: JSON, but not that of an OTLP request (AttributeError)"),
-        (
-            b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "zz"}]}]}]}',
-            "file: JSON, but not that of an OTLP request (ValueError)",
-        ),
         (b'{"resourceSpans": ["secret"]}', "file: JSON, but not that of an OTLP request (AttributeError)"),
         (b'{"a": ' * 50_000, "file: JSON, but not that of an OTLP request (RecursionError)"),
-        (
-            b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"endTimeUnixNano": "-1"}]}]}]}',
-            "file: JSON, but not that of an OTLP request (ValueError)",
-        ),
         (b'{"x": "\xff"}', "file: JSON, but not that of an OTLP request (UnicodeDecodeError)"),
     ],
 )
@@ -248,6 +240,35 @@ def test_what_is_no_otlp_is_an_error_that_names_the_source(data: bytes, message:
     with pytest.raises(DecodeError) as caught:
         otlp.decode(data, "file")
     assert str(caught.value) == message
+
+
+NINES = "9" * 5000
+WHOLE = f'{{"traceId": "{"a" * 32}", "spanId": "{"b" * 16}", "name": "chat"}}'
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        "null",
+        "[]",
+        '{"traceId": "zz"}',
+        '{"spanId": "zz"}',
+        '{"endTimeUnixNano": "-1"}',
+        '{"name": 5}',
+        '{"attributes": [{"key": "a", "value": {"stringValue": 5}}]}',
+        f'{{"attributes": [{{"key": "a", "value": {{"intValue": "{NINES}"}}}}]}}',
+        f'{{"attributes": [{{"key": "a", "value": {{"intValue": {NINES}}}}}]}}',
+    ],
+    ids=["null", "list", "trace id", "span id", "time", "name", "type", "digits in text", "digits"],
+)
+def test_a_span_that_cannot_be_read_is_counted_and_the_others_are_read(malformed: str) -> None:
+    request = f'{{"resourceSpans": [{{"scopeSpans": [{{"spans": [{malformed}, {WHOLE}]}}]}}]}}\n'.encode()
+    telemetry = otlp.decode(request, "file")
+    assert ([span["name"] for span in telemetry.spans], telemetry.unreadable) == (["chat"], 1)
+    assert list(otlp.documents(io.BytesIO(request * 2), "file")) == [
+        (request, "file, line 1"),
+        (request, "file, line 2"),
+    ]
 
 
 def test_texts_in_protobuf_that_are_no_utf_8_are_replaced_and_the_rest_is_read() -> None:

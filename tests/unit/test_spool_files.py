@@ -252,3 +252,9 @@ def test_a_file_that_may_not_be_removed_yet_as_on_windows_is_kept(
 
     assert file.remove() is False
     assert path.exists()
+
+
+def test_what_is_made_above_a_spool_is_for_its_user_alone(tmp_path: Path) -> None:
+    SpoolWriter(tmp_path / "state" / "server" / "spool").append([b"x"])
+    made = [tmp_path / "state", tmp_path / "state" / "server", tmp_path / "state" / "server" / "spool"]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in made] == [0o700] * 3

@@ -827,24 +827,26 @@ class TestImages:
             choices=(answer(BlobPart("image", "image/png", PNG)),),
         )
 
-        assert images(generation) == snapshot([
-    (
-        "Image 1 of 2 in message 2 (user): image/png, 18 bytes, sha256 f7e0c510b9e3…",
-        ["data:image/png;base64,iVBORw0KGgpwcHBwcHBwcHBw"],
-    ),
-    (
-        "Image 2 of 2 in message 2 (user): unknown type, 13 bytes, sha256 4721090e4456…",
-        ["data:image/jpeg;base64,/9j/ampqampqampqag=="],
-    ),
-    (
-        "Image in message 4 (user): image/jpeg, 13 bytes, sha256 4721090e4456…",
-        ["data:image/jpeg;base64,/9j/ampqampqampqag=="],
-    ),
-    (
-        "Image in the answer: image/png, 18 bytes, sha256 f7e0c510b9e3…",
-        ["data:image/png;base64,iVBORw0KGgpwcHBwcHBwcHBw"],
-    ),
-])
+        assert images(generation) == snapshot(
+            [
+                (
+                    "Image 1 of 2 in message 2 (user): image/png, 18 bytes, sha256 f7e0c510b9e3…",
+                    ["data:image/png;base64,iVBORw0KGgpwcHBwcHBwcHBw"],
+                ),
+                (
+                    "Image 2 of 2 in message 2 (user): unknown type, 13 bytes, sha256 4721090e4456…",
+                    ["data:image/jpeg;base64,/9j/ampqampqampqag=="],
+                ),
+                (
+                    "Image in message 4 (user): image/jpeg, 13 bytes, sha256 4721090e4456…",
+                    ["data:image/jpeg;base64,/9j/ampqampqampqag=="],
+                ),
+                (
+                    "Image in the answer: image/png, 18 bytes, sha256 f7e0c510b9e3…",
+                    ["data:image/png;base64,iVBORw0KGgpwcHBwcHBwcHBw"],
+                ),
+            ]
+        )
 
     def test_of_several_answers_its_number_is_said(self) -> None:
         generation = chat(user("Draw."), choices=(answer("No."), answer(BlobPart("image", "image/png", PNG))))

@@ -61,6 +61,8 @@ class Files:
             except DecodeError as error:
                 self.say(str(error))
             else:
+                if telemetry.unreadable:
+                    self.say(f"{where}: {telemetry.unreadable} spans or log records cannot be read")
                 yield telemetry
             self.on_read(len(document))
 

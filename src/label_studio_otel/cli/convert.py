@@ -42,10 +42,11 @@ def _read(files: Files) -> tuple[list[Span], list[LogRecord]]:
 
     calls: list[Span] = []
     logs: list[LogRecord] = []
+    tells = dialects.is_llm_call, dialects.gives_facts
     for telemetry in files:
         spans = map(Span.from_fields, telemetry.spans)
-        # All others are let go: only what is said in a call needs memory.
-        calls += (span for span in spans if dialects.is_llm_call(span.attributes, span.scope_name))
+        # All others are let go: only what is said in a call, or known of it, needs memory.
+        calls += (span for span in spans if any(tell(span.attributes, span.scope_name) for tell in tells))
         logs += map(LogRecord.from_fields, telemetry.logs)
     return calls, logs
 

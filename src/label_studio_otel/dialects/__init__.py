@@ -11,6 +11,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Protocol
 
 from label_studio_otel.dialects import (
+    _anthropic_sdk,
     gen_ai,
     google_adk,
     haystack,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Generation
     from label_studio_otel.spans import Span
 
-__all__ = ["DIALECTS", "Dialect", "dialect_of", "is_llm_call", "read"]
+__all__ = ["DIALECTS", "Dialect", "dialect_of", "facts", "gives_facts", "is_llm_call", "read"]
 
 
 class Dialect(Protocol):
@@ -93,6 +94,20 @@ def read(span: Span) -> Generation:
         DialectError: no dialect knows the span, or its dialect cannot read it.
     """
     return _read(dialect_of(span), span)
+
+
+def gives_facts(attributes: Mapping[str, Any], scope_name: str) -> bool:
+    """Tell a span that is no call of its own and only knows facts of one: its models, ids and counts."""
+    return _anthropic_sdk.matches(attributes, scope_name)
+
+
+def facts(span: Span) -> Generation:
+    """Read a span that `gives_facts`.
+
+    Raises:
+        DialectError: it cannot be read.
+    """
+    return _read(_anthropic_sdk, span)
 
 
 def dialect_of(span: Span) -> Dialect:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["first_integer", "first_text", "integer", "json_of", "string_list"]
+__all__ = ["MAX_COUNT", "first_integer", "first_text", "integer", "json_of", "string_list"]
+
+#: 2^53: JSON's readers lose digits of what is above.
+MAX_COUNT = 1 << 53
 
 
 def first_text(attributes: Mapping[str, Any], *names: str) -> str | None:
@@ -23,13 +26,11 @@ def first_text(attributes: Mapping[str, Any], *names: str) -> str | None:
 
 
 def integer(attributes: Mapping[str, Any], name: str) -> int | None:
-    """Return a count; 0 is a count, text and booleans are none."""
+    """Return a count; 0 is a count, text, booleans and what is below 0 or beyond a double's whole numbers are none."""
     value = attributes.get(name)
-    if isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MAX_COUNT:
         return None
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) else None
+    return int(value) if value == int(value) else None
 
 
 def first_integer(attributes: Mapping[str, Any], *names: str) -> int | None:

@@ -71,15 +71,15 @@ _OPERATIONS = {
 
 _REQUESTS_OF_NO_LLM = ("embedding", "rerank")
 
-#: The Anthropic SDK's own span stands beside every instrumentation's and never holds a message.
-_SCOPES_WITHOUT_MESSAGES = frozenset({"com.anthropic.sdk.python"})
+#: The Anthropic SDK's own span stands beside every instrumentation's and never holds a message (`_anthropic_sdk`).
+SCOPES_WITHOUT_MESSAGES = frozenset({"com.anthropic.sdk.python"})
 
 
 def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
     """Tell an LLM call by its operation; agents, tasks, tools and embeddings have others, or another kind."""
     return (
         _operation(attributes) is not None
-        and scope_name not in _SCOPES_WITHOUT_MESSAGES
+        and scope_name not in SCOPES_WITHOUT_MESSAGES
         and attributes.get(OPENINFERENCE_KIND) in (None, "LLM")
         and attributes.get(TRACELOOP_KIND) is None
         and attributes.get(LANGSMITH_KIND) is None

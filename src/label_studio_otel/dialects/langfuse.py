@@ -15,7 +15,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.dialects import _gaps
-from label_studio_otel.dialects._attributes import first_text, json_of
+from label_studio_otel.dialects._attributes import MAX_COUNT, first_text, json_of
 from label_studio_otel.dialects._failure import error_of, error_type_of
 from label_studio_otel.dialects._finish import finish_reason
 from label_studio_otel.dialects._payload import read_request, read_response
@@ -132,7 +132,7 @@ def _usage(attributes: Mapping[str, Any]) -> tuple[int | None, int | None]:
     details = json_of(value) if isinstance(value, str) else value
     if not isinstance(details, dict):
         return None, None
-    counts = {key: count for key, count in details.items() if type(count) is int}
+    counts = {key: count for key, count in details.items() if type(count) is int and 0 <= count <= MAX_COUNT}
     tokens_in = counts.get("prompt_tokens", counts.get("input_tokens"))
     tokens_out = counts.get("completion_tokens", counts.get("output_tokens"))
     return (

@@ -19,12 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
-__all__ = ["Telemetry", "decode", "documents"]
+__all__ = ["UNREADABLE", "Telemetry", "decode", "documents", "loaded", "logs_of", "spans_of"]
 
 #: SpanKind and StatusCode of trace.proto by number; 0 is unspecified, which means INTERNAL.
 KINDS = ("INTERNAL", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 STATUS_CODES = ("UNSET", "OK", "ERROR")
 
+#: What reading JSON of another shape raises.
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+#: Digits of 64 bits with their sign.
+_MOST_DIGITS = 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 #: The first byte of every protobuf request that is not empty, and a line feed.
 _FIELD_1 = b"\n"
@@ -38,6 +43,8 @@ class Telemetry:
     spans: tuple[dict[str, Any], ...] = ()
     #: For `LogRecord.from_fields`.
     logs: tuple[dict[str, Any], ...] = ()
+    #: How many more of both there were that cannot be read.
+    unreadable: int = 0
 
 
 def documents(stream: BinaryIO, source: str) -> Iterator[tuple[bytes, str]]:
@@ -66,7 +73,7 @@ def _is_json(data: bytes) -> bool:
 
 def _is_document(line: bytes) -> bool:
     try:
-        json.loads(line)
+        loaded(line)
     except (ValueError, RecursionError):
         return False
     return True
@@ -92,10 +99,10 @@ def decode(data: bytes, source: str) -> Telemetry:
         if not _is_json(data):
             raise DecodeError(f"{source}: neither an OTLP request in protobuf nor JSON")
     try:
-        return _request(json.loads(data.removeprefix(_BYTE_ORDER_MARK)))
+        return _request(loaded(data.removeprefix(_BYTE_ORDER_MARK)))
     except json.JSONDecodeError as error:
         raise DecodeError(f"{source}: no JSON from character {error.pos} on") from None
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+    except UNREADABLE as error:
         raise DecodeError(f"{source}: JSON, but not that of an OTLP request ({type(error).__name__})") from None
 
 
@@ -104,20 +111,51 @@ def decode(data: bytes, source: str) -> Telemetry:
 # https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/docs/specification.md#json-protobuf-encoding
 
 
+def loaded(data: bytes) -> Any:
+    """Parse JSON; a longer number than OTLP has is left as text, for the interpreter refuses the longest.
+
+    Raises:
+        ValueError, RecursionError: it is none.
+    """
+    return json.loads(data, parse_int=lambda digits: int(digits) if len(digits) <= _MOST_DIGITS else digits)
+
+
 def _request(raw: dict[str, Any]) -> Telemetry:
-    spans = (
-        _span(span, resource, scope)
-        for group in raw.get("resourceSpans") or ()
-        for resource, scope, inner in _scopes(group, "scopeSpans")
-        for span in inner.get("spans") or ()
-    )
-    logs = (
-        _log(record, resource, scope)
-        for group in raw.get("resourceLogs") or ()
-        for resource, scope, inner in _scopes(group, "scopeLogs")
-        for record in inner.get("logRecords") or ()
-    )
-    return Telemetry(tuple(spans), tuple(logs))
+    spans, spans_unreadable = spans_of(raw)
+    logs, logs_unreadable = logs_of(raw)
+    return Telemetry(tuple(spans), tuple(logs), spans_unreadable + logs_unreadable)
+
+
+def spans_of(request: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
+    """Return the spans of a request, and how many more there were that cannot be read."""
+    return _readable(_span, _inner(request, "Spans", "spans"))
+
+
+def logs_of(request: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
+    """Return the log records of a request, and how many more there were that cannot be read."""
+    return _readable(_log, _inner(request, "Logs", "logRecords"))
+
+
+def _readable(
+    read: Callable[[Any, Any, Any], dict[str, Any]], inner: Iterator[tuple[Any, Any, Any]]
+) -> tuple[list[dict[str, Any]], int]:
+    tried = [_tried(read, *one) for one in inner]
+    found = [one for one in tried if one is not None]
+    return found, len(tried) - len(found)
+
+
+def _tried(read: Callable[[Any, Any, Any], dict[str, Any]], *one: Any) -> dict[str, Any] | None:
+    try:
+        return read(*one)
+    except UNREADABLE:
+        return None
+
+
+def _inner(request: dict[str, Any], signal: str, name: str) -> Iterator[tuple[Any, Any, Any]]:
+    for group in request.get(f"resource{signal}") or ():
+        for resource, scope, inner in _scopes(group, f"scope{signal}"):
+            for raw in inner.get(name) or ():
+                yield raw, resource, scope
 
 
 def _scopes(group: dict[str, Any], name: str) -> Iterator[tuple[dict[str, Any], dict[str, str], dict[str, Any]]]:

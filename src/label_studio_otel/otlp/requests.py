@@ -9,11 +9,10 @@ from label_studio_otel import otlp
 from label_studio_otel.errors import DecodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 __all__ = ["logs", "traces"]
 
-_UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 
 
@@ -23,7 +22,7 @@ def traces(data: bytes, *, is_json: bool) -> tuple[list[dict[str, Any]], int]:
     Raises:
         DecodeError: the request is no OTLP; the message never says what was in it.
     """
-    spans, unreadable = _json(data, "Spans", "spans", otlp._span) if is_json else _protobuf(data, "traces")
+    spans, unreadable = _json(data, otlp.spans_of) if is_json else _protobuf(data, "traces")
     valid = [span for span in spans if _identified(span)]
     return valid, unreadable + len(spans) - len(valid)
 
@@ -34,7 +33,7 @@ def logs(data: bytes, *, is_json: bool) -> tuple[list[dict[str, Any]], int]:
     Raises:
         DecodeError: the request is no OTLP; the message never says what was in it.
     """
-    return _json(data, "Logs", "logRecords", otlp._log) if is_json else _protobuf(data, "logs")
+    return _json(data, otlp.logs_of) if is_json else _protobuf(data, "logs")
 
 
 def _identified(span: dict[str, Any]) -> bool:
@@ -51,28 +50,10 @@ def _protobuf(data: bytes, signal: str) -> tuple[list[dict[str, Any]], int]:
     return decoded, 0
 
 
-def _json(
-    data: bytes, signal: str, name: str, read: Callable[[Any, Any, Any], dict[str, Any]]
-) -> tuple[list[dict[str, Any]], int]:
+def _json(data: bytes, read: Callable[[Any], tuple[list[dict[str, Any]], int]]) -> tuple[list[dict[str, Any]], int]:
     try:
-        tried = [_readable(read, *one) for one in _inner(json.loads(data), signal, name)]
+        return read(otlp.loaded(data))
     except json.JSONDecodeError as error:
         raise DecodeError(f"no JSON from character {error.pos} on") from None
-    except _UNREADABLE as error:
+    except otlp.UNREADABLE as error:
         raise DecodeError(f"JSON, but not that of an OTLP request ({type(error).__name__})") from None
-    found = [one for one in tried if one is not None]
-    return found, len(tried) - len(found)
-
-
-def _readable(read: Callable[[Any, Any, Any], dict[str, Any]], raw: Any, resource: Any, scope: Any) -> Any:
-    try:
-        return read(raw, resource, scope)
-    except _UNREADABLE:
-        return None
-
-
-def _inner(request: Any, signal: str, name: str) -> Iterator[tuple[Any, Any, Any]]:
-    for group in request.get(f"resource{signal}") or ():
-        for resource, scope, inner in otlp._scopes(group, f"scope{signal}"):
-            for raw in inner.get(name) or ():
-                yield raw, resource, scope

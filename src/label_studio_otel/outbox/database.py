@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.errors import OutboxCorrupt, OutboxError
 from label_studio_otel.outbox.migrations import is_older, migrate
+from label_studio_otel.private import make_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,7 +117,7 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         if not self._read_only:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(self._path.parent)
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode={'ro' if self._read_only else 'rw'}",

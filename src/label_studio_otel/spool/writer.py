@@ -15,6 +15,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
+from label_studio_otel.private import make_directory
 from label_studio_otel.spool import SUFFIX, size_of
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ class SpoolWriter:
             if os.fstat(self._fd).st_nlink:
                 return self._fd
             self.close()  # somebody removed the state directory under us
-        os.makedirs(self._directory, mode=0o700, exist_ok=True)
+        make_directory(self._directory)
         if self._max_bytes and size_of(self._directory) > self._max_bytes - self._max_file_bytes:
             raise OSError(errno.ENOSPC, f"{FULL}, {self._max_bytes} bytes")
         name = f"{self._pid}-{time.time_ns():x}-{os.urandom(4).hex()}"
