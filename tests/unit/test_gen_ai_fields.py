@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gen_ai_spans import HELLO, said, sentences, span, text
+from label_studio_otel import testing
 from label_studio_otel.dialects import read
 from label_studio_otel.generation import (
     Choice,
@@ -203,3 +204,9 @@ class TestIncomplete:
 
     def test_a_failed_call_misses_no_answer(self) -> None:
         assert read(span(gen_ai__input__messages=HELLO, status_code="ERROR")).incomplete == ()
+
+
+def test_messages_that_were_cut_before_their_content_were_captured_all_the_same() -> None:
+    cut = {"gen_ai.input.messages": '[{"role": "user", "p', "gen_ai.output.messages": '[{"role": "assistant'}
+    reasons = [gap.reason for gap in read(testing.span(attributes=cut)).incomplete]
+    assert reasons == ["attribute_truncated", "attribute_truncated"]
