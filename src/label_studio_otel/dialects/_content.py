@@ -196,7 +196,8 @@ class _Reading:
             gaps.append(_gaps.events_dropped(span.dropped_events))
         gaps += _placeholders(messages)
         cut = any(gap.reason == "attribute_truncated" for gap in gaps)  # then nothing may be left to be read
-        if _EXPLAIN_ALL.isdisjoint(gap.reason for gap in gaps) and (messages or choices or not cut):
+        said_any = any(map(_says, [*messages, *(choice.message for choice in choices)]))
+        if _EXPLAIN_ALL.isdisjoint(gap.reason for gap in gaps) and (said_any or not cut):
             gaps += _missing(span, emitter_of(span.scope_name), messages, choices, log_came=said.came)
         asked = integer(self._attributes, CHOICE_COUNT)
         if asked and 0 < len(choices) < asked and any(_says(choice.message) for choice in choices):
