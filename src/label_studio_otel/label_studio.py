@@ -218,7 +218,8 @@ class LabelStudio:
 
     def is_untouched(self, task_id: int) -> bool:
         """Tell whether nobody has begun to work on a task."""
-        return not _is_touched(self._json("GET", f"/api/tasks/{task_id}/", having="id"))
+        task = self._json("GET", f"/api/tasks/{task_id}/", having="id")
+        return not (_is_touched(task) or task.get("annotations"))
 
     def delete_task(self, task_id: int) -> None:
         """Delete a task."""

@@ -9,6 +9,7 @@ Label Studio on SQLite may carry a request out a second time, long after the fir
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from label_studio_otel import log
@@ -182,9 +183,9 @@ class Reconciliation:
     def _verified(self, batch: Batch, item: Item, found: Sequence[Found]) -> int:
         """Return the task of an item, its predictions complete, its surplus copies gone."""
         late = self._clock() >= batch.sent_at + self._uncertain_wait
-        with _left_as_it_is(late):
-            self._remove_copies(found)
         kept = _kept(found)
+        with _left_as_it_is(late):
+            kept = self._without_copies(found)
         if kept.predictions < item.predictions:
             # The task is there, only its answers cannot be read, or are refused.
             with contextlib.suppress(SpoolError, DialectError), _left_as_it_is(late):
@@ -192,14 +193,21 @@ class Reconciliation:
                 self._repair(kept.id, rendered)
         return kept.id
 
-    def _remove_copies(self, found: Sequence[Found]) -> None:
-        """Remove the surplus copies that nobody worked on, the newest first."""
-        kept = _kept(found)
-        for surplus in reversed(found):
-            # Asked once more: somebody may have begun since the look-up.
+    def _without_copies(self, found: Sequence[Found]) -> Found:
+        """Remove the surplus copies that nobody worked on, the newest first; return the one that stays.
+
+        Each is asked for by itself, and once more before it goes: the counters that a look-up shows can lag behind the
+        annotations, and somebody may have begun meanwhile.
+        """
+        if len(found) == 1:
+            return found[0]
+        copies = [one if one.touched else replace(one, touched=not self._client.is_untouched(one.id)) for one in found]
+        kept = _kept(copies)
+        for surplus in reversed(copies):
             if surplus is not kept and not surplus.touched and self._client.is_untouched(surplus.id):
                 self._client.delete_task(surplus.id)
                 self._counts.removed_copies += 1
+        return kept
 
     def _repair(self, task_id: int, rendered: dict[str, Any]) -> None:
         present = [prediction["result"] for prediction in self._client.predictions(task_id)]
@@ -212,7 +220,7 @@ class Reconciliation:
         try:
             for found in self._client.find(watch.project, watch.keys, watch.watermark).values():
                 with _left_as_it_is(True):
-                    self._remove_copies(found)
+                    self._without_copies(found)
         except DestinationBlocked as error:
             if not error.missing:
                 self._outbox.rewatch(watch.id, self._clock() + WATCH_AGAIN)

@@ -212,7 +212,16 @@ class TestCopies:
 
         monkeypatch.setattr(label_studio.LabelStudio, "find", then_annotated)
         bench.run_later(1)
-        assert [one["id"] for one in all_tasks(fake)] == [task["id"], 77]
+        assert [one["id"] for one in all_tasks(fake)] == [77]
+
+    def test_one_whose_annotation_is_not_counted_yet_stays(self, bench: Bench, fake: FakeLabelStudio) -> None:
+        fake.fail(Fault(drop="after"))
+        bench.put(span(number=1))
+        bench.run()
+        (task,) = all_tasks(fake)
+        fake.store.tasks[77] = {**task, "id": 77, "annotations": [{"id": 1}], "total_annotations": 0}
+        bench.run_later(1)
+        assert [one["id"] for one in all_tasks(fake)] == [77]
 
     def test_a_token_that_may_not_delete_leaves_nothing_in_doubt(
         self, bench: Bench, fake: FakeLabelStudio, caplog: pytest.LogCaptureFixture
