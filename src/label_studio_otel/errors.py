@@ -5,6 +5,7 @@
     LabelStudioOtelError
     ├── ConfigError            a setting: which, where it came from, what it should be
     ├── DecodeError            bytes that are no OTLP; the message names the file and the line
+    │   └── RequestTooLarge    a request that is larger, or has more spans, than one may
     ├── DialectError           a span that its dialect could not read; the raw record stays
     ├── SpoolError             a spool file that cannot be written or read
     ├── OutboxError            the outbox
@@ -39,6 +40,7 @@ __all__ = [
     "OutboxCorrupt",
     "OutboxError",
     "OutboxFull",
+    "RequestTooLarge",
     "Retryable",
     "SpoolError",
     "Uncertain",
@@ -55,6 +57,10 @@ class ConfigError(LabelStudioOtelError):
 
 class DecodeError(LabelStudioOtelError):
     """Bytes that should be OTLP could not be decoded; the message names where they came from, never what they say."""
+
+
+class RequestTooLarge(DecodeError):
+    """An export request is larger, or has more spans, than it may; in parts it may be taken."""
 
 
 class DialectError(LabelStudioOtelError):

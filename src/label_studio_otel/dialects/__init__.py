@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Generation
     from label_studio_otel.spans import Span
 
-__all__ = ["DIALECTS", "Dialect", "dialect_of", "facts", "gives_facts", "is_llm_call", "read"]
+__all__ = ["DIALECTS", "Dialect", "dialect_of", "facts", "gives_facts", "is_llm_call", "keys", "read"]
 
 
 class Dialect(Protocol):
@@ -76,13 +76,18 @@ def _known() -> tuple[frozenset[str], tuple[Dialect, ...]]:
     return frozenset[str]().union(*(dialect.keys for dialect in known)), known
 
 
+def keys() -> frozenset[str]:
+    """Return attributes of which every LLM call has at least one, whatever its dialect."""
+    return _known()[0]
+
+
 def is_llm_call(attributes: Mapping[str, Any], scope_name: str) -> bool:
     """Tell whether this span is an LLM call; runs in the application's thread for every span that ends.
 
     `isdisjoint` walks the attributes once; `in` takes the lock of the SDK's attribute mapping for each key.
     """
-    keys, known = _known()
-    if keys.isdisjoint(attributes):
+    known_keys, known = _known()
+    if known_keys.isdisjoint(attributes):
         return False
     return any(dialect.matches(attributes, scope_name) for dialect in known)
 

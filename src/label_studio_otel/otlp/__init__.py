@@ -126,22 +126,39 @@ def _request(raw: dict[str, Any]) -> Telemetry:
     return Telemetry(tuple(spans), tuple(logs), spans_unreadable + logs_unreadable)
 
 
-def spans_of(request: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
-    """Return the spans of a request, and how many more there were that cannot be read."""
-    return _readable(_span, _inner(request, "Spans", "spans"))
+def _everything(_: Any) -> bool:
+    return True
 
 
-def logs_of(request: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
-    """Return the log records of a request, and how many more there were that cannot be read."""
-    return _readable(_log, _inner(request, "Logs", "logRecords"))
+def spans_of(
+    request: dict[str, Any], is_wanted: Callable[[Any], bool] = _everything
+) -> tuple[list[dict[str, Any]], int]:
+    """Return the spans of a request that are wanted as they stand, and how many more of these cannot be read."""
+    return _readable(_span, _inner(request, "Spans", "spans"), is_wanted)
+
+
+def logs_of(
+    request: dict[str, Any], is_wanted: Callable[[Any], bool] = _everything
+) -> tuple[list[dict[str, Any]], int]:
+    """Return the log records of a request that are wanted as they stand, and how many more of these cannot be read."""
+    return _readable(_log, _inner(request, "Logs", "logRecords"), is_wanted)
 
 
 def _readable(
-    read: Callable[[Any, Any, Any], dict[str, Any]], inner: Iterator[tuple[Any, Any, Any]]
+    read: Callable[[Any, Any, Any], dict[str, Any]],
+    inner: Iterator[tuple[Any, Any, Any]],
+    is_wanted: Callable[[Any], bool],
 ) -> tuple[list[dict[str, Any]], int]:
-    tried = [_tried(read, *one) for one in inner]
+    tried = [_tried(read, *one) for one in inner if _asked(is_wanted, one[0])]
     found = [one for one in tried if one is not None]
     return found, len(tried) - len(found)
+
+
+def _asked(is_wanted: Callable[[Any], bool], raw: Any) -> bool:
+    try:
+        return is_wanted(raw)
+    except UNREADABLE:  # reading it will say so
+        return True
 
 
 def _tried(read: Callable[[Any, Any, Any], dict[str, Any]], *one: Any) -> dict[str, Any] | None:

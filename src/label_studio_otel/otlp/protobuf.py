@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import base64
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError as ProtobufError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from label_studio_otel.otlp import KINDS, STATUS_CODES
 from label_studio_otel.otlp.repair import repaired
+from label_studio_otel.otlp.wire import groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
-    from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
-    from opentelemetry.proto.trace.v1.trace_pb2 import Span
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-__all__ = ["decode", "decode_as"]
+    from label_studio_otel.otlp.wire import Group
+
+__all__ = ["decode", "picked"]
 
 
 def decode(data: bytes) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]] | None:
@@ -42,14 +48,37 @@ def decode(data: bytes) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any
     return None
 
 
-def decode_as(signal: str, data: bytes) -> list[dict[str, Any]] | None:
-    """Return the spans (`traces`) or log records (`logs`) of a request for that; None where it is none."""
-    kind, read = (ExportTraceServiceRequest, _spans) if signal == "traces" else (ExportLogsServiceRequest, _logs)
-    for parse in (_strictly, _repaired):
-        request = parse(kind, data)
-        if request is not None:
-            return list(read(request))
-    return None
+def picked(signal: str, data: bytes, keys: frozenset[str], most: int) -> tuple[list[dict[str, Any]], int]:
+    """Return the spans (`traces`) or log records (`logs`) of a request that have one of these attributes, or a name as
+    an event; and how many more there were that cannot be read.
+
+    Raises:
+        DecodeError: it is no such request.
+        RequestTooLarge: it has more spans or records than `most`.
+    """
+    kind, read = (Span, _span) if signal == "traces" else (LogRecord, _log)
+    tried = [_tried(kind, read, one, group) for group in groups(signal, data, keys, most) for one in group.wanted]
+    found = [one for one in tried if one is not None]
+    return found, len(tried) - len(found)
+
+
+def _tried(kind: Any, read: Callable[[Any, Any, Any], dict[str, Any]], one: bytes, group: Group) -> Any:
+    try:
+        return read(_message(kind, one), *_source(group.resource, group.scope))
+    except ProtobufError:
+        return None
+
+
+@lru_cache(maxsize=64)
+def _source(resource: bytes, scope: bytes) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what many spans of many requests share; nobody changes it."""
+    about, named = _message(Resource, resource), _message(InstrumentationScope, scope)
+    return _attributes(about.attributes), _scope(named)
+
+
+def _message(kind: Any, data: bytes) -> Any:
+    message = _strictly(kind, data)
+    return kind.FromString(repaired(kind, data)) if message is None else message
 
 
 def _strictly(kind: Any, data: bytes) -> Any:

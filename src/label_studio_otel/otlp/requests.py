@@ -1,58 +1,86 @@
-"""The body of a request whose signal and encoding are known: what cannot be read of it is left out, and counted."""
+"""The body of a request whose signal and encoding are known: what is wanted of it, and never the rest.
+
+What is wanted and cannot be read is left out and counted; what is not wanted is not looked at.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from label_studio_otel import otlp
-from label_studio_otel.errors import DecodeError
+from label_studio_otel.errors import DecodeError, RequestTooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
-__all__ = ["logs", "traces"]
+__all__ = ["MOST", "Picked", "logs", "traces"]
 
+#: Spans, or log records, that one request may have.
+MOST = 100_000
 _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
+#: Of a log record that is an event; `event_name` is a field since OTLP 1.5.
+_NAMED = frozenset({"event.name"})
 
 
-def traces(data: bytes, *, is_json: bool) -> tuple[list[dict[str, Any]], int]:
-    """Return the spans of a request, and how many more there were that cannot be read or have no identity.
+class Picked(NamedTuple):
+    """What was wanted of a request."""
+
+    #: Spans or log records, as `otlp.Telemetry` has them.
+    found: list[dict[str, Any]]
+    #: How many more cannot be read, or have no identity.
+    rejected: int
+
+
+def traces(data: bytes, keys: frozenset[str], *, is_json: bool, most: int = MOST) -> Picked:
+    """Return the spans of a request that have one of these attributes.
 
     Raises:
         DecodeError: the request is no OTLP; the message never says what was in it.
+        RequestTooLarge: it has more spans than `most`.
     """
-    spans, unreadable = _json(data, otlp.spans_of) if is_json else _protobuf(data, "traces")
+    spans, unreadable = _picked("traces", data, keys, is_json=is_json, most=most)
     valid = [span for span in spans if _identified(span)]
-    return valid, unreadable + len(spans) - len(valid)
+    return Picked(valid, unreadable + len(spans) - len(valid))
 
 
-def logs(data: bytes, *, is_json: bool) -> tuple[list[dict[str, Any]], int]:
-    """Return the log records of a request, and how many more there were that cannot be read.
+def logs(data: bytes, *, is_json: bool, most: int = MOST) -> Picked:
+    """Return the log records of a request that are events, with a name.
 
     Raises:
         DecodeError: the request is no OTLP; the message never says what was in it.
+        RequestTooLarge: it has more log records than `most`.
     """
-    return _json(data, otlp.logs_of) if is_json else _protobuf(data, "logs")
+    return Picked(*_picked("logs", data, _NAMED, is_json=is_json, most=most))
 
 
-def _identified(span: dict[str, Any]) -> bool:
+def _identified(span: Mapping[str, Any]) -> bool:
     trace_id, span_id = span["traceId"], span["spanId"]
     return len(trace_id) == 32 and len(span_id) == 16 and trace_id != _NO_TRACE and span_id != _NO_SPAN
 
 
-def _protobuf(data: bytes, signal: str) -> tuple[list[dict[str, Any]], int]:
+def _picked(
+    signal: str, data: bytes, keys: frozenset[str], *, is_json: bool, most: int
+) -> tuple[list[dict[str, Any]], int]:
+    if is_json:
+        return _json(signal, data, keys, most)
     from label_studio_otel.otlp import protobuf  # noqa: PLC0415 - it takes 60 ms to import
 
-    decoded = protobuf.decode_as(signal, data)
-    if decoded is None:
-        raise DecodeError(f"no OTLP request for {signal} in protobuf")
-    return decoded, 0
+    return protobuf.picked(signal, data, keys, most)
 
 
-def _json(data: bytes, read: Callable[[Any], tuple[list[dict[str, Any]], int]]) -> tuple[list[dict[str, Any]], int]:
+def _json(signal: str, data: bytes, keys: frozenset[str], most: int) -> tuple[list[dict[str, Any]], int]:
+    count = 0
+
+    def is_wanted(raw: dict[str, Any]) -> bool:
+        nonlocal count
+        count += 1
+        if count > most:
+            raise RequestTooLarge(f"the request has more than {most} spans or log records")
+        return bool(raw.get("eventName")) or any(pair.get("key") in keys for pair in raw.get("attributes") or ())
+
     try:
-        return read(otlp.loaded(data))
+        return (otlp.spans_of if signal == "traces" else otlp.logs_of)(otlp.loaded(data), is_wanted)
     except json.JSONDecodeError as error:
         raise DecodeError(f"no JSON from character {error.pos} on") from None
     except otlp.UNREADABLE as error:

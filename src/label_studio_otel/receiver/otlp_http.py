@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from label_studio_otel import log
-from label_studio_otel.errors import DecodeError, OutboxError
+from label_studio_otel.errors import DecodeError, OutboxError, RequestTooLarge
 from label_studio_otel.receiver import access
 from label_studio_otel.receiver.answers import JSON, PROTOBUF, status, success
 from label_studio_otel.receiver.http import Response
@@ -30,10 +30,6 @@ SIGNALS = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1/metrics": "metrics"}
 PROBES = ("/healthz", "/readyz")
 COMPRESSIONS = ("gzip", "x-gzip", "deflate")
 _PIECE = 1 << 20
-
-
-class TooLarge(DecodeError):
-    """A body that is larger, decompressed, than it may be."""
 
 
 class OtlpHttp:
@@ -81,7 +77,7 @@ class OtlpHttp:
             if signal == "metrics":
                 return success(signal, is_json=_is_json(head))
             return await self._take(signal, head, body)
-        except TooLarge as error:
+        except RequestTooLarge as error:
             return self.wrong(413, str(error), head)
         except DecodeError as error:
             return self.wrong(400, str(error), head)
@@ -137,7 +133,7 @@ def decompressed(data: bytes, max_bytes: int) -> bytes:
     """Return what gzip or zlib made of at most so many bytes; a bomb costs no more than it may.
 
     Raises:
-        DecodeError: it is something else, or larger (`TooLarge`).
+        DecodeError: it is something else, or larger (`RequestTooLarge`).
     """
     pieces: list[bytes] = []
     size = 0
@@ -149,7 +145,7 @@ def decompressed(data: bytes, max_bytes: int) -> bytes:
                 data = unpacker.unconsumed_tail
                 size += len(piece)
                 if size > max_bytes:
-                    raise TooLarge(f"the request is larger than {max_bytes} bytes, decompressed")
+                    raise RequestTooLarge(f"the request is larger than {max_bytes} bytes, decompressed")
                 if not piece and not data and not unpacker.eof:
                     raise DecodeError("the request's compressed body ends too early")
                 pieces.append(piece)

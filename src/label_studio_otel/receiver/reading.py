@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from label_studio_otel import pipeline
+from label_studio_otel import dialects, pipeline
 from label_studio_otel.otlp import requests
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Read(NamedTuple):
     """What a request's body came to."""
 
     records: Sequence[Taken | TakenEvent] = ()
-    #: Spans or log records that cannot be read.
+    #: LLM calls or events that cannot be read.
     rejected: int = 0
 
 
@@ -37,9 +37,10 @@ def read(selection: Selection, signal: str, body: bytes, *, is_json: bool) -> Re
 
     Raises:
         DecodeError: it is no OTLP.
+        RequestTooLarge: it has more spans or log records than one may.
     """
     if signal == "traces":
-        spans, rejected = requests.traces(body, is_json=is_json)
+        spans, rejected = requests.traces(body, dialects.keys(), is_json=is_json)
         return Read([pipeline.call(*one) for one in selection.calls(spans)], rejected)
     if signal == "logs":
         logs, rejected = requests.logs(body, is_json=is_json)

@@ -1,0 +1,51 @@
+"""What the receivers take of recorded requests is what reading them whole would take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from label_studio_otel import dialects
+from label_studio_otel.otlp import decode, requests
+from label_studio_otel.spans import MESSAGE_EVENTS
+from recordings import runs, variants
+
+CASES = Path(__file__).parents[1] / "cases"
+
+
+def test_no_call_of_a_recorded_request_is_passed_over() -> None:
+    calls = read = 0
+    for variant in variants(CASES):
+        for run in runs(variant):
+            for name, body in run.requests:
+                if ".otlp" not in name:
+                    continue
+                whole = [
+                    span
+                    for span in decode(body, name).spans
+                    if dialects.is_llm_call(span["attributes"], span["scope"]["name"])
+                ]
+                picked = requests.traces(body, dialects.keys(), is_json=name.endswith(".json"))
+                taken = [one for one in picked.found if dialects.is_llm_call(one["attributes"], one["scope"]["name"])]
+                assert taken == whole, f"{run.name} {name}"
+                calls += len(whole)
+                read += len(picked.found)
+    assert calls > 2000
+    assert read > calls  # wrappers have the same attributes
+
+
+def test_no_event_of_a_recorded_request_is_passed_over() -> None:
+    events = 0
+    for variant in variants(CASES):
+        for run in runs(variant):
+            for name, body in run.requests:
+                if ".logs" not in name:
+                    continue
+                whole = [
+                    record
+                    for record in decode(body, name).logs
+                    if (record["eventName"] or record["attributes"].get("event.name")) in MESSAGE_EVENTS
+                ]
+                found = requests.logs(body, is_json=name.endswith(".json")).found
+                assert [one for one in found if one in whole] == whole, f"{run.name} {name}"
+                events += len(whole)
+    assert events > 100

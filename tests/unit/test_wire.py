@@ -1,0 +1,165 @@
+"""Requests of which only some spans are wanted: what comes of them is what came of reading them whole."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from label_studio_otel.errors import DecodeError, RequestTooLarge
+from label_studio_otel.otlp import decode, requests, wire
+
+KEYS = frozenset({"gen_ai.operation.name", "wanted"})
+CALL = {"gen_ai.operation.name": "chat"}
+OTHER = {"http.request.method": "GET"}
+
+
+def request(*scopes: list[dict[str, str]]) -> bytes:
+    """Return a request with a scope for each list, and a span for each of its attributes; ids count from 1."""
+    message = ExportTraceServiceRequest()
+    number = 0
+    for spans in scopes:
+        group = message.resource_spans.add()
+        group.resource.attributes.add(key="service.name").value.string_value = f"service {len(message.resource_spans)}"
+        inner = group.scope_spans.add()
+        inner.scope.name = f"scope {len(message.resource_spans)}"
+        for attributes in spans:
+            number += 1
+            span = inner.spans.add(trace_id=b"t" * 16, span_id=number.to_bytes(8, "big"), name="n" * number)
+            for key, value in attributes.items():
+                span.attributes.add(key=key).value.string_value = value
+    return bytes(message.SerializeToString())
+
+
+def picked(data: bytes, keys: frozenset[str] = KEYS, **options: Any) -> list[tuple[str, str, str]]:
+    spans, rejected = requests.traces(data, keys, is_json=False, **options)
+    assert rejected == 0
+    return [(span["spanId"][-2:], span["resource"]["service.name"], span["scope"]["name"]) for span in spans]
+
+
+def test_only_spans_with_a_wanted_attribute_are_read() -> None:
+    data = request([OTHER, CALL, {}, {**OTHER, "wanted": ""}], [OTHER], [CALL])
+
+    assert picked(data) == [
+        ("02", "service 1", "scope 1"),
+        ("04", "service 1", "scope 1"),
+        ("06", "service 3", "scope 3"),
+    ]
+
+
+def test_a_wanted_name_in_a_value_wants_nothing() -> None:
+    assert picked(request([{"note": "wanted gen_ai.operation.name"}])) == []
+
+
+def test_an_empty_request_holds_nothing() -> None:
+    assert picked(b"") == []
+
+
+def test_fields_that_are_not_known_are_passed_over() -> None:
+    unknown = b"".join([b"\xf8\x07\x2a", b"\xf9\x07" + b"8" * 8, b"\xfd\x07" + b"4" * 4, b"\xfa\x07\x03abc"])
+
+    assert picked(unknown + request([CALL]) + unknown) == [("01", "service 1", "scope 1")]
+
+
+def test_a_resource_behind_its_spans_is_theirs() -> None:
+    """Writers need not keep to the order of the numbers."""
+    message = ExportTraceServiceRequest.FromString(request([CALL]))
+    (group,) = message.resource_spans
+    scope, resource = group.scope_spans[0].SerializeToString(), group.resource.SerializeToString()
+    inner = b"\x12" + bytes([len(scope)]) + scope + b"\x0a" + bytes([len(resource)]) + resource
+
+    assert picked(b"\x0a" + bytes([len(inner)]) + inner) == [("01", "service 1", "scope 1")]
+
+
+def test_a_key_that_is_no_utf_8_hides_no_call() -> None:
+    data = request([{"abc": "x"}, CALL]).replace(b"abc", b"a\xffc")
+
+    assert ("02", "service 1", "scope 1") in picked(data)
+
+
+def test_a_call_that_cannot_be_read_takes_no_other_with_it() -> None:
+    data = request([{**CALL, "a": "broken"}, CALL])
+    data = data.replace(b"\x0a\x06broken", b"\x0a\x7fbroken")
+
+    spans, rejected = requests.traces(data, KEYS, is_json=False)
+
+    assert [span["spanId"] for span in spans] == ["0000000000000002"]
+    assert rejected == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x0a",
+        b"\x0a\x05ab",
+        b"\x0b",
+        b"\xff" * 11,
+        b"\x0a\x02\x12\x7f",
+        b"\x0a\x04\x12\x02\x12\x7f",
+        b"\x09123",
+        b"no protobuf",
+        request([CALL])[:-1],
+        request([CALL, CALL]) + b"\x0a",
+    ],
+)
+def test_what_is_no_request_is_refused_whole(data: bytes) -> None:
+    with pytest.raises(DecodeError, match="no OTLP request for traces in protobuf"):
+        picked(data)
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+def test_more_spans_than_a_request_may_have_are_refused_unread(is_json: bool) -> None:
+    spans = [OTHER] * 3
+    data = request(spans)
+    if is_json:
+        data = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [{}] * 3}]}]}).encode()
+
+    assert requests.traces(data, KEYS, is_json=is_json, most=3).found == []
+    with pytest.raises(RequestTooLarge, match="the request has more than 2 spans or log records"):
+        requests.traces(data, KEYS, is_json=is_json, most=2)
+
+
+def test_scopes_without_spans_are_not_free() -> None:
+    with pytest.raises(RequestTooLarge):
+        picked(request([], [], []), most=2)
+
+
+def test_of_log_records_only_events_are_read() -> None:
+    message = ExportLogsServiceRequest()
+    records = message.resource_logs.add().scope_logs.add().log_records
+    records.add(severity_text="INFO").body.string_value = "GET /"
+    records.add(event_name="gen_ai.choice")
+    records.add().attributes.add(key="event.name").value.string_value = "gen_ai.user.message"
+
+    found, rejected = requests.logs(message.SerializeToString(), is_json=False)
+
+    assert [(one["eventName"], one["attributes"]) for one in found] == [
+        ("gen_ai.choice", {}),
+        ("", {"event.name": "gen_ai.user.message"}),
+    ]
+    assert rejected == 0
+
+
+ATTRIBUTES = st.dictionaries(st.sampled_from([*sorted(KEYS), "http.route", "é", ""]), st.text(max_size=9), max_size=4)
+
+
+@given(st.lists(st.lists(ATTRIBUTES, max_size=4), max_size=4))
+def test_what_is_picked_is_what_reading_it_whole_gives(scopes: list[list[dict[str, str]]]) -> None:
+    data = request(*scopes)
+    whole = [span for span in decode(data, "x").spans if not KEYS.isdisjoint(span["attributes"])]
+
+    assert requests.traces(data, KEYS, is_json=False) == (whole, 0)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    try:
+        for group in wire.groups("traces", data, KEYS, 10):
+            assert len(group.wanted) <= 10
+    except DecodeError as error:
+        assert "OTLP request" in str(error) or "more than" in str(error)  # noqa: PT017 - either is an answer
