@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import TracerProvider
 
-__all__ = ["KINDS", "conversation", "http_attributes", "makers"]
+__all__ = ["KINDS", "attributes_of", "conversation", "http_attributes", "makers"]
 
 #: Kinds of spans, and the bytes of messages in an LLM span.
 KINDS = {"other": 0, "llm_2kb": 2_000, "llm_100kb": 100_000}
@@ -51,6 +51,13 @@ def conversation(provider: TracerProvider) -> Callable[[int], None]:
         tracer.start_span("ChatOpenAI.chat", attributes=attributes).end()
 
     return make
+
+
+def attributes_of(kind: str, number: int) -> dict[str, Any]:
+    """Return what a span of this kind has."""
+    if size := KINDS[kind]:
+        return _chat(number, size)
+    return {**http_attributes(number), "http.response.status_code": 200}
 
 
 def http_attributes(number: int) -> dict[str, Any]:
