@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 SPANS, LLM = 512, 5
 MIB = 1 << 20
 #: Seconds until imports, caches and pools have what they need.
-WARM_UP = 60
+WARM_UP = 180
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 

@@ -251,7 +251,11 @@ def _taken(destination: Destination, span: Mapping[str, Any], payload: bytes) ->
 
 def _is_text(value: Any) -> bool:
     """Tell text that can be kept, which half a surrogate pair cannot."""
-    return isinstance(value, str) and not any("\ud800" <= one <= "\udfff" for one in value)
+    try:
+        value.encode()
+    except (AttributeError, UnicodeEncodeError):
+        return False
+    return True
 
 
 def _taken_event(record: Mapping[str, Any], payload: bytes) -> TakenEvent:

@@ -19,12 +19,12 @@ Every version begins its records with this frame. Who meets a higher version tha
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import os
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.errors import SpoolError
@@ -60,7 +60,7 @@ LONG = 512
 _HEADER = struct.Struct("<I")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Record:
     """One record: a span and where it goes, a log event of one, or an operator's wish."""
 
@@ -123,7 +123,7 @@ _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_
 
 def encode_destination(destination: Destination) -> str:
     """Return the destination as JSON, for `encode`; made once per destination."""
-    return to_json(asdict(destination))
+    return to_json({one.name: getattr(destination, one.name) for one in dataclasses.fields(destination)})
 
 
 def encode(destination: str, resource: str, fields: Mapping[str, Any]) -> list[bytes]:
