@@ -108,6 +108,15 @@ def test_a_length_beyond_the_end_hides_nothing_behind_it(directory: Path, writer
     assert texts(directory) == ["first", "second"]
 
 
+def test_a_frame_around_nothing_is_damage_and_no_record(directory: Path, writer: SpoolWriter) -> None:
+    writer.append(record("first"))
+    (path,) = spool_files(directory)
+    with path.open("ab") as end:
+        end.write(spool.FRAME.pack(spool.MAGIC, 0, 0))
+    writer.append(record("second"))
+    assert texts(directory) == ["first", "second"]
+
+
 def test_a_damaged_file_is_set_aside_and_another_is_removed(directory: Path, writer: SpoolWriter) -> None:
     for _ in range(2):
         writer.append(record())

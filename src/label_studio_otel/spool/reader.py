@@ -177,7 +177,8 @@ def _checked(data: bytes, position: int) -> int | None:
     end = position + FRAME.size + length
     if end > len(data):
         return None
-    return end if zlib.crc32(memoryview(data)[position + FRAME.size : end]) == crc else None
+    # A record is never empty, and of nothing any four zero bytes are the checksum.
+    return end if length and zlib.crc32(memoryview(data)[position + FRAME.size : end]) == crc else None
 
 
 def _next(data: bytes, position: int) -> int | None:
