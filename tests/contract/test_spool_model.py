@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -22,6 +22,9 @@ from label_studio_otel.spool import reader
 from label_studio_otel.spool.reader import SpoolFile, spool_files
 from label_studio_otel.spool.writer import SpoolWriter
 from spooling import record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 WRITERS = st.integers(0, 1)
 NOISE = st.binary(min_size=1, max_size=20) | st.integers(1, 60).map(lambda kept: b"".join(record("torn"))[:kept])
@@ -224,7 +227,10 @@ class SpoolModel(RuleBasedStateMachine):
         process.memory = left
 
     def _spoil(self, name: str, noise: bytes) -> None:
-        with (self.place / name).open("ab") as file:
+        path = self.place / name
+        if _has_newer(path.read_bytes() + noise):
+            return  # the number of a higher version would be believed
+        with path.open("ab") as file:
             file.write(noise)
         end = self.files[name][-1].end if self.files[name] else 0
         self.files[name].append(Stretch(end, end + len(noise), None))
@@ -236,6 +242,19 @@ class SpoolModel(RuleBasedStateMachine):
         for text in texts:
             self.owed.remove(text)
         self.taken += texts
+
+
+def _has_newer(data: bytes) -> bool:
+    """Tell whether a record of a newer version seems to begin somewhere, or may with what comes next."""
+    return any(not version or version[0] > spool.VERSION for version in _behind_prefix(data))
+
+
+def _behind_prefix(data: bytes) -> Iterator[bytes]:
+    at = data.find(spool.PREFIX)
+    while at != -1:
+        at += len(spool.PREFIX)
+        yield data[at : at + 1]
+        at = data.find(spool.PREFIX, at)
 
 
 def _length(text: str) -> int:
