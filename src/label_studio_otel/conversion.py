@@ -20,7 +20,7 @@ from label_studio_otel.generation import (
     ToolResponsePart,
     UriPart,
 )
-from label_studio_otel.metadata import tool_names
+from label_studio_otel.metadata import link_to, tool_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,7 +36,10 @@ UNKNOWN_ERROR = "_OTHER"
 
 
 def convert(
-    spans: Iterable[Span], logs: Iterable[LogRecord], unreadable: Callable[[Span, DialectError], None]
+    spans: Iterable[Span],
+    logs: Iterable[LogRecord],
+    unreadable: Callable[[Span, DialectError], None],
+    trace_link: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield each LLM call among these spans, in the order of their start.
 
@@ -44,10 +47,13 @@ def convert(
         spans: of any kind; those that are no LLM calls are passed over.
         logs: the log events that came with them.
         unreadable: called for each span that claims to be an LLM call and cannot be read.
+        trace_link: template of a URL that each call gets.
     """
     spans = list(spans)
     for call in assembly.calls(assembly.join(spans, logs), unreadable, spans):
-        yield converted(call.span, call.dialect, call.generation, call.start_time_unix_nano)
+        line = converted(call.span, call.dialect, call.generation, call.start_time_unix_nano)
+        link = link_to(call.span, trace_link)
+        yield {**line, "trace_link": link} if link else line
 
 
 def converted(

@@ -11,6 +11,7 @@ import os
 import threading
 import time
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel import log, spool
@@ -107,6 +108,7 @@ class Deliverer:
             observe=observe,
             max_task_bytes=settings.max_task_bytes,
             max_image_bytes=settings.max_image_bytes,
+            trace_link=settings.trace_link,
             report=self._report,
             pause=pause,
             meanwhile=self._ingest,
@@ -201,7 +203,10 @@ class Deliverer:
         if not self._lock.held:
             return None
         with contextlib.suppress(LabelStudioOtelError, OSError):
-            return looks.depth(self._outbox, spool.size_of(spool_directory(self._directory)))
+            depth = replace(looks.depth(self._outbox), outbox_bytes=self._outbox.used_bytes())
+            with contextlib.suppress(FileNotFoundError):  # a service that takes calls in by itself has no spool
+                depth = replace(depth, spool_bytes=spool.size_of(spool_directory(self._directory)))
+            return depth
         return None
 
     def states_of(self, keys: Iterable[str]) -> dict[str, set[str]]:

@@ -56,6 +56,7 @@ class Delivery:
         patient: let a call that has only begun wait for the rest of it.
         max_task_bytes: of a rendered task's JSON.
         max_image_bytes: of an inline image for an <Image> tag.
+        trace_link: template of a URL that each task gets, None for none.
         report: called with a destination and what blocks it, or None when it is open again.
         observe: called with the seconds between a call's arrival and its task's.
         pause: called between two tasks, to let the application's threads run.
@@ -73,6 +74,7 @@ class Delivery:
         patient: bool = False,
         max_task_bytes: int = task.MAX_BYTES,
         max_image_bytes: int = task.MAX_IMAGE_BYTES,
+        trace_link: str | None = None,
         counts: Counts | None = None,
         report: Callable[[str, str | None], None] = lambda _, __: None,
         observe: Callable[[float], None] = lambda _: None,
@@ -90,7 +92,11 @@ class Delivery:
         self.patient = patient
         self._paces: dict[int, Pace] = {}
         self._preparation = Preparation(
-            outbox, max_task_bytes=max_task_bytes, max_image_bytes=max_image_bytes, pause=pause
+            outbox,
+            max_task_bytes=max_task_bytes,
+            max_image_bytes=max_image_bytes,
+            trace_link=trace_link,
+            pause=pause,
         )
         self._merging = Merging(outbox, self._preparation, self._counts, clock)
         self._ahead = Ahead(outbox, self._preparation, self._merging, meanwhile)

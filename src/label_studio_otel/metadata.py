@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Choice, Generation
     from label_studio_otel.spans import Span
 
-__all__ = ["METADATA", "metadata_of", "sentences", "tool_names"]
+__all__ = ["METADATA", "link_to", "metadata_of", "sentences", "tool_names"]
 
 #: The keys in their order; further choices are `response_2`, `response_3`, ….
 METADATA = (
@@ -30,6 +31,7 @@ METADATA = (
     "key",
     "trace_id",
     "span_id",
+    "trace_link",
     "session_id",
     "user_id",
     "conversation_id",
@@ -44,7 +46,12 @@ METADATA = (
 )
 
 
-def metadata_of(span: Span, generation: Generation, responses: Sequence[str]) -> dict[str, Any]:
+_HEX = re.compile(r"[0-9A-Fa-f]+")
+
+
+def metadata_of(
+    span: Span, generation: Generation, responses: Sequence[str], link: str | None = None
+) -> dict[str, Any]:
     """Return what is known of a call; what is not known has no key."""
     first = generation.choices[0] if generation.choices else None
     values = {
@@ -60,6 +67,7 @@ def metadata_of(span: Span, generation: Generation, responses: Sequence[str]) ->
         "key": span.key,
         "trace_id": span.trace_id,
         "span_id": span.span_id,
+        "trace_link": link,
         "session_id": generation.session_id,
         "user_id": generation.user_id,
         "conversation_id": generation.conversation_id,
@@ -73,6 +81,13 @@ def metadata_of(span: Span, generation: Generation, responses: Sequence[str]) ->
     }
     numbered = {f"response_{number}" if number > 1 else "response": text for number, text in enumerate(responses, 1)}
     return {key: value for key, value in values.items() if value is not None} | numbered
+
+
+def link_to(span: Span, template: str | None) -> str | None:
+    """Return the URL of a span's trace; None without a template, or where an id could be anything but a number."""
+    if template is None or not (_HEX.fullmatch(span.trace_id) and _HEX.fullmatch(span.span_id)):
+        return None
+    return template.replace("{trace_id}", span.trace_id).replace("{span_id}", span.span_id)
 
 
 def sentences(generation: Generation) -> str:

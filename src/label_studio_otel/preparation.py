@@ -53,14 +53,25 @@ class Preparation:
     Args:
         max_task_bytes: of a rendered task's JSON.
         max_image_bytes: of an inline image for an <Image> tag.
+        trace_link: template of a URL; None for no link.
         pause: called between two tasks, to let the application's threads run.
     """
 
-    def __init__(self, outbox: Outbox, *, max_task_bytes: int, max_image_bytes: int, pause: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        *,
+        max_task_bytes: int,
+        max_image_bytes: int,
+        trace_link: str | None = None,
+        pause: Callable[[], None],
+    ) -> None:
         self._outbox = outbox
         self.pause = pause
         self._events = True
-        self._encode = partial(task.encode, max_bytes=max_task_bytes, max_image_bytes=max_image_bytes)
+        self._encode = partial(
+            task.encode, max_bytes=max_task_bytes, max_image_bytes=max_image_bytes, trace_link=trace_link
+        )
 
     def prepare(self, items: Iterable[Item], config: LabelConfig, pace: Pace, *, fingerprints: bool) -> Preparing:
         """Render items until the batch is full.

@@ -43,6 +43,8 @@ class LabelStudioSpanProcessor(SpanProcessor):
         include_errors: make tasks of failed calls too (`LABEL_STUDIO_OTEL_INCLUDE_ERRORS`).
         operations: take these `gen_ai.operation.name` only, such as `{"chat"}`
             (`LABEL_STUDIO_OTEL_OPERATIONS`).
+        trace_link: URL of a trace in your tracing backend, with `{trace_id}` and `{span_id}`; each task links to it
+            (`LABEL_STUDIO_OTEL_TRACE_LINK`). Of several processors for one server the first one's counts.
         max_task_bytes: of a task's JSON; what does not fit is cut, and the task says so
             (`LABEL_STUDIO_OTEL_MAX_TASK_BYTES`, 1 MiB). Of several processors for one server the first one's counts.
         max_image_bytes: of an inline image for an <Image> tag; of a larger one only type, size and hash are given
@@ -70,6 +72,7 @@ class LabelStudioSpanProcessor(SpanProcessor):
         uncertain_wait: float | None = None,
         include_errors: bool | None = None,
         operations: Iterable[str] | None = None,
+        trace_link: str | None = None,
         max_task_bytes: int | None = None,
         max_image_bytes: int | None = None,
         max_state_bytes: int | None = None,
@@ -90,6 +93,7 @@ class LabelStudioSpanProcessor(SpanProcessor):
             "uncertain_wait": uncertain_wait,
             "include_errors": include_errors,
             "operations": operations,
+            "trace_link": trace_link,
             "max_task_bytes": max_task_bytes,
             "max_image_bytes": max_image_bytes,
             "max_state_bytes": max_state_bytes,

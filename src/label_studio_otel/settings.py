@@ -128,6 +128,12 @@ class Settings:
         values.names, None, "take these `gen_ai.operation.name` only, such as `chat`", shown="all"
     )
     include_errors: bool = _setting(values.boolean, False, "make tasks of failed calls too")
+    trace_link: str | None = _setting(
+        values.link,
+        None,
+        "URL of a trace in your backend, with `{trace_id}` and `{span_id}`; tasks link to it",
+        shown="",
+    )
     state_dir: Path = _setting(  # noqa: RUF009 - it returns a field
         values.path, None, "where calls wait until they have arrived", shown="`~/.local/state/label-studio-otel`"
     )

@@ -20,17 +20,18 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.errors import DestinationBlocked
 from label_studio_otel.generation import Gap, Message, ReasoningPart, TextPart
 from label_studio_otel.images import NO_IMAGE, first_image, fitting, inline_images, left_out
 from label_studio_otel.limits import clean, cut, fit
-from label_studio_otel.metadata import METADATA, metadata_of, sentences
-from label_studio_otel.text import message_html, message_text, parts_text, preformatted, transcript
+from label_studio_otel.metadata import METADATA, link_to, metadata_of, sentences
+from label_studio_otel.text import anchor, message_html, message_text, parts_text, preformatted, transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from label_studio_otel.generation import Choice, Generation
     from label_studio_otel.label_config import LabelConfig, ObjectTag
@@ -63,9 +64,9 @@ class _Call:
     image: str
 
 
-def render(span: Span, generation: Generation, config: LabelConfig, **limits: int) -> dict[str, Any]:
+def render(span: Span, generation: Generation, config: LabelConfig, **options: Any) -> dict[str, Any]:
     """Return the task alone; see `encode`."""
-    return encode(span, generation, config, **limits)[0]
+    return encode(span, generation, config, **options)[0]
 
 
 def encode(
@@ -75,12 +76,13 @@ def encode(
     *,
     max_bytes: int = MAX_BYTES,
     max_image_bytes: int = MAX_IMAGE_BYTES,
+    trace_link: str | None = None,
 ) -> tuple[dict[str, Any], bytes]:
     """Return the task and its JSON.
 
     It has `data` for every variable of the config and the metadata, and one prediction per choice, the first last. The
     JSON has at most `max_bytes` in UTF-8 (not below some 16 KiB, which the metadata need); of an inline image above
-    `max_image_bytes` only type, size and hash are given.
+    `max_image_bytes` only type, size and hash are given. `trace_link` is the setting, the template of a URL.
 
     Raises:
         DestinationBlocked: the config has a variable that no LLM call can fill.
@@ -88,14 +90,16 @@ def encode(
     image, gaps = first_image(generation, max_image_bytes) if config.image else (NO_IMAGE, ())
     images, large = inline_images(generation, max_image_bytes) if config.images else ((), ())
     generation = _noted(generation, *gaps, *large)
-    task, body = _encoded(_task(span, generation, config, image))
+    link = link_to(span, trace_link) or ""
+    task_of = partial(_task, span, config, image, link)
+    task, body = _encoded(task_of(generation))
     if len(body) > max_bytes:
-        return _encoded(_cut(span, generation, config, image, max_bytes))
+        return _encoded(_cut(task_of, generation, max_bytes, {image: NO_IMAGE, link: "", anchor(link): ""}))
     if not images:
         return task, body
     shown = fitting(images, max_bytes - len(body))
     if len(shown) < len(images):
-        task = _task(span, _noted(generation, left_out(len(images) - len(shown))), config, image)
+        task = task_of(_noted(generation, left_out(len(images) - len(shown))))
     if shown:
         task["data"].setdefault("images", shown)
     return _encoded(task)
@@ -116,16 +120,18 @@ def _encoded(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     return cleaned, _to_json(cleaned).encode()
 
 
-def _cut(span: Span, generation: Generation, config: LabelConfig, image: str, max_bytes: int) -> dict[str, Any]:
-    """Return the task of a call that is too large for one, without the images of the messages."""
+def _cut(
+    task_of: Callable[[Generation], dict[str, Any]], generation: Generation, max_bytes: int, instead: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the task of a call too large for one, without the messages' images; `instead` has what cannot be cut."""
     too_large = f"The call is too large for a task ({max_bytes:,} bytes): parts of it are cut."
     generation = _noted(generation, Gap("task_too_large", too_large))
 
     def shorten(text: str, limit: int) -> str:
-        return NO_IMAGE if text == image else cut(text, limit)
+        return instead[text] if text in instead else cut(text, limit)
 
     for smaller in _smaller(generation):
-        task = clean(_task(span, smaller, config, image))
+        task = clean(task_of(smaller))
         fitted: dict[str, Any] | None = fit(task, max_bytes, shorten)
         if fitted is not None:
             return fitted
@@ -155,11 +161,11 @@ def _smaller(generation: Generation) -> Iterator[Generation]:
 _UNHEARD = frozenset({"content_not_captured", "log_events_missing"})
 
 
-def _task(span: Span, generation: Generation, config: LabelConfig, image: str) -> dict[str, Any]:
+def _task(span: Span, config: LabelConfig, image: str, link: str, generation: Generation) -> dict[str, Any]:
     # An empty answer is what the model said only where answers were captured.
     unheard = any(gap.reason in _UNHEARD for gap in generation.incomplete)
     responses = [_response(choice) for choice in generation.choices if choice.message.parts or not unheard]
-    metadata = metadata_of(span, generation, responses)
+    metadata = metadata_of(span, generation, responses, link or None)
     data = _data(_Call(generation, metadata, image), config)
     if len(responses) > 1:
         data.setdefault("other_responses", _other_responses(responses))
@@ -253,7 +259,8 @@ def _text(call: _Call, tag: ObjectTag) -> Any:
 
 def _hypertext(call: _Call, tag: ObjectTag) -> str:
     if _is_metadata(tag):
-        return preformatted(str(call.metadata.get(tag.variable, "")))
+        value = str(call.metadata.get(tag.variable, ""))
+        return anchor(value) if tag.variable == "trace_link" else preformatted(value)
     return message_html(_shown(call.generation))
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Message, Part
 
 __all__ = [
+    "anchor",
     "blob_bytes",
     "media_note",
     "message_html",
@@ -60,6 +61,12 @@ def message_html(messages: Iterable[Message]) -> str:
 def preformatted(text: str) -> str:
     """Return a text as HTML, its newlines and indentation kept."""
     return f'<pre style="white-space: pre-wrap">{html.escape(text)}</pre>'
+
+
+def anchor(url: str) -> str:
+    """Return a link as HTML; it opens in a tab of its own, so that an answer half edited is not lost."""
+    shown = html.escape(url)
+    return f'<a href="{shown}" target="_blank" rel="noopener noreferrer">{shown}</a>' if url else ""
 
 
 def _speaker(message: Message) -> str:

@@ -7,6 +7,7 @@ TypeError with the words "it must be …" where the value cannot be used, and to
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -14,7 +15,23 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["boolean", "names", "normalized_url", "one_of", "path", "positive", "seconds", "size", "text", "url"]
+__all__ = [
+    "boolean",
+    "link",
+    "names",
+    "normalized_url",
+    "one_of",
+    "path",
+    "positive",
+    "seconds",
+    "size",
+    "text",
+    "url",
+]
+
+#: What a URL may hold (RFC 3986): nothing that ends an attribute of HTML, or begins a tag.
+_URL = re.compile(r"[\w.~:/?#\[\]@!$&'()*+,;=%-]+", re.ASCII)
+_LONGEST_LINK = 1000
 
 
 def normalized_url(url: str) -> str:
@@ -48,6 +65,23 @@ def url(value: Any) -> str:
         raise ValueError("it must be a URL such as http://localhost:8080")
     _ = parts.port  # urlsplit finds out only here that a port is no number
     return normal
+
+
+def link(value: Any) -> str:
+    """Return the template of a link to a trace: a URL with `{trace_id}`, and `{span_id}` where the backend knows it."""
+    template = text(value)
+    filled = template.replace("{trace_id}", "0" * 32).replace("{span_id}", "0" * 16)
+    parts = urlsplit(filled)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "{" in urlsplit(template).netloc:
+        raise ValueError("it must be a URL such as http://localhost:16686/trace/{trace_id}")
+    if "@" in parts.netloc:
+        raise ValueError("it must be without user and password, as every labeler sees it")
+    if "{trace_id}" not in template or not _URL.fullmatch(filled):
+        raise ValueError("it must have {trace_id}, may have {span_id}, and anything else as it stands in a URL")
+    if len(template) > _LONGEST_LINK:
+        raise ValueError(f"it must be {_LONGEST_LINK} characters long at most")
+    _ = parts.port
+    return template
 
 
 def positive(value: Any) -> int:

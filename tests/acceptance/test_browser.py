@@ -12,7 +12,9 @@ import re
 import shutil
 import struct
 import subprocess
+import threading
 import zlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +60,7 @@ OTHER_ANSWER = ".lso-other h4:last-child"
 #: What some calls have and others have not.
 NOTES = ".lso-note h4, .lso-tools h4"
 IMAGE_TITLE = ".lso-image h4"
+TRACE = ".lso-trace a"
 IMAGE = ".lso-image img"
 
 CODE = """\
@@ -239,11 +242,11 @@ def labeler(label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFa
         driver.quit()
 
 
-def imported(api: Api, mode: str, *calls: Span) -> tuple[int, list[int]]:
+def imported(api: Api, mode: str, *calls: Span, trace_link: str | None = None) -> tuple[int, list[int]]:
     """Import the tasks of these calls into a project of the mode's template; return its id and theirs."""
     config = template(mode)
     project_id = api.create_project(f"Labeling in {mode} mode", config)["id"]
-    tasks = [render(call, dialects.read(call), parse(config)) for call in calls]
+    tasks = [render(call, dialects.read(call), parse(config), trace_link=trace_link) for call in calls]
     return project_id, api.import_tasks(project_id, tasks)["task_ids"]
 
 
@@ -386,8 +389,47 @@ def test_of_what_a_call_has_not_nothing_is_seen(labeler: Labeler, api: Api, mode
 
     labeler.wait(lambda: labeler.texts(".lso-tools h4"))
 
-    assert labeler.seen(f"{NOTES}, {IMAGE_TITLE}") == []
+    assert labeler.texts(TRACE) == [""]
+    assert labeler.seen(f"{NOTES}, {IMAGE_TITLE}, {TRACE}") == []
     assert labeler.pictures() == []
+
+
+@pytest.mark.parametrize("mode", ["prompt", "chat"])
+def test_a_click_on_the_link_opens_the_trace_beside_what_is_being_edited(labeler: Labeler, api: Api, mode: str) -> None:
+    visited: list[tuple[str, str | None]] = []
+
+    class Backend(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            visited.append((self.path, self.headers["Referer"]))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Keep the tests' output quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Backend) as backend:
+        threading.Thread(target=backend.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{backend.server_address[1]}"
+        link = f"{address}/trace/{{trace_id}}?a=b&copy=$&'1'&uiFind={{span_id}}#{{span_id}}"
+        call = span("Hello", "Hi", number=10)
+        project_id, _ = imported(api, mode, call, trace_link=link)
+        labeler.open_label_stream(project_id)
+        labeler.sees("Hi")
+        labeler.edit(" there")
+        own = labeler.driver.current_window_handle
+
+        labeler.driver.find_element(By.CSS_SELECTOR, TRACE).click()
+
+        labeler.wait(lambda: visited)
+        (opened,) = set(labeler.driver.window_handles) - {own}
+        labeler.driver.switch_to.window(opened)
+        assert labeler.driver.execute_script("return window.opener") is None
+        labeler.driver.close()
+        labeler.driver.switch_to.window(own)
+        assert labeler.texts(TRACE) == ["Open the trace"]
+        assert labeler.sees("Hi there")
+        backend.shutdown()
+    assert visited[0] == (f"/trace/{call.trace_id}?a=b&copy=$&%271%27&uiFind={call.span_id}", None)
 
 
 def test_in_chat_mode_each_message_is_an_entry_with_all_that_it_holds(labeler: Labeler, api: Api) -> None:

@@ -199,7 +199,7 @@ def test_a_variable_that_nobody_can_fill(fake: FakeLabelStudio) -> None:
                 'name="sound">, which no LLM call can fill. <Text>, <HyperText>, <Paragraphs>, <Chat>, '
                 "<Image>, <List> and <Table> show a call under any variable, and other tags $model, "
                 "$provider, $operation, $input_tokens, $output_tokens, $finish_reason, $latency_ms, "
-                "$start_time, $service, $key, $trace_id, $span_id, $session_id, $user_id, "
+                "$start_time, $service, $key, $trace_id, $span_id, $trace_link, $session_id, $user_id, "
                 "$conversation_id, $run_id, $prompt_name, $prompt_version, $tools, $error, $incomplete, "
                 "$reasoning, $response. → rename or remove that variable at "
                 "http://HOST/projects/1/settings/labeling"

@@ -141,3 +141,13 @@ def test_calls_come_in_the_order_of_their_start_and_other_spans_not_at_all() -> 
     calls = convert(spans, [], lambda span, _error: unreadable.append(span.span_id))
     assert [call["span_id"] for call in calls] == ["1" * 16, "2" * 16]
     assert unreadable == []
+
+
+def test_a_call_has_a_link_to_its_trace_where_there_is_a_template() -> None:
+    call = Span("a" * 32, "b" * 16, "chat", 1, 2, {"gen_ai.operation.name": "chat"}, scope_name="acme")
+    template = "http://jaeger/trace/{trace_id}?uiFind={span_id}"
+
+    [with_link], [without] = list(convert([call], [], pytest.fail, template)), list(convert([call], [], pytest.fail))
+
+    assert with_link == {**without, "trace_link": f"http://jaeger/trace/{'a' * 32}?uiFind={'b' * 16}"}
+    assert "trace_link" not in without

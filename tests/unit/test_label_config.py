@@ -65,6 +65,14 @@ class TestTemplates:
 
         assert {tag.get("value") or tag.get("valueList") for tag in named} == {"$prompt", None}
 
+    @pytest.mark.parametrize("mode", ["prompt", "chat"])
+    def test_the_link_to_the_trace_opens_in_a_tab_of_its_own(self, mode: str) -> None:
+        [shown] = list(ET.fromstring(template(mode)).iter("Markdown"))
+
+        assert shown.attrib == {
+            "value": '<a href="$trace_link" target="_blank" rel="noopener noreferrer">Open the trace</a>'
+        }
+
     def test_another_mode_is_refused(self) -> None:
         with pytest.raises(ConfigError, match="mode is 'poem', it should be one of prompt, chat"):
             template("poem")

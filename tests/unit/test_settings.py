@@ -43,6 +43,7 @@ def test_the_defaults_are_those_of_the_callback_handler() -> None:
     assert settings.shutdown_timeout == 2.0
     assert settings.include_errors is False
     assert settings.operations is None
+    assert settings.trace_link is None
     assert settings.uncertain_wait == 900.0
     assert settings.flush == "durable"
     assert settings.max_state_bytes == 1073741824
@@ -69,6 +70,12 @@ def test_the_defaults_are_those_of_the_callback_handler() -> None:
             "operations",
             frozenset({"chat", "text_completion"}),
         ),
+        (
+            "LABEL_STUDIO_OTEL_TRACE_LINK",
+            "http://localhost:16686/trace/{trace_id}?uiFind={span_id}",
+            "trace_link",
+            "http://localhost:16686/trace/{trace_id}?uiFind={span_id}",
+        ),
         ("LABEL_STUDIO_OTEL_UNCERTAIN_WAIT", "60", "uncertain_wait", 60.0),
         ("LABEL_STUDIO_OTEL_FLUSH", "Delivered", "flush", "delivered"),
         ("LABEL_STUDIO_OTEL_MAX_STATE_BYTES", "0", "max_state_bytes", 0),
@@ -79,6 +86,63 @@ def test_every_setting_has_a_variable(variable: str, value: str, name: str, read
     settings = load({}, {"HOME": "/home/me", variable: value})
     assert getattr(settings, name) == read
     assert settings.problems == ()
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "http://localhost:16686/trace/{trace_id}?uiFind={span_id}",
+        "https://ui.honeycomb.io/acme/environments/prod/trace?trace_id={trace_id}&span={span_id}",
+        "https://[::1]:3000/explore?left=%7B%22queryType%22:%22traceql%22%7D&t={trace_id}#{span_id}",
+        "http://jaeger/{trace_id}",
+        f"http://jaeger/{'a' * 975}/{{trace_id}}",
+    ],
+)
+def test_the_forms_of_a_trace_link_are_taken_as_they_are(template: str) -> None:
+    settings = load({"trace_link": f" {template}\n"}, {})
+    assert (settings.trace_link, settings.problems) == (template, ())
+
+
+NO_URL = "it must be a URL such as http://localhost:16686/trace/{trace_id}"
+NO_FORM = "it must have {trace_id}, may have {span_id}, and anything else as it stands in a URL"
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("javascript:alert('{trace_id}')", NO_URL),
+        ("ftp://jaeger/{trace_id}", NO_URL),
+        ("jaeger/trace/{trace_id}", NO_URL),
+        ("http:///trace/{trace_id}", NO_URL),
+        ("http://{trace_id}.example.com/", NO_URL),
+        ("http://jaeger/trace/{span_id}", NO_FORM),
+        ("http://jaeger/trace/", NO_FORM),
+        ("http://jaeger/{trace_id}/{session_id}", NO_FORM),
+        ("http://jaeger/{{trace_id}}", NO_FORM),
+        ("http://jaeger/{trace_id}?{", NO_FORM),
+        ('http://jaeger/{trace_id}"onclick="alert(1)', NO_FORM),
+        ("http://jaeger/{trace_id}<b>", NO_FORM),
+        ("http://jaeger/{trace_id} x", NO_FORM),
+        ("http://jaeger/{trace_id}/ä", NO_FORM),
+        ("http://jaeger:seven/{trace_id}", "Port could not be cast to integer value as 'seven'"),
+        (f"http://jaeger/{'a' * 976}/{{trace_id}}", "it must be 1000 characters long at most"),
+    ],
+)
+def test_a_trace_link_that_could_be_anything_else_is_refused(template: str, problem: str) -> None:
+    settings = load({}, {"LABEL_STUDIO_OTEL_TRACE_LINK": template})
+    assert settings.trace_link is None
+    assert settings.problems == (
+        f"LABEL_STUDIO_OTEL_TRACE_LINK={template[:80]!r} cannot be used: {problem}; using None",
+    )
+
+
+def test_a_trace_link_shows_no_labeler_and_no_log_a_password() -> None:
+    settings = load({"trace_link": "https://ann:s3cret@jaeger/trace/{trace_id}"}, {})
+    assert settings.trace_link is None
+    assert settings.problems == (
+        "trace_link='https://jaeger/trace/{trace_id}' cannot be used: "
+        "it must be without user and password, as every labeler sees it; using None",
+    )
 
 
 def test_an_argument_wins_over_a_variable_and_a_variable_over_the_default() -> None:

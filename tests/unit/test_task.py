@@ -557,6 +557,50 @@ Hello\
             }
         )
 
+    @pytest.mark.parametrize("config", [PROMPT, CHAT])
+    def test_a_task_has_a_link_to_its_trace_where_there_is_a_template(self, config: Any) -> None:
+        template = "https://ui.honeycomb.io/acme/environments/prod/trace?trace_id={trace_id}&span={span_id}"
+
+        assert render(SPAN, chat(user("Hello")), config, trace_link=template)["data"]["trace_link"] == snapshot(
+            "https://ui.honeycomb.io/acme/environments/prod/trace?trace_id=0af7651916cd43dd8448eb211c80319c&span=b7ad6b7169203331"
+        )
+
+    @pytest.mark.parametrize(("trace_id", "span_id"), [("", "b7"), ("0a", ""), ('"><b>', "b7"), ("0a", "{trace_id}")])
+    def test_there_is_no_link_with_ids_that_are_no_numbers(self, trace_id: str, span_id: str) -> None:
+        span = Span(trace_id, span_id, "chat", 1, 2, {})
+        task = render(span, chat(user("Hello")), PROMPT, trace_link="http://jaeger/trace/{trace_id}?uiFind={span_id}")
+
+        assert "trace_link" not in task["data"]
+
+    def test_a_config_of_ones_own_can_show_the_link(self) -> None:
+        def shown(tag: str, **options: str) -> str:
+            config = parse(f'<View><Text name="q" value="$prompt"/><{tag} name="t" value="$trace_link"/></View>')
+            return str(render(SPAN, chat(user("Hello")), config, **options)["data"]["trace_link"])
+
+        template = "http://jaeger/trace/{trace_id}?a='&uiFind={span_id}"
+
+        assert [shown("HyperText", trace_link=template), shown("HyperText")] == snapshot(
+            [
+                '<a href="http://jaeger/trace/0af7651916cd43dd8448eb211c80319c?a=&#x27;&amp;uiFind=b7ad6b7169203331" target="_blank" rel="noopener noreferrer">http://jaeger/trace/0af7651916cd43dd8448eb211c80319c?a=&#x27;&amp;uiFind=b7ad6b7169203331</a>',
+                "",
+            ]
+        )
+        assert [shown("Text", trace_link=template), shown("Text")] == snapshot(
+            ["http://jaeger/trace/0af7651916cd43dd8448eb211c80319c?a='&uiFind=b7ad6b7169203331", ""]
+        )
+
+    def test_a_link_is_left_out_rather_than_cut(self) -> None:
+        generation = chat(*(user(f"Message {number} " + "x" * 5000) for number in range(40)))
+        template = f"http://jaeger/{'a' * 900}/{{trace_id}}"
+
+        def link(max_bytes: int) -> str:
+            task, body = encode(SPAN, generation, CHAT, max_bytes=max_bytes, trace_link=template)
+            assert len(body) <= max_bytes
+            return str(task["data"]["trace_link"])
+
+        whole = f"http://jaeger/{'a' * 900}/0af7651916cd43dd8448eb211c80319c"
+        assert {link(max_bytes) for max_bytes in range(16384, 200_000, 3000)} == {whole, ""}
+
     def test_a_variable_of_the_config_wins_over_metadata_of_its_name(self) -> None:
         config = parse('<View><Paragraphs name="d" value="$response" layout="dialogue"/></View>')
 

@@ -61,7 +61,7 @@ def unknown_tags(xml: str, edition: str) -> list[str]:
     return sorted(tags) if edition == COMMUNITY else []
 
 
-def sample_task(xml: str, **limits: int) -> dict[str, Any]:
+def sample_task(xml: str, **options: Any) -> dict[str, Any]:
     """Return a call that nobody made, as a task of a project with this labeling config.
 
     Raises:
@@ -69,7 +69,7 @@ def sample_task(xml: str, **limits: int) -> dict[str, Any]:
     """
     config = label_config.parse(xml)
     call = _chat() if config.dialogue else _completion()
-    return task.render(call, dialects.read(call), config, **limits)
+    return task.render(call, dialects.read(call), config, **options)
 
 
 def _chat() -> Span:

@@ -25,11 +25,13 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the calls; 1 where something could not be read, which standard error names."""
+    from label_studio_otel.cli import _settings
     from label_studio_otel.conversion import convert
 
+    trace_link = _settings.read(args).trace_link
     files = Files(args.files)
     spans, logs = _read(files)
-    for call in convert(spans, logs, lambda _span, error: files.say(str(error))):
+    for call in convert(spans, logs, lambda _span, error: files.say(str(error)), trace_link):
         sys.stdout.buffer.write(_line(call))
     sys.stdout.flush()
     return 1 if files.failed else 0

@@ -85,8 +85,13 @@ class _Setup:
         self._make_or_check(project)
         self._note(_summary(xml))
         if self._dry_run:
-            limits = {"max_bytes": self._settings.max_task_bytes, "max_image_bytes": self._settings.max_image_bytes}
-            json.dump(config_check.sample_task(xml, **limits), sys.stdout, indent=2, ensure_ascii=False)
+            sample = config_check.sample_task(
+                xml,
+                max_bytes=self._settings.max_task_bytes,
+                max_image_bytes=self._settings.max_image_bytes,
+                trace_link=self._settings.trace_link,
+            )
+            json.dump(sample, sys.stdout, indent=2, ensure_ascii=False)
             sys.stdout.write("\n")
         return []
 
