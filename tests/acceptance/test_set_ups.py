@@ -9,10 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from test_serve import arrived, served
 
 from applications import APPS, PATIENCE
 from environments import ROOT, environment
 from label_studio_otel.cli.status import summary_of
+from label_studio_otel.testing import FakeLabelStudio
 from openai_server import OpenAIServer
 from otlp_sink import OtlpSink
 
@@ -48,7 +50,9 @@ def openai() -> Iterator[OpenAIServer]:
         yield server
 
 
-def run(made: VirtualEnvironment, state_dir: Path, openai: OpenAIServer, product: str, *way: str) -> Seen:
+def run(
+    made: VirtualEnvironment, state_dir: Path, openai: OpenAIServer, product: str, *way: str, **variables: str
+) -> Seen:
     """Run the application once; nothing is delivered, so that what was kept can be counted."""
     foreign = ("OTEL_", "LABEL_STUDIO_", "OPENAI_", "TRACELOOP_", "PYTHON", "PYTEST", "VIRTUAL_ENV")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
@@ -62,13 +66,14 @@ def run(made: VirtualEnvironment, state_dir: Path, openai: OpenAIServer, product
         "LABEL_STUDIO_URL": "http://127.0.0.1:9",
         "LABEL_STUDIO_OTEL_STATE_DIR": str(state_dir),
         "LABEL_STUDIO_OTEL_DELIVERY": "off",
+        **variables,
     }
     before, after = ([str(made.program("opentelemetry-instrument"))], []) if way == ("instrument",) else ([], [*way])
     with OtlpSink() as sink:
         command = [*before, str(made.executable), str(APPS / "set_up.py"), product, sink.url, *after]
         ran = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert ran.stdout.endswith("You said: One\n"), ran
-        backend = any(span.name == "openai.chat" for span in sink.spans)
+        backend = any(span.name.lower().startswith(("openai.chat", "chat completion")) for span in sink.spans)
     kept = [summary_of(path).states["pending"] for path in state_dir.glob("*") if path.is_dir()]
     return Seen(sum(kept), backend)
 
@@ -100,3 +105,37 @@ def test_the_table_has_no_row_that_is_not_run() -> None:
     lines = (ROOT / "docs/set-ups.md").read_text().splitlines()
     labels = {re.sub(r"^\| (.*?) \|.*", r"\1", line) for line in lines if line.startswith("| `")}
     assert labels == {label for label, _ in PRODUCTS.values()}
+
+
+#: Logfire's instrumentation of openai alone: OpenTelemetry's is not started.
+LOGFIRES = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "openai"}
+
+
+@pytest.mark.parametrize(
+    ("way", "product"),
+    [
+        ("instrument", "logfire_alone"),
+        ("instrument", "logfire_with_ours"),
+        ("code", "logfire_alone"),
+        ("code", "logfire_with_ours"),
+    ],
+)
+def test_calls_that_logfire_records_by_itself_need_our_processor(
+    openai: OpenAIServer, tmp_path: Path, way: str, product: str
+) -> None:
+    made = environment("set-up-logfire", *INSTRUMENTED, *PRODUCTS["logfire"][1])
+    words = ("instrument",) if way == "instrument" else ()
+
+    seen = run(made, tmp_path, openai, product, *words, **LOGFIRES)
+
+    assert seen == {"logfire_alone": Seen(0, True), "logfire_with_ours": Seen(1, True)}[product]
+
+
+def test_logfire_sends_to_the_bridge_as_well(openai: OpenAIServer, tmp_path: Path) -> None:
+    made = environment("set-up-logfire", *INSTRUMENTED, *PRODUCTS["logfire"][1])
+    with FakeLabelStudio() as server, served(tmp_path / "bridge", server) as bridge:
+        sent = {"OTEL_EXPORTER_OTLP_ENDPOINT": bridge.url, "OTEL_TRACES_EXPORTER": ""}
+        assert run(made, tmp_path / "application", openai, "logfire_alone", **sent) == Seen(0, True)
+
+        [task] = arrived(server, 1)
+    assert (task["data"]["prompt"], task["data"]["response"]) == ("User:\nOne", "You said: One")

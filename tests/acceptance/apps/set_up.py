@@ -43,6 +43,26 @@ def logfire(backend):
     OpenAIInstrumentor().instrument()
 
 
+def logfire_alone(backend, *processors):
+    import logfire
+
+    advanced = logfire.AdvancedOptions(base_url=backend)
+    logfire.configure(
+        token="key",
+        console=False,
+        inspect_arguments=False,
+        advanced=advanced,
+        additional_span_processors=list(processors),
+    )
+    logfire.instrument_openai()
+
+
+def logfire_with_ours(backend):
+    from label_studio_otel import LabelStudioSpanProcessor
+
+    logfire_alone(backend, LabelStudioSpanProcessor())
+
+
 def phoenix(backend):
     from phoenix.otel import register
 
