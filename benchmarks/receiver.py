@@ -6,9 +6,9 @@
 Requests of 512 spans, of which so many are LLM calls of 2 KB and the others HTTP requests of 1 KB, come over four
 connections at a time. *Spans/s per core* are the spans answered with success by the processor time of the server's
 process, so that the clients on the same machine do not count. The Collector has an OTLP receiver, a queue on the disk
-(`file_storage`) and behind it the debug exporter, which prints a line a request; once as it is by default, and once with
-`fsync`, which is what the bridge's answer promises. rotel keeps nothing: its exporter is the one that drops all. The
-bridge delivers nothing meanwhile. Two processors are needed.
+(`file_storage`) and behind it the debug exporter, which prints a line a request; once as it is by default, and once
+with `fsync`, which is what the bridge's answer promises. rotel keeps nothing: its exporter is the one that drops all.
+The bridge delivers nothing meanwhile. Two processors are needed.
 """
 
 from __future__ import annotations
@@ -84,10 +84,12 @@ class Figures:
 
     @property
     def per_core(self) -> float:
+        """Spans answered with success, by seconds of processor time."""
         return self.spans / self.processor
 
     @property
     def shown(self) -> str:
+        """The columns of the table."""
         p50, p99 = (statistics.quantiles(self.seconds, n=100)[at] * 1000 for at in (49, 98))
         return f"{self.per_core:9,.0f}   {p50:6.1f} {p99:7.1f}   {self.megabytes:6.0f}"
 
@@ -101,7 +103,8 @@ def body(share: float) -> bytes:
     every = round(1 / share)
     for number in range(SPANS):
         is_call = number % every == 0
-        span = spans.add(trace_id=TRACE, span_id=number.to_bytes(8, "big"), name="ChatOpenAI.chat" if is_call else "GET")
+        name = "ChatOpenAI.chat" if is_call else "GET"
+        span = spans.add(trace_id=TRACE, span_id=number.to_bytes(8, "big"), name=name)
         span.start_time_unix_nano = time.time_ns()
         span.end_time_unix_nano = span.start_time_unix_nano + 1_000_000
         for key, value in attributes_of("llm_2kb" if is_call else "other", number).items():
@@ -238,6 +241,7 @@ def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="short runs, for nothing but to see that it works")
     parser.add_argument("--collector", metavar="FILE", help="an otelcol with file_storage; built where none is given")

@@ -327,6 +327,7 @@ def measure(seconds: float, rate: float, directory: Path, csv: Path | None) -> N
                 _under_load(bridge, seconds, rate, csv)
             finally:
                 bridge.terminate()
+                bridge.communicate()
         print(f"it ended with {bridge.returncode}")
         _say_state(environ)
 

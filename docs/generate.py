@@ -17,13 +17,17 @@ from label_studio_otel import dialects
 from label_studio_otel.cli import parser
 from label_studio_otel.metadata import METADATA
 from label_studio_otel.metrics_table import METRICS
+from label_studio_otel.receiver.serving import SERVE_SETTINGS
+from label_studio_otel.receiver.traffic import TRAFFIC_METRICS
 from label_studio_otel.settings import SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from label_studio_otel.metrics_table import Metric
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/configuration.md", "docs/dialects.md", "docs/metrics.md")
+PAGES = ("README.md", "docs/bridge.md", "docs/configuration.md", "docs/dialects.md", "docs/metrics.md")
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -40,11 +44,29 @@ def data() -> Iterator[str]:
     yield ", ".join(f"`{name}`" for name in METADATA) + "."
 
 
+def serving() -> Iterator[str]:
+    """Yield the table of what a service is told beside the settings."""
+    yield "| key | option | variable | default | |"
+    yield "|---|---|---|---|---|"
+    for one in SERVE_SETTINGS:
+        option = f"`{one.option}` " if one.option else ""
+        yield f"| `{one.key}` | {option}| `{one.variable}` | {one.shown}{' ' if one.shown else ''}| {one.meaning} |"
+
+
 def metrics() -> Iterator[str]:
-    """Yield the table of the metrics."""
+    """Yield the table of the metrics of every process that delivers or takes calls in."""
+    yield from _metrics(METRICS)
+
+
+def traffic() -> Iterator[str]:
+    """Yield the table of the metrics that only a bridge has."""
+    yield from _metrics(TRAFFIC_METRICS)
+
+
+def _metrics(table: Iterable[Metric]) -> Iterator[str]:
     yield "| metric | instrument | unit | |"
     yield "|---|---|---|---|"
-    for one in METRICS:
+    for one in table:
         yield f"| `{one.name}` | {one.kind} | `{one.unit}` | {one.meaning} |"
 
 
@@ -140,7 +162,9 @@ def _sentence(name: str) -> str:
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "settings": settings,
     "data": data,
+    "serving": serving,
     "metrics": metrics,
+    "traffic": traffic,
     "commands": commands,
     "reads": reads,
 }

@@ -6,16 +6,19 @@ import asyncio
 import json
 import socket
 import threading
+import zlib
 from dataclasses import dataclass, field
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any
 
+import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from label_studio_otel.counts import Counts
 from label_studio_otel.outbox.sqlite import SqliteOutbox
 from label_studio_otel.receiver.http import HttpServer, Limits
 from label_studio_otel.receiver.intake import Intake
+from label_studio_otel.receiver.otlp_grpc import OtlpGrpc
 from label_studio_otel.receiver.otlp_http import OtlpHttp
 from label_studio_otel.selection import Selection
 from label_studio_otel.settings import load
@@ -25,9 +28,16 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from label_studio_otel.receiver.tls import Tls
+
 TRACE_ID = "5b8efff798038103d269b633813fc60c"
 JSON = "application/json"
 PROTOBUF = "application/x-protobuf"
+#: Methods of gRPC.
+TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+LOGS = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
+METRICS = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
+VALID = (b"\1" * 16, b"\2" * 8)
 
 
 def span(number: int = 1, said: str = "Hello", **changed: Any) -> dict[str, Any]:
@@ -61,6 +71,13 @@ def traces_in_protobuf(*ids: tuple[bytes, bytes]) -> bytes:
     return body
 
 
+def bomb(size: int) -> bytes:
+    """Return gzip of so many zeros without ever having them."""
+    packer = zlib.compressobj(wbits=31)
+    piece = bytes(1 << 20)
+    return b"".join(packer.compress(piece) for _ in range(size >> 20)) + packer.flush()
+
+
 @dataclass(frozen=True)
 class Answer:
     """What came back."""
@@ -83,6 +100,7 @@ class Receiver:
         *,
         limits: Limits | None = None,
         token: str | None = None,
+        tls: Tls | None = None,
         max_bytes: int = 64 << 20,
         max_state_bytes: int = 0,
         outbox: SqliteOutbox | None = None,
@@ -102,6 +120,7 @@ class Receiver:
             Selection(load({**settings, "state_dir": directory}, {})), self._intake, token=token, max_bytes=max_bytes
         )
         self.server = HttpServer(self._otlp, limits)
+        self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self.port = 0
@@ -109,7 +128,7 @@ class Receiver:
     def __enter__(self) -> Self:
         self._intake.start()
         self._thread.start()
-        self.port = self._run(self.server.listen("127.0.0.1", 0))
+        self.port = self._run(self.server.listen("127.0.0.1", 0, self._tls))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -131,7 +150,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
 
     @property
     def kept(self) -> int:
@@ -151,6 +170,66 @@ class Receiver:
         with self.connect() as client:
             client.sendall("\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode() + body)
             return answer(client, method)
+
+
+class GrpcReceiver:
+    """A receiver of gRPC on a free port while its context lasts; nothing is delivered."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        limits: Limits | None = None,
+        token: str | None = None,
+        tls: Tls | None = None,
+        max_state_bytes: int = 0,
+        outbox: SqliteOutbox | None = None,
+    ) -> None:
+        self.outbox = outbox or SqliteOutbox(directory / "outbox.db", synchronous="FULL")
+        self.holding = True
+        self._intake = Intake(
+            self.outbox,
+            holding=lambda: self.holding,
+            due_at=lambda: 0.0,
+            max_state_bytes=max_state_bytes,
+            counts=Counts(),
+        )
+        selection = Selection(load({"state_dir": directory}, {}))
+        self.otlp = OtlpGrpc(selection, self._intake, token=token, limits=limits)
+        self._tls = tls
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        self._intake.start()
+        self.port = self.otlp.listen("127.0.0.1", 0, self._tls)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.otlp.close(1)
+        self._intake.close()
+        self.outbox.close()
+
+    @property
+    def url(self) -> str:
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
+
+    @property
+    def kept(self) -> int:
+        """Number of calls in the outbox."""
+        return self.outbox.summary().states["pending"]
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+    def export(self, body: bytes, method: str = TRACES, **options: Any) -> Any:
+        """Return the answer to a request, or the error that it is."""
+        compression = options.pop("compression", grpc.Compression.NoCompression)
+        unlimited = [("grpc.max_send_message_length", -1)]
+        with grpc.insecure_channel(f"127.0.0.1:{self.port}", unlimited, compression) as channel:
+            try:
+                return channel.unary_unary(method)(body, timeout=20, **options)
+            except grpc.RpcError as error:
+                return error
 
 
 def answer(client: socket.socket, method: str = "POST") -> Answer:

@@ -56,3 +56,5 @@ class Depth:
     blocked: int = 0
     #: Bytes of the spool's files.
     spool_bytes: int = 0
+    #: Bytes of the outbox's file that are in use.
+    outbox_bytes: int = 0

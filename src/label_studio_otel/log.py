@@ -9,8 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["info", "kind", "resolved", "said", "warn_once"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["error", "info", "kind", "resolved", "said", "warn_once"]
 
 _logger = logging.getLogger("label_studio_otel")
 _said: set[str] = set()
@@ -52,9 +56,18 @@ def kind(error: BaseException) -> str:
     return f"{type(error).__name__}{where}"
 
 
-def info(message: str) -> None:
-    """Log what a user may like to know."""
-    _logger.info("label-studio-otel: %s", message)
+def info(message: str, attributes: Mapping[str, Any] | None = None) -> None:
+    """Log what a user may like to know.
+
+    Args:
+        attributes: what it is about, for logs that programs read; names have a dot in them.
+    """
+    _logger.info("label-studio-otel: %s", message, extra=attributes)
+
+
+def error(message: str) -> None:
+    """Log why something cannot be done that was asked for."""
+    _logger.error("label-studio-otel: %s", message)
 
 
 def _after_fork_in_child() -> None:

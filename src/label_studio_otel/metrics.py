@@ -22,12 +22,13 @@ from label_studio_otel.metrics_table import DURATION, LATENCY, METRICS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
+    from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
 
     from label_studio_otel.counts import Counts, Depth
+    from label_studio_otel.metrics_table import Metric
     from label_studio_otel.spool.writer import SpoolWriter
 
-__all__ = ["Source", "register"]
+__all__ = ["Source", "instruments", "register"]
 
 #: Seconds between two looks at what waits.
 LOOK_INTERVAL = 5.0
@@ -95,51 +96,70 @@ _registering = threading.Lock()
 _registered = False
 
 
-def register(*, late: bool = False) -> None:
+def register(*, late: bool = False, provider: MeterProvider | None = None) -> None:
     """Make the instruments, once per process; a child has its parent's. Never raises.
 
     Args:
         late: import the metrics API if nobody did yet, which takes milliseconds: not for a thread that must not wait.
             Who has a meter provider has imported it; and a thread that comes to it later may find the provider shut
             down, which the SDK says aloud.
+        provider: the one of a service of ours, in place of the application's.
     """
     global _registered  # noqa: PLW0603
     if not late and "opentelemetry.metrics" not in sys.modules:
         return
     with _registering:
-        if _registered:
+        if _registered and provider is None:
             return
         _registered = True
         try:
             from opentelemetry import metrics  # noqa: PLC0415
 
-            _make(metrics.get_meter("label_studio_otel", __version__), metrics.Observation)
+            _make(metrics.get_meter("label_studio_otel", __version__, provider), metrics.Observation)
         except Exception as error:  # of somebody else's meter provider
             log.warn_once("metrics", f"there are no metrics about delivery: {log.kind(error)}")
 
 
 def _make(meter: Meter, observation: type[Observation]) -> None:
+    _histograms.update(instruments(meter, observation, METRICS, _alive))
+
+
+def _alive() -> list[Source]:
+    return [source for one in _sources if (source := one())]
+
+
+def instruments(
+    meter: Meter, observation: type[Observation], table: Iterable[Metric], sources: Callable[[], Iterable[Any]]
+) -> dict[str, Histogram]:
+    """Make the instruments of a table; return the histograms by name.
+
+    Args:
+        sources: gives what the others are read from whenever they are.
+    """
     create = {
         "counter": meter.create_observable_counter,
         "up-down counter": meter.create_observable_up_down_counter,
         "gauge": meter.create_observable_gauge,
     }
-    for one in METRICS:
+    histograms = {}
+    for one in table:
         said = {"unit": one.unit, "description": one.meaning.replace("`", "")}
         if one.read is None:
-            _histograms[one.name] = meter.create_histogram(
+            histograms[one.name] = meter.create_histogram(
                 one.name, **said, explicit_bucket_boundaries_advisory=one.boundaries
             )
         else:
-            create[one.kind](one.name, [_callback(one.read, observation)], **said)
+            create[one.kind](one.name, [_callback(one.read, observation, sources)], **said)
+    return histograms
 
 
 def _callback(
-    read: Callable[[Source], Iterable[tuple[float, dict[str, Any]]]], observation: type[Observation]
+    read: Callable[[Any], Iterable[tuple[float, dict[str, Any]]]],
+    observation: type[Observation],
+    sources: Callable[[], Iterable[Any]],
 ) -> Callable[[CallbackOptions], list[Observation]]:
     def observe(_: CallbackOptions) -> list[Observation]:
-        alive = [source for one in _sources if (source := one())]
-        return [observation(value, attributes) for source in alive for value, attributes in read(source)]
+        return [observation(value, attributes) for source in sources() for value, attributes in read(source)]
 
     return observe
 

@@ -35,7 +35,7 @@ class Metric(NamedTuple):
     #: One sentence, in Markdown.
     meaning: str
     #: Gives values with their attributes, beside those of the component; a histogram's are recorded.
-    read: Callable[[Source], Iterable[tuple[float, Values]]] | None = None
+    read: Callable[[Any], Iterable[tuple[float, Values]]] | None = None
     boundaries: tuple[float, ...] = ()
 
 
@@ -160,7 +160,7 @@ METRICS = (
         "label_studio_otel.calls.accepted",
         "counter",
         "{call}",
-        "calls that came from spool files into the outbox",
+        "calls that came into the outbox",
         _counted("accepted"),
     ),
     Metric(
@@ -226,6 +226,13 @@ METRICS = (
         "{task}",
         "surplus copies of a task that were removed",
         _counted("removed_copies"),
+    ),
+    Metric(
+        "label_studio_otel.outbox.size",
+        "up-down counter",
+        "By",
+        "bytes of the outbox, which is full at `LABEL_STUDIO_OTEL_MAX_STATE_BYTES`",
+        _seen("outbox_bytes"),
     ),
     Metric(
         "label_studio_otel.spool.size",

@@ -13,7 +13,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import test_collector
 import test_examples
+import trustme
 
 from label_studio_otel import LabelStudioSpanProcessor
 from label_studio_otel.cli.label_studio_server import LabelStudioServer
@@ -44,6 +46,16 @@ COMMANDS = {
     "export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318": "test_the_bridge",
     "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf": "test_the_bridge",
     "label-studio-otel backfill --dry-run traces.json": "test_the_bridge",
+    "label-studio-otel serve --config bridge.yaml --check": "test_the_file_of_the_bridge",
+    "export LABEL_STUDIO_OTEL_SERVE_TOKEN=a-secret-of-your-own": "test_the_collectors_page",
+    "label-studio-otel serve --port 4328 --no-grpc": "test_the_collectors_page",
+    "export LABEL_STUDIO_OTEL_ENDPOINT=http://127.0.0.1:4328": "test_the_collectors_page",
+    "export JAEGER_ENDPOINT=jaeger:4317": "test_the_collectors_page",
+    "export HONEYCOMB_API_KEY=your-key": "test_the_collectors_page",
+    "export OTELCOL_STATE_DIR=$HOME/otelcol": "test_the_collectors_page",
+    "otelcol-contrib validate --config collector/fan-out.yaml": "test_the_collectors_page",
+    "otelcol-contrib --config collector/fan-out.yaml": "test_the_collectors_page",
+    "otelcol-contrib validate --config your.yaml --config collector/bridge-only.yaml": "test_the_collectors_page",
     "python3 -m venv app && . app/bin/activate": "test_the_tutorial",
     'pip install "label-studio-otel[auto]" langchain opentelemetry-instrumentation-langchain': "test_the_tutorial",
     "export LABEL_STUDIO_OTEL_PROJECT_NAME=Tutorial": "test_the_tutorial",
@@ -90,7 +102,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("page", PAGES)
 def test_each_command_of_a_page_is_run_by_a_test(page: str) -> None:
-    tests = {*globals(), *vars(test_examples)}
+    tests = {*globals(), *vars(test_collector), *vars(test_examples)}
 
     assert [line for line in commands(page) if COMMANDS.get(line) not in tests] == []
 
@@ -268,6 +280,24 @@ def test_the_bridge(tmp_path: Path, label_studio: LabelStudioServer, api: Api) -
     assert said.count("read 1 LLM calls (gen_ai 1)") == 2
     assert "all delivered (5 LLM calls are tasks)" in said
     assert len(api.tasks(api.project("Bridge")["id"])) == 5
+
+
+def test_the_file_of_the_bridge(tmp_path: Path) -> None:
+    (example,) = re.findall(
+        r"^```yaml\n(label_studio:.*?)^```", (ROOT / "docs/bridge.md").read_text(), re.M | re.DOTALL
+    )
+    (line,) = commands("docs/bridge.md", "### By a file")
+    certificate = trustme.CA().issue_cert("bridge.example.com")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    (tmp_path / "bridge-token").write_text("s3cret")
+    for place in ("/run/secrets", "/etc/label-studio-otel"):
+        example = example.replace(place, str(tmp_path))
+    (tmp_path / "bridge.yaml").write_text(example)
+
+    said = shell(line, tmp_path, fresh=False, LABEL_STUDIO_API_KEY="x")
+
+    assert said == "all that is set can be used\n"
 
 
 def test_the_migration(tmp_path: Path, label_studio: LabelStudioServer, api: Api) -> None:

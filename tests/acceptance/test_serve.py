@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +36,7 @@ from relay import Relay
 from sdk import CALL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from opentelemetry.sdk.trace import ReadableSpan
@@ -45,22 +51,30 @@ def server() -> Iterator[FakeLabelStudio]:
 class Served:
     """A bridge in a process of its own."""
 
+    COMMAND = (sys.executable, "-m", "label_studio_otel", "serve", "--port", "0", "--grpc-port", "0")
+
     def __init__(self, tmp_path: Path, server: FakeLabelStudio, *options: str, **environ: str) -> None:
+        own = self.environ(tmp_path, server, **environ)
+        self.state = tmp_path / "state"
+        command = [*self.COMMAND, "--settle", "0.2", *options]
+        self.process = subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        said = self.process.stdout.readline()
+        found = re.fullmatch(r"OTLP is received on (http://[\d.]+:(\d+)), gRPC on ([\d.]+:\d+)\n", said)
+        assert found, self.process.communicate()[1]
+        self.url, self.port, self.grpc = found[1], int(found[2]), found[3]
+
+    @staticmethod
+    def environ(tmp_path: Path, server: FakeLabelStudio, **environ: str) -> dict[str, str]:
+        """Return the environment of its process."""
         own = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "LABEL_STUDIO_"))}
-        own |= {
+        return {
+            **own,
             "LABEL_STUDIO_URL": server.url,
             "LABEL_STUDIO_API_KEY": server.token,
             "LABEL_STUDIO_OTEL_STATE_DIR": str(tmp_path / "state"),
             **environ,
         }
-        command = [sys.executable, "-m", "label_studio_otel", "serve", "--port", "0", "--grpc-port", "0"]
-        command += ["--settle", "0.2", *options]
-        self.process = subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        said = self.process.stdout.readline()
-        found = re.fullmatch(r"OTLP is received on (http://127\.0\.0\.1:(\d+)), gRPC on (127\.0\.0\.1:\d+)\n", said)
-        assert found, self.process.communicate()[1]
-        self.url, self.port, self.grpc = found[1], int(found[2]), found[3]
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Return the exit code and what stood on standard error."""
@@ -258,6 +272,175 @@ def test_with_a_token_only_who_has_it_is_served_and_no_log_shows_it(tmp_path: Pa
         assert exporter(bridge.url, headers=headers).export(spans()) is SpanExportResult.SUCCESS
         assert len(arrived(server, 1)) == 1
         assert bridge.end() == (0, "")
+
+
+def held_up(bridge: Served) -> sqlite3.Connection:
+    """Let the disk take nothing until this is closed."""
+    (path,) = bridge.state.rglob("outbox.db")
+    connection = sqlite3.connect(path, check_same_thread=False)
+    connection.execute("BEGIN IMMEDIATE")
+    return connection
+
+
+def under_way(bridge: Served) -> set[str]:
+    """Return the protocols over which requests are under way."""
+    with urllib.request.urlopen(f"{bridge.url}/metrics") as answer:
+        return set(re.findall(r'_receiver_held_bytes{network_protocol_name="(\w+)".* [1-9]', answer.read().decode()))
+
+
+def value(url: str, name: str) -> float:
+    """Return the sum of a metric, without what has an error."""
+    with urllib.request.urlopen(url) as answer:
+        lines = [line for line in answer.read().decode().splitlines() if re.match(rf"{name}[{{ ]", line)]
+    return sum(float(line.rpartition(" ")[2]) for line in lines if not re.search('error_type="[^"]', line))
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return condition()
+
+
+def test_told_to_end_it_answers_what_is_under_way_however_slow_the_disk(
+    tmp_path: Path, server: FakeLabelStudio
+) -> None:
+    with served(tmp_path, server, "--settle", "60") as bridge, ThreadPoolExecutor(2) as clients:
+        disk = held_up(bridge)
+        grpc = GrpcExporter(bridge.grpc, insecure=True)
+        answers = [clients.submit(exporter(bridge.url).export, spans()), clients.submit(grpc.export, spans())]
+        assert eventually(lambda: under_way(bridge) == {"http", "grpc"})
+        bridge.process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            bridge.process.wait(0.5)  # it waits for the disk
+        assert not any(one.done() for one in answers)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", bridge.port))
+        disk.close()
+        assert [one.result(10) for one in answers] == [SpanExportResult.SUCCESS] * 2
+        grpc.shutdown()
+        assert bridge.process.wait(10) == 0
+        assert bridge.process.communicate() == ("ended: LLM calls 2 taken, 0 delivered, 0 parked, 2 waiting\n", "")
+
+
+def test_told_twice_to_end_it_ends_at_once(tmp_path: Path, server: FakeLabelStudio) -> None:
+    with served(tmp_path, server) as bridge, ThreadPoolExecutor(1) as clients:
+        disk = held_up(bridge)
+        answer = clients.submit(exporter(bridge.url, timeout=2).export, spans())
+        assert eventually(lambda: under_way(bridge) == {"http"})
+        bridge.process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            bridge.process.wait(0.5)
+        assert bridge.end() == (-signal.SIGTERM, "")
+        assert answer.result(10) is SpanExportResult.FAILURE
+        disk.close()
+
+
+def test_a_file_is_all_that_it_needs(tmp_path: Path, server: FakeLabelStudio) -> None:
+    (tmp_path / "key").write_text(f"{server.token}\n")
+    (tmp_path / "key").chmod(0o600)
+    (tmp_path / "bridge.yaml").write_text(
+        f"""
+label_studio:
+  url: ${{env:LABELS}}
+  api_key_file: {tmp_path}/key
+  state_dir: {tmp_path}/elsewhere
+  project_name: From the file
+serve:
+  token: ${{TOKEN_OF_THE_BRIDGE}}
+  settle: 0.1
+"""
+    )
+    empty = {"LABEL_STUDIO_URL": "", "LABEL_STUDIO_API_KEY": "", "LABEL_STUDIO_OTEL_STATE_DIR": ""}
+    own = {
+        "LABELS": server.url,
+        "TOKEN_OF_THE_BRIDGE": "s3cret",
+        "LABEL_STUDIO_OTEL_SERVE_CONFIG": f"{tmp_path}/bridge.yaml",
+    }
+    with served(tmp_path, server, **empty, **own) as bridge:
+        assert exporter(bridge.url).export(spans()) is SpanExportResult.FAILURE
+        headers = {"authorization": "Bearer s3cret"}
+        assert exporter(bridge.url, headers=headers).export(spans()) is SpanExportResult.SUCCESS
+        arrived(server, 1)
+        assert [project["title"] for project in server.store.projects.values()] == ["From the file"]
+        assert bridge.end() == (0, "")
+    assert (tmp_path / "elsewhere").exists()
+
+
+def test_its_log_is_lines_that_programs_read_and_says_nothing_that_was_said(
+    tmp_path: Path, server: FakeLabelStudio
+) -> None:
+    command = [*Served.COMMAND, "--log-format", "json", "--settle", "0.1"]
+    environ = Served.environ(tmp_path, server, LABEL_STUDIO_OTEL_SERVE_TOKEN="s3cret-token")
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        begins, ready = (json.loads(process.stderr.readline()) for _ in range(2))
+        client = exporter(
+            f"http://127.0.0.1:{ready['attributes']['server.port']}", headers={"authorization": "Bearer s3cret-token"}
+        )
+        assert client.export(spans()) is SpanExportResult.SUCCESS
+        metrics = f"http://127.0.0.1:{ready['attributes']['server.port']}/metrics"
+        assert eventually(lambda: value(metrics, "label_studio_otel_delivery_latency_seconds_count") == 1)
+        process.terminate()
+        out, rest = process.communicate(timeout=20)
+    lines = [begins, ready, *map(json.loads, rest.splitlines())]
+
+    assert (process.returncode, out) == (0, "")
+    assert begins["body"].endswith(" begins")
+    assert ready["body"].startswith("OTLP is received on http://127.0.0.1:")
+    assert lines[-1]["attributes"] == {
+        "label_studio_otel.calls.taken": 1,
+        "label_studio_otel.calls.delivered": 1,
+        "label_studio_otel.calls.parked": 0,
+        "label_studio_otel.calls.waiting": 0,
+    }
+    assert {(line["severity_text"], line["severity_number"]) for line in lines} <= {("INFO", 9), ("WARN", 13)}
+    assert {line["logger"] for line in lines} == {"label_studio_otel"}
+    assert not any(word in str(lines) for word in ("Hi", "Hello", "s3cret", server.token))
+
+
+def test_its_metrics_are_there_for_prometheus(tmp_path: Path, server: FakeLabelStudio) -> None:
+    with served(tmp_path, server) as bridge:
+        metrics = f"{bridge.url}/metrics"
+        assert exporter(bridge.url).export(spans(2)) is SpanExportResult.SUCCESS
+        assert eventually(lambda: value(metrics, "label_studio_otel_delivery_latency_seconds_count") == 2)
+        assert value(metrics, "label_studio_otel_receiver_spans_total") == 4
+        assert value(metrics, "label_studio_otel_receiver_calls_total") == 2
+        assert value(metrics, "label_studio_otel_calls_accepted_total") == 2
+        assert eventually(lambda: value(metrics, "label_studio_otel_outbox_size_bytes") > 0)
+        assert value(metrics, "label_studio_otel_calls_oldest_age_seconds") == 0
+        assert bridge.end() == (0, "")
+
+
+def status(url: str, **headers: str) -> int:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_on_a_public_address_metrics_ask_for_the_token_and_probes_do_not(
+    tmp_path: Path, server: FakeLabelStudio
+) -> None:
+    with served(tmp_path, server, "--host", "0.0.0.0", LABEL_STUDIO_OTEL_SERVE_TOKEN="s3cret") as bridge:
+        url = f"http://127.0.0.1:{bridge.port}"
+        assert status(f"{url}/metrics") == 401
+        assert status(f"{url}/metrics", authorization="Bearer s3cret") == 200
+        assert status(f"{url}/healthz") == status(f"{url}/readyz") == 200
+        code, said = bridge.end()
+    assert (code, "is served without TLS" in said, "s3cret" in said) == (0, True, False)
+
+
+def test_metrics_can_be_open_to_all(tmp_path: Path, server: FakeLabelStudio) -> None:
+    own = {"LABEL_STUDIO_OTEL_SERVE_TOKEN": "s3cret", "LABEL_STUDIO_OTEL_SERVE_METRICS": "open"}
+    with served(tmp_path, server, "--host", "0.0.0.0", **own) as bridge:
+        assert status(f"http://127.0.0.1:{bridge.port}/metrics") == 200
+
+
+def test_metrics_can_be_left_out(tmp_path: Path, server: FakeLabelStudio) -> None:
+    with served(tmp_path, server, LABEL_STUDIO_OTEL_SERVE_METRICS="off") as bridge:
+        assert status(f"{bridge.url}/metrics") == 404
 
 
 def test_a_public_address_without_a_token_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from recordings import runs, variants
+
 from label_studio_otel import dialects
 from label_studio_otel.otlp import decode, requests
 from label_studio_otel.spans import MESSAGE_EVENTS
-from recordings import runs, variants
 
 CASES = Path(__file__).parents[1] / "cases"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -10,66 +12,14 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from label_studio_otel.counts import Counts
-from label_studio_otel.outbox.sqlite import SqliteOutbox
-from label_studio_otel.receiver.intake import Intake
-from label_studio_otel.receiver.otlp_grpc import OtlpGrpc
-from label_studio_otel.selection import Selection
-from label_studio_otel.settings import load
-from receiving import traces_in_protobuf
+from http2 import GOAWAY, HEADERS, PING, RST_STREAM, Http2Client, frame, message
+from label_studio_otel.receiver.bridge import _allow_many_files
+from label_studio_otel.receiver.http import Limits
+from receiving import LOGS, METRICS, TRACES, VALID, GrpcReceiver, bomb, traces_in_protobuf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from typing_extensions import Self
-
-TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-LOGS = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
-METRICS = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
-VALID = (b"\1" * 16, b"\2" * 8)
-
-
-class GrpcReceiver:
-    """A receiver on a free port while its context lasts; nothing is delivered."""
-
-    def __init__(self, directory: Path, *, token: str | None = None, max_state_bytes: int = 0) -> None:
-        self.outbox = SqliteOutbox(directory / "outbox.db", synchronous="FULL")
-        self.holding = True
-        self._intake = Intake(
-            self.outbox,
-            holding=lambda: self.holding,
-            due_at=lambda: 0.0,
-            max_state_bytes=max_state_bytes,
-            counts=Counts(),
-        )
-        self.otlp = OtlpGrpc(Selection(load({"state_dir": directory}, {})), self._intake, token=token)
-        self.port = 0
-
-    def __enter__(self) -> Self:
-        self._intake.start()
-        self.port = self.otlp.listen("127.0.0.1", 0)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.otlp.close(1)
-        self._intake.close()
-        self.outbox.close()
-
-    @property
-    def kept(self) -> int:
-        """Number of calls in the outbox."""
-        return self.outbox.summary().states["pending"]
-
-    def export(self, body: bytes, method: str = TRACES, **options: Any) -> Any:
-        """Return the answer to a request, or the error that it is."""
-        compression = options.pop("compression", grpc.Compression.NoCompression)
-        unlimited = [("grpc.max_send_message_length", -1)]
-        with grpc.insecure_channel(f"127.0.0.1:{self.port}", unlimited, compression) as channel:
-            try:
-                return channel.unary_unary(method)(body, timeout=20, **options)
-            except grpc.RpcError as error:
-                return error
 
 
 @pytest.fixture
@@ -154,5 +104,157 @@ def test_only_who_has_the_token_may_send(tmp_path: Path, authorization: str) -> 
 
 
 def test_a_port_that_is_taken_is_an_error(receiver: GrpcReceiver, tmp_path: Path) -> None:
-    with GrpcReceiver(tmp_path / "other") as other, pytest.raises(OSError, match=f"port {receiver.port}"):
+    other = GrpcReceiver(tmp_path / "other")
+    with pytest.raises(OSError, match=f"port {receiver.port}"):
         other.otlp.listen("127.0.0.1", receiver.port)
+    other.otlp.close(1)
+
+
+def test_messages_that_never_end_hold_nobody_up(tmp_path: Path) -> None:
+    with GrpcReceiver(tmp_path) as receiver, Http2Client(receiver.port) as client:
+        for stream in range(1, 201, 2):
+            client.open(stream)
+            client.data(b"\0\0\0\0\x05ab", stream)
+        assert _soon(lambda: receiver.otlp.requests == 100)
+        began = time.monotonic()
+        assert receiver.export(traces_in_protobuf(VALID)) == b""
+        assert time.monotonic() - began < 2
+
+
+def test_a_message_that_does_not_come_is_cut_off(tmp_path: Path) -> None:
+    with GrpcReceiver(tmp_path, limits=Limits(sending=0.2)) as receiver, Http2Client(receiver.port) as client:
+        client.open()
+        client.data(b"\0\0\0\0\x05ab")
+        assert b"grpc-status\x014" in client.until(HEADERS).payload  # DEADLINE_EXCEEDED, which clients send again
+        assert _soon(lambda: receiver.otlp.requests == 0)
+
+
+def test_a_request_without_a_message_is_invalid_argument(receiver: GrpcReceiver) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{receiver.port}") as channel:
+        with pytest.raises(grpc.RpcError) as error:
+            channel.stream_unary(TRACES)(iter(()), timeout=10)
+        assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_more_requests_at_a_time_come_again(tmp_path: Path) -> None:
+    with GrpcReceiver(tmp_path, limits=Limits(requests=3)) as receiver, Http2Client(receiver.port) as client:
+        for stream in (1, 3, 5):
+            client.open(stream)
+        assert _soon(lambda: receiver.otlp.requests == 3)
+        got = receiver.export(traces_in_protobuf(VALID))
+        assert (got.code(), got.details()) == (grpc.StatusCode.UNAVAILABLE, "too many requests at a time")
+        hint = RetryInfo.FromString(dict(got.trailing_metadata())["google.rpc.retryinfo-bin"])
+        assert hint.retry_delay.seconds == 5
+        client.send(b"".join(frame(RST_STREAM, 0, stream, b"\0\0\0\x08") for stream in (1, 3, 5)))
+        assert _soon(lambda: receiver.otlp.requests == 0)
+        assert receiver.export(traces_in_protobuf(VALID)) == b""
+
+
+def test_bodies_beyond_what_may_be_held_come_again(tmp_path: Path) -> None:
+    with GrpcReceiver(tmp_path, limits=Limits(bodies=10_000)) as receiver:
+        got = receiver.export(bytes(20_000), METRICS)
+        assert got.code() is grpc.StatusCode.UNAVAILABLE
+        assert _soon(lambda: receiver.otlp.held == 0)
+        assert receiver.export(bytes(9_000), METRICS) == b""
+
+
+def test_who_lacks_the_token_is_answered_before_a_message_is_read(tmp_path: Path) -> None:
+    with GrpcReceiver(tmp_path, token="s3cret-token") as receiver, Http2Client(receiver.port) as client:
+        client.open()
+        assert b"grpc-status\x0216" in client.until(HEADERS).payload  # UNAUTHENTICATED
+        assert _soon(lambda: receiver.otlp.requests == 0)
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        ["Bearer wrong", "Bearer s3cret-token"],
+        ["Bearer s3cret-token", "Bearer wrong"],
+        ["Bearer s3cret-token", "Bearer s3cret-token"],
+    ],
+)
+def test_several_authorizations_are_none(tmp_path: Path, authorization: list[str]) -> None:
+    with GrpcReceiver(tmp_path, token="s3cret-token") as receiver:
+        got = receiver.export(traces_in_protobuf(VALID), metadata=[("authorization", one) for one in authorization])
+        assert (got.code(), receiver.kept) == (grpc.StatusCode.UNAUTHENTICATED, 0)
+
+
+def test_a_token_that_is_no_ascii_is_refused(tmp_path: Path) -> None:
+    with GrpcReceiver(tmp_path, token="s3cret-token") as receiver, Http2Client(receiver.port) as client:
+        client.open(authorization="Bearer s3cret-token\u00ff")
+        with suppress(ConnectionError):
+            assert b"grpc-status\x010" not in client.until(HEADERS).payload
+        assert receiver.kept == 0
+
+
+def test_a_bomb_is_stopped_before_it_is_whole(tmp_path: Path) -> None:
+    packed = bomb(1 << 30)
+    with GrpcReceiver(tmp_path) as receiver, Http2Client(receiver.port) as client:
+        began = time.process_time()
+        client.open(grpc_encoding="gzip")
+        client.data(message(packed, compressed=True))
+        client.until(RST_STREAM)
+        assert time.process_time() - began < 1
+        assert not [one for one in client.frames if one.kind == HEADERS and b"grpc-status\x010" in one.payload]
+        assert receiver.kept == 0
+
+
+def test_connections_beyond_the_limit_are_closed_and_silent_ones_make_room(tmp_path: Path) -> None:
+    with GrpcReceiver(tmp_path, limits=Limits(connections=20, handshake=0.5)) as receiver:
+        silent = [receiver.connect() for _ in range(20)]
+        try:
+            with receiver.connect() as beyond:
+                beyond.settimeout(5)
+                with suppress(ConnectionError):
+                    assert beyond.recv(9) == b""
+            assert _soon(lambda: receiver.export(traces_in_protobuf(VALID)) == b"")
+        finally:
+            for one in silent:
+                one.close()
+
+
+def test_a_connection_without_requests_is_closed(tmp_path: Path) -> None:
+    with GrpcReceiver(tmp_path, limits=Limits(idle=1)) as receiver, Http2Client(receiver.port) as client:
+        client.until(GOAWAY)
+
+
+def test_floods_of_pings_end_the_connection(receiver: GrpcReceiver) -> None:
+    with Http2Client(receiver.port) as client:
+        client.open()
+        with suppress(BrokenPipeError, ConnectionResetError):
+            for _ in range(20):
+                client.send(frame(PING, 0, 0, b"12345678"))
+        assert b"too_many_pings" in client.until(GOAWAY).payload
+
+
+def test_requests_that_are_taken_back_at_once_hold_nobody_up(receiver: GrpcReceiver) -> None:
+    with Http2Client(receiver.port) as client, suppress(ConnectionError):
+        for stream in range(1, 4001, 2):
+            client.open(stream)
+            client.send(frame(RST_STREAM, 0, stream, b"\0\0\0\x08"))
+    assert receiver.export(traces_in_protobuf(VALID)) == b""
+    assert _soon(lambda: receiver.otlp.requests == 0)
+
+
+def test_metadata_too_large_is_resource_exhausted(receiver: GrpcReceiver) -> None:
+    got = receiver.export(traces_in_protobuf(VALID), metadata=[("x", "y" * 100_000)])
+    assert (got.code(), receiver.kept) == (grpc.StatusCode.RESOURCE_EXHAUSTED, 0)
+
+
+def test_a_thousand_connections_keep_nobody_out(tmp_path: Path) -> None:
+    _allow_many_files()
+    with GrpcReceiver(tmp_path, limits=Limits(connections=1100)) as receiver, ExitStack() as clients:
+        for _ in range(1000):
+            clients.enter_context(Http2Client(receiver.port))
+        began = time.monotonic()
+        assert receiver.export(traces_in_protobuf(VALID)) == b""
+        assert time.monotonic() - began < 5
+
+
+def _soon(true: Any) -> bool:
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        if true():
+            return True
+        time.sleep(0.01)
+    return False

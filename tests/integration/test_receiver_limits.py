@@ -6,8 +6,8 @@ import gzip
 import sqlite3
 import threading
 import time
-import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +20,13 @@ from label_studio_otel.receiver import access
 from label_studio_otel.receiver.bridge import Bridge
 from label_studio_otel.receiver.http import Limits
 from label_studio_otel.receiver.otlp_http import decompressed
+from label_studio_otel.receiver.serving import Serving
+from label_studio_otel.receiver.tls import Tls
 from label_studio_otel.settings import load
-from receiving import JSON, PROTOBUF, Receiver, answer, span, traces
+from receiving import JSON, PROTOBUF, Receiver, answer, bomb, span, traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-
-def bomb(size: int) -> bytes:
-    """Return gzip of so many zeros without ever having them."""
-    packer = zlib.compressobj(wbits=31)
-    piece = bytes(1 << 20)
-    return b"".join(packer.compress(piece) for _ in range(size >> 20)) + packer.flush()
 
 
 def test_64_mib_decompressed_are_read_and_a_byte_more_is_413(tmp_path: Path) -> None:
@@ -134,6 +129,26 @@ def test_what_is_no_http_is_400(tmp_path: Path, sent: bytes) -> None:
     assert (got.status, got.json["code"]) == (400, 3)
 
 
+def test_a_body_in_chunks_of_a_byte_holds_nobody_up(tmp_path: Path) -> None:
+    with Receiver(tmp_path) as receiver, receiver.connect() as slow:
+        head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        slow.sendall(head.encode() + b"1\r\n \r\n" * 80_000)
+        began = time.monotonic()
+        assert receiver.post(traces(span())).status == 200
+        assert time.monotonic() - began < 1
+        slow.sendall(b"2\r\n{}\r\n0\r\n\r\n")
+        assert answer(slow).status == 200
+
+
+def test_far_more_connections_than_the_limit_are_closed_without_a_word(tmp_path: Path) -> None:
+    with Receiver(tmp_path, limits=Limits(connections=1, lingering=5)) as receiver, ExitStack() as clients:
+        crowd = [clients.enter_context(receiver.connect()) for _ in range(100)]
+        assert _soon(lambda: len(receiver.server._connections) == 65)
+        for last in crowd[65:]:
+            with suppress(ConnectionResetError):
+                assert last.recv(1) == b""
+
+
 def test_a_head_too_large_is_431(tmp_path: Path) -> None:
     with Receiver(tmp_path) as receiver:
         assert receiver.send("GET", "/healthz", x="y" * 100_000).status == 431
@@ -194,7 +209,7 @@ def test_a_disk_that_refuses_is_503_and_then_it_takes_again(tmp_path: Path) -> N
 
 
 def test_the_service_synchronises_every_commit(tmp_path: Path) -> None:
-    bridge = Bridge(load({"state_dir": tmp_path}, {}), token=None, settle=0)
+    bridge = Bridge(load({"state_dir": tmp_path}, {}), Serving(settle=0))
     outbox = bridge._deliverer._outbox
     with outbox._transaction() as run:
         assert run.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
@@ -274,6 +289,9 @@ def test_what_is_under_way_is_answered_when_it_is_told_to_end(tmp_path: Path, sl
         ("Bearer s3cret-token2", 401),
         ("Basic s3cret-token", 401),
         ("Bearer \u00ff", 401),
+        ("Bearer s3cret-token\u00ff", 401),
+        ("Bearer s3cret-token\r\nAuthorization: Bearer s3cret-token", 401),
+        ("Bearer wrong\r\nAuthorization: Bearer s3cret-token", 401),
     ],
 )
 def test_only_who_has_the_token_may_send(tmp_path: Path, authorization: str, status: int) -> None:
@@ -288,6 +306,51 @@ def test_only_who_has_the_token_may_send(tmp_path: Path, authorization: str, sta
             assert b"s3cret" not in got.body
         assert receiver.send("GET", "/readyz").status == 200
         assert receiver.kept == (1 if status == 200 else 0)
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:4318"])
+def test_no_web_page_sends_without_a_token(tmp_path: Path, origin: str) -> None:
+    with Receiver(tmp_path) as receiver:
+        got = receiver.post(traces(span()), origin=origin)
+        assert (got.status, got.json["code"], receiver.kept) == (403, 7, 0)
+        assert receiver.send("OPTIONS", "/v1/traces", origin=origin).status == 405
+        assert not [name for name in got.headers if name.startswith("access-control")]
+    with Receiver(tmp_path, token="s3cret-token") as receiver:
+        sent = receiver.post(traces(span()), origin=origin, authorization="Bearer s3cret-token")
+        assert sent.status == 200
+
+
+@pytest.mark.parametrize("token", [None, "s3cret-token"])
+@pytest.mark.parametrize("tls", [None, Tls(Path("a"), Path("b")), Tls(Path("a"), Path("b"), Path("c"))])
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.5"])
+def test_where_strangers_would_be_let_in_it_is_refused(host: str, tls: Tls | None, token: str | None) -> None:
+    refused = access.why_refused(host, token, tls)
+    known = token is not None or (tls is not None and tls.client_ca is not None)
+    if host == "127.0.0.1" or known:
+        assert refused is None
+    else:
+        assert refused is not None
+        assert refused.startswith("other machines can reach 10.0.0.5, and anybody there could write tasks: ")
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "tls", "warned"),
+    [
+        ("127.0.0.1", "s3cret-token", None, []),
+        ("10.0.0.5", "s3cret-token", Tls(Path("a"), Path("b")), []),
+        (
+            "10.0.0.5",
+            "s3cret-token",
+            None,
+            ["10.0.0.5 is served without TLS: who listens on the network can read the token and what is sent"],
+        ),
+        ("10.0.0.5", None, None, ["10.0.0.5 is served without TLS: who listens on the network can read what is sent"]),
+    ],
+)
+def test_plain_text_across_machines_is_warned_of(
+    host: str, token: str | None, tls: Tls | None, warned: list[str]
+) -> None:
+    assert access.warnings(host, token, tls) == warned
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,7 @@ def test_the_names_are_those_of_the_semantic_conventions_or_ours() -> None:
         ("label_studio_otel.predictions.repaired", "counter", "{prediction}"),
         ("label_studio_otel.batches.reconciled", "counter", "{batch}"),
         ("label_studio_otel.tasks.removed", "counter", "{task}"),
+        ("label_studio_otel.outbox.size", "up-down counter", "By"),
         ("label_studio_otel.spool.size", "up-down counter", "By"),
         ("label_studio_otel.spool.damaged", "counter", "By"),
     ]

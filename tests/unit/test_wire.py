@@ -37,7 +37,7 @@ def request(*scopes: list[dict[str, str]]) -> bytes:
 
 
 def picked(data: bytes, keys: frozenset[str] = KEYS, **options: Any) -> list[tuple[str, str, str]]:
-    spans, rejected = requests.traces(data, keys, is_json=False, **options)
+    spans, rejected, _ = requests.traces(data, keys, is_json=False, **options)
     assert rejected == 0
     return [(span["spanId"][-2:], span["resource"]["service.name"], span["scope"]["name"]) for span in spans]
 
@@ -86,7 +86,7 @@ def test_a_call_that_cannot_be_read_takes_no_other_with_it() -> None:
     data = request([{**CALL, "a": "broken"}, CALL])
     data = data.replace(b"\x0a\x06broken", b"\x0a\x7fbroken")
 
-    spans, rejected = requests.traces(data, KEYS, is_json=False)
+    spans, rejected, _ = requests.traces(data, KEYS, is_json=False)
 
     assert [span["spanId"] for span in spans] == ["0000000000000002"]
     assert rejected == 1
@@ -136,7 +136,7 @@ def test_of_log_records_only_events_are_read() -> None:
     records.add(event_name="gen_ai.choice")
     records.add().attributes.add(key="event.name").value.string_value = "gen_ai.user.message"
 
-    found, rejected = requests.logs(message.SerializeToString(), is_json=False)
+    found, rejected, _ = requests.logs(message.SerializeToString(), is_json=False)
 
     assert [(one["eventName"], one["attributes"]) for one in found] == [
         ("gen_ai.choice", {}),
@@ -153,7 +153,7 @@ def test_what_is_picked_is_what_reading_it_whole_gives(scopes: list[list[dict[st
     data = request(*scopes)
     whole = [span for span in decode(data, "x").spans if not KEYS.isdisjoint(span["attributes"])]
 
-    assert requests.traces(data, KEYS, is_json=False) == (whole, 0)
+    assert requests.traces(data, KEYS, is_json=False) == (whole, 0, sum(map(len, scopes)))
 
 
 @given(st.binary(max_size=60))

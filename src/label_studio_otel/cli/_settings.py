@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.settings import load
+from label_studio_otel.settings import SETTINGS, load
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from label_studio_otel.settings import Settings
 
-__all__ = ["add_destination_options", "add_options", "read"]
+__all__ = ["add_destination_options", "add_options", "given", "read"]
 
 
 OPTIONS = ("url", "state_dir", "project_id", "project_name", "project_config", "mode")
@@ -33,11 +35,17 @@ def add_destination_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", help="prompt or chat (LABEL_STUDIO_OTEL_MODE)")
 
 
+def given(args: argparse.Namespace, file: Mapping[str, Any]) -> Settings:
+    """Return the settings as options say, else the environment, else a file, by argument."""
+    environ = {one.variable: file[one.argument] for one in SETTINGS if one.argument in file}
+    environ |= {name: value for name, value in os.environ.items() if value}
+    return load({name: vars(args).get(name) for name in OPTIONS}, environ)
+
+
 def read(args: argparse.Namespace) -> Settings:
     """Return the settings; what could not be used is said on standard error."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    given = vars(args)
-    settings = load({name: given.get(name) for name in OPTIONS})
+    settings = given(args, {})
     for problem in settings.problems:
         sys.stderr.write(f"label-studio-otel: {problem}\n")
     return settings

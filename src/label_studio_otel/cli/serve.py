@@ -5,85 +5,161 @@ from __future__ import annotations
 import os
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from label_studio_otel.cli import _settings
+from label_studio_otel import log
+from label_studio_otel._version import __version__
+from label_studio_otel.cli import _logs, _settings
 from label_studio_otel.errors import ConfigError, LabelStudioOtelError
+from label_studio_otel.receiver.serving import SERVE_SETTINGS, load
 
 if TYPE_CHECKING:
     import argparse
 
+    from label_studio_otel.receiver.bridge import Bridge
+    from label_studio_otel.receiver.serving import ServeSetting, Serving
+    from label_studio_otel.settings import Settings
+
 __all__ = ["add_parser", "run"]
 
-PORT, GRPC_PORT = 4318, 4317
-#: Seconds: exporters send log events and spans in batches, every 1 to 5 s.
-SETTLE = 10.0
+#: Modules of the extra.
+EXTRA = ("grpc", "h11", "opentelemetry.exporter.prometheus", "prometheus_client", "yaml")
+
+
+#: Variables that are read before the others.
+CONFIG = "LABEL_STUDIO_OTEL_SERVE_CONFIG"
+LOG_FORMAT = "LABEL_STUDIO_OTEL_SERVE_LOG_FORMAT"
+
+
+class _Told(NamedTuple):
+    """What options, environment and file say together."""
+
+    settings: Settings
+    serving: Serving
 
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("serve", help="receive OTLP, and make tasks of the LLM calls in it")
+    parser.add_argument(
+        "--config", metavar="FILE", help=f"YAML with any setting; environment and options win over it ({CONFIG})"
+    )
+    parser.add_argument("--check", action="store_true", help="say whether all that is set can be used, and end")
     _settings.add_options(parser)
     _settings.add_destination_options(parser)
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=PORT, help=f"of HTTP, 0 for any that is free (default: {PORT})")
+    for one in SERVE_SETTINGS:
+        if one.option:
+            _add(parser, one, one.option)
     parser.add_argument(
-        "--grpc-port", type=int, default=GRPC_PORT, help=f"of gRPC, 0 for any that is free (default: {GRPC_PORT})"
-    )
-    parser.add_argument("--no-grpc", action="store_true", help="receive HTTP alone")
-    parser.add_argument(
-        "--settle",
-        type=float,
-        default=SETTLE,
-        metavar="SECONDS",
-        help=f"how long a call waits for its log events before it is sent (default: {SETTLE:g})",
-    )
-    parser.add_argument(
-        "--without-token",
-        action="store_true",
-        help="listen on an address that other machines can reach although no LABEL_STUDIO_OTEL_SERVE_TOKEN is set",
+        "--no-grpc", dest="grpc_port", action="store_const", const="none", help="the same as --grpc-port none"
     )
     parser.set_defaults(run=run)
 
 
+def _add(parser: argparse.ArgumentParser, one: ServeSetting, option: str) -> None:
+    name = one.key.replace(".", "_")
+    if one.default is False:
+        parser.add_argument(option, dest=name, action="store_const", const=True, help=one.meaning)
+        return
+    default = f" (default: {one.shown})" if one.shown else ""
+    parser.add_argument(option, dest=name, metavar=one.metavar, help=f"{one.meaning}{default}".replace("`", ""))
+
+
 def run(args: argparse.Namespace) -> int:
     """Serve until told to end; 1 where that cannot begin, with the reason on standard error."""
-    settings = _settings.read(args)
-    try:
-        from label_studio_otel.receiver.bridge import Bridge
+    with _logs.logging_as(args.log_format or os.environ.get(LOG_FORMAT, "text")) as use:
+        try:
+            told = _told(args)
+            use(told.serving.log_format)
+            _warn(told)
+            return _check(told) if args.check else _serve(told)
+        except ModuleNotFoundError as error:
+            if error.name not in EXTRA:
+                raise
+            log.error('a package is missing: pip install "label-studio-otel[serve]"')
+        except LabelStudioOtelError as error:
+            for line in str(error).splitlines():
+                log.error(line)
+        return 1
 
-        bridge = Bridge(settings, token=_token(args), settle=args.settle)
-        bridge.run(args.host, args.port, None if args.no_grpc else args.grpc_port, partial(_say, args.host))
-    except ModuleNotFoundError as error:
-        if error.name not in ("h11", "grpc"):
-            raise
-        wrong = 'a package is missing: pip install "label-studio-otel[serve]"'
-    except LabelStudioOtelError as error:
-        wrong = str(error)
-    except OSError as error:
-        ports = f"port {args.port} or {args.grpc_port}"
-        wrong = f"{args.host}, {ports}, or {settings.directory} cannot be used: {error.strerror or error}"
+
+def _told(args: argparse.Namespace) -> _Told:
+    """Read everything, and refuse what nobody should run."""
+    if path := args.config or os.environ.get(CONFIG):
+        from label_studio_otel.receiver import configuration
+
+        file = configuration.read(Path(path), os.environ)
+        told = _Told(_settings.given(args, file.label_studio), load(vars(args), os.environ, file.serve))
     else:
-        return 0
-    sys.stderr.write(f"label-studio-otel: {wrong}\n")
-    return 1
+        told = _Told(_settings.given(args, {}), load(vars(args), os.environ))
+    _refuse(told.serving)
+    return told
 
 
-def _token(args: argparse.Namespace) -> str | None:
+def _refuse(serving: Serving) -> None:
     from label_studio_otel.receiver import access
 
-    token = access.token_of(os.environ)
-    if token is None and not access.is_loopback(args.host) and not args.without_token:
-        raise ConfigError(
-            f"other machines can reach {args.host}, and anybody there could write tasks: set {access.TOKEN} (or "
-            f"{access.TOKEN_FILE}), or say --without-token where something else keeps them out"
-        )
-    return token
+    why = access.why_refused(serving.host, serving.token, serving.tls)
+    if why and not serving.without_token:
+        raise ConfigError(f"{why}; or say --without-token where something else keeps them out")
+    if serving.tls is not None:
+        serving.tls.context()
 
 
-def _say(host: str, port: int, grpc_port: int | None) -> None:
-    """Print where requests are taken."""
-    shown = f"[{host}]" if ":" in host else host
+def _warn(told: _Told) -> None:
+    from label_studio_otel.receiver import access
+
+    serving = told.serving
+    for warning in (*told.settings.problems, *access.warnings(serving.host, serving.token, serving.tls)):
+        log.warn_once(warning, warning)
+
+
+def _check(told: _Told) -> int:
+    if told.settings.problems:
+        return 1
+    sys.stdout.write("all that is set can be used\n")
+    return 0
+
+
+def _serve(told: _Told) -> int:
+    from label_studio_otel.receiver import bridge as service
+
+    settings, serving = told
+    if serving.log_format == "json":  # where a person reads, the first line says that all is ready
+        log.info(f"{__version__} begins", {"service.version": __version__, "url.full": settings.url})
+    try:
+        bridge = service.Bridge(settings, serving)
+        bridge.run(partial(_say_ready, serving))
+    except OSError as error:
+        ports = f"port {serving.port} or {serving.grpc_port}"
+        log.error(f"{serving.host}, {ports}, or {settings.directory} cannot be used: {error.strerror or error}")
+        return 1
+    _say_end(serving, bridge)
+    return 0
+
+
+def _say_ready(serving: Serving, port: int, grpc_port: int | None) -> None:
+    """Say where requests are taken."""
+    shown = f"[{serving.host}]" if ":" in serving.host else serving.host
     grpc = "" if grpc_port is None else f", gRPC on {shown}:{grpc_port}"
-    sys.stdout.write(f"OTLP is received on http://{shown}:{port}{grpc}\n")
-    sys.stdout.flush()
+    scheme = "http" if serving.tls is None else "https"
+    attributes = {"server.address": serving.host, "server.port": port, "label_studio_otel.grpc.port": grpc_port}
+    _say(serving, f"OTLP is received on {scheme}://{shown}:{port}{grpc}", attributes)
+
+
+def _say_end(serving: Serving, bridge: Bridge) -> None:
+    """Say what this run came to."""
+    counts = bridge.counts()
+    said = ", ".join(f"{number} {name}" for name, number in counts.items())
+    attributes = {f"label_studio_otel.calls.{name}": number for name, number in counts.items()}
+    _say(serving, f"ended: LLM calls {said}", attributes)
+
+
+def _say(serving: Serving, message: str, attributes: dict[str, Any]) -> None:
+    """Print it, as who starts a service by hand waits for that; or log it, where a program reads."""
+    if serving.log_format == "json":
+        log.info(message, attributes)
+    else:
+        sys.stdout.write(f"{message}\n")
+        sys.stdout.flush()

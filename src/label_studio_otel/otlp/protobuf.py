@@ -48,18 +48,21 @@ def decode(data: bytes) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any
     return None
 
 
-def picked(signal: str, data: bytes, keys: frozenset[str], most: int) -> tuple[list[dict[str, Any]], int]:
+def picked(signal: str, data: bytes, keys: frozenset[str], most: int) -> tuple[list[dict[str, Any]], int, int]:
     """Return the spans (`traces`) or log records (`logs`) of a request that have one of these attributes, or a name as
-    an event; and how many more there were that cannot be read.
+    an event; how many more there were that cannot be read; and how many there are in all.
 
     Raises:
         DecodeError: it is no such request.
         RequestTooLarge: it has more spans or records than `most`.
     """
     kind, read = (Span, _span) if signal == "traces" else (LogRecord, _log)
-    tried = [_tried(kind, read, one, group) for group in groups(signal, data, keys, most) for one in group.wanted]
+    tried, told = [], 0
+    for group in groups(signal, data, keys, most):
+        told += group.told
+        tried += [_tried(kind, read, one, group) for one in group.wanted]
     found = [one for one in tried if one is not None]
-    return found, len(tried) - len(found)
+    return found, len(tried) - len(found), told
 
 
 def _tried(kind: Any, read: Callable[[Any, Any, Any], dict[str, Any]], one: bytes, group: Group) -> Any:

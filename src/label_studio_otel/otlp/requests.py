@@ -30,6 +30,8 @@ class Picked(NamedTuple):
     found: list[dict[str, Any]]
     #: How many more cannot be read, or have no identity.
     rejected: int
+    #: How many there are in the request, with those that were not wanted.
+    told: int
 
 
 def traces(data: bytes, keys: frozenset[str], *, is_json: bool, most: int = MOST) -> Picked:
@@ -39,9 +41,9 @@ def traces(data: bytes, keys: frozenset[str], *, is_json: bool, most: int = MOST
         DecodeError: the request is no OTLP; the message never says what was in it.
         RequestTooLarge: it has more spans than `most`.
     """
-    spans, unreadable = _picked("traces", data, keys, is_json=is_json, most=most)
+    spans, unreadable, told = _picked("traces", data, keys, is_json=is_json, most=most)
     valid = [span for span in spans if _identified(span)]
-    return Picked(valid, unreadable + len(spans) - len(valid))
+    return Picked(valid, unreadable + len(spans) - len(valid), told)
 
 
 def logs(data: bytes, *, is_json: bool, most: int = MOST) -> Picked:
@@ -61,7 +63,7 @@ def _identified(span: Mapping[str, Any]) -> bool:
 
 def _picked(
     signal: str, data: bytes, keys: frozenset[str], *, is_json: bool, most: int
-) -> tuple[list[dict[str, Any]], int]:
+) -> tuple[list[dict[str, Any]], int, int]:
     if is_json:
         return _json(signal, data, keys, most)
     from label_studio_otel.otlp import protobuf  # noqa: PLC0415 - it takes 60 ms to import
@@ -69,7 +71,7 @@ def _picked(
     return protobuf.picked(signal, data, keys, most)
 
 
-def _json(signal: str, data: bytes, keys: frozenset[str], most: int) -> tuple[list[dict[str, Any]], int]:
+def _json(signal: str, data: bytes, keys: frozenset[str], most: int) -> tuple[list[dict[str, Any]], int, int]:
     count = 0
 
     def is_wanted(raw: dict[str, Any]) -> bool:
@@ -80,7 +82,8 @@ def _json(signal: str, data: bytes, keys: frozenset[str], most: int) -> tuple[li
         return bool(raw.get("eventName")) or any(pair.get("key") in keys for pair in raw.get("attributes") or ())
 
     try:
-        return (otlp.spans_of if signal == "traces" else otlp.logs_of)(otlp.loaded(data), is_wanted)
+        found, unreadable = (otlp.spans_of if signal == "traces" else otlp.logs_of)(otlp.loaded(data), is_wanted)
+        return found, unreadable, count
     except json.JSONDecodeError as error:
         raise DecodeError(f"no JSON from character {error.pos} on") from None
     except otlp.UNREADABLE as error:

@@ -41,6 +41,8 @@ class Group(NamedTuple):
     scope: bytes
     #: Spans or log records.
     wanted: list[bytes]
+    #: How many there are, with those that are not wanted.
+    told: int
 
 
 def groups(signal: str, data: bytes, keys: frozenset[str], most: int) -> Iterator[Group]:
@@ -59,7 +61,7 @@ def groups(signal: str, data: bytes, keys: frozenset[str], most: int) -> Iterato
         heads = _heads(_ATTRIBUTES[signal]).FromString(data)
         told = (scope.items_ for resource in heads.resources for scope in resource.scopes)
         for (resource, scope, items), items_told in zip(scopes, told, strict=True):
-            yield Group(resource, scope, [data[items[at]] for at in _wanted(items_told, keys)])
+            yield Group(resource, scope, [data[items[at]] for at in _wanted(items_told, keys)], len(items))
     except (ProtobufError, LookupError, ValueError):
         raise DecodeError(f"no OTLP request for {signal} in protobuf") from None
 

@@ -20,7 +20,7 @@ PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 #: google.rpc.Code by HTTP status.
 #: https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
-CODES = {400: 3, 401: 16, 404: 5, 405: 12, 408: 4, 413: 8, 415: 3, 431: 8, 500: 13, 503: 14}
+CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 413: 8, 415: 3, 431: 8, 500: 13, 503: 14}
 UNKNOWN = 2
 #: What a partial success calls those that were left out, and their field number.
 REJECTED = {"traces": ("rejectedSpans", "spans"), "logs": ("rejectedLogRecords", "log records")}

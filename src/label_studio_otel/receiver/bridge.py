@@ -11,23 +11,28 @@ import signal
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from label_studio_otel import log
 from label_studio_otel.deliverer import OUTBOX, Deliverer
 from label_studio_otel.errors import LabelStudioOtelError, OutboxCorrupt
-from label_studio_otel.metrics import Source, register
+from label_studio_otel.metrics import Source
 from label_studio_otel.outbox.sqlite import SqliteOutbox
-from label_studio_otel.receiver.http import HttpServer
+from label_studio_otel.receiver import access
+from label_studio_otel.receiver.http import HttpServer, Limits
 from label_studio_otel.receiver.intake import Intake
+from label_studio_otel.receiver.measured import Measured
 from label_studio_otel.receiver.otlp_grpc import OtlpGrpc
-from label_studio_otel.receiver.otlp_http import OtlpHttp
+from label_studio_otel.receiver.otlp_http import ROUTES, OtlpHttp
+from label_studio_otel.receiver.telemetry import Telemetry
+from label_studio_otel.receiver.traffic import Traffic
 from label_studio_otel.selection import Selection
 from label_studio_otel.suppression import suppressed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from label_studio_otel.receiver.serving import Serving
     from label_studio_otel.settings import Settings
 
 __all__ = ["Bridge"]
@@ -43,19 +48,19 @@ FILES = 4096
 class Bridge:
     """One run of the service.
 
-    Args:
-        token: that clients must send, None where all may.
-        settle: seconds between a call's arrival and its delivery.
+    Raises:
+        OutboxError: the outbox cannot be used.
     """
 
-    def __init__(self, settings: Settings, *, token: str | None, settle: float) -> None:
+    def __init__(self, settings: Settings, serving: Serving) -> None:
         self._settings = settings
-        self._settle = settle
+        self._serving = serving
         outbox = SqliteOutbox(settings.directory / OUTBOX, synchronous="FULL")
         self._source = Source(settings.url)
+        self._traffic = Traffic()
         self._deliverer = Deliverer(
             settings,
-            settle=settle,
+            settle=serving.settle,
             outbox=outbox,
             observe=self._source.delivered_after,
             imported=self._source.imported_in,
@@ -64,45 +69,50 @@ class Bridge:
         self._intake = Intake(
             outbox,
             holding=lambda: self._holding,
-            due_at=lambda: time.time() + self._settle,
+            due_at=lambda: time.time() + serving.settle,
             max_state_bytes=settings.max_state_bytes,
             counts=self._deliverer.counts,
+            committed=self._traffic.committed,
         )
-        selection = Selection(settings)
-        self._otlp = OtlpHttp(selection, self._intake, token=token)
-        self._grpc = OtlpGrpc(selection, self._intake, token=token)
+        self._selection = Selection(settings)
         #: The lock is held, and the outbox was looked at.
         self._holding = False
         self._ending = threading.Event()
         self._delivery = threading.Thread(target=self._deliver, name="LabelStudioDelivery", daemon=True)
 
-    def run(
-        self, host: str, port: int, grpc_port: int | None, ready: Callable[[int, int | None], None] = lambda *_: None
-    ) -> None:
-        """Serve until SIGTERM or SIGINT; what was not delivered then stays in the outbox.
+    def run(self, ready: Callable[[int, int | None], None] = lambda *_: None) -> None:
+        """Serve until SIGTERM or SIGINT; what was not delivered then stays in the outbox. A second one ends at once.
 
         Args:
-            grpc_port: None for HTTP alone.
-            ready: called with the ports when requests are taken.
+            ready: called with the ports of HTTP and gRPC when requests are taken; None for no gRPC.
 
         Raises:
+            ConfigError: a file of TLS cannot be used.
             OSError: the address or the state directory cannot be used.
             OutboxError: the outbox cannot be used.
         """
-        register(late=True)
         _allow_many_files()
         self._take_lock()
+        telemetry = Telemetry(self._traffic)
         self._intake.start()
         self._delivery.start()
         try:
-            asyncio.run(self._serve(host, port, grpc_port, ready))
+            asyncio.run(self._serve(telemetry, ready))
         finally:
-            self._intake.close()
-            self._otlp.close()
+            self._intake.close(GRACE)
             self._ending.set()
             self._delivery.join(self._settings.shutdown_timeout)
+            telemetry.close()
             if not self._delivery.is_alive():
+                self._source.depth = self._deliverer.depth()
                 self._deliverer.close()
+
+    def counts(self) -> dict[str, int]:
+        """Return what this run came to so far, in LLM calls; `waiting` is what the outbox still holds."""
+        counts = self._deliverer.counts
+        depth = self._source.depth
+        waiting = sum(number for state, number in depth.states.items() if state != "parked") if depth else 0
+        return {"taken": counts.accepted, "delivered": counts.delivered, "parked": counts.parked, "waiting": waiting}
 
     def _take_lock(self) -> None:
         with suppress(OutboxCorrupt):  # delivery's first step sets it aside
@@ -115,25 +125,39 @@ class Bridge:
                 "ends. Give the bridge a state directory of its own (LABEL_STUDIO_OTEL_STATE_DIR)",
             )
 
-    async def _serve(
-        self, host: str, port: int, grpc_port: int | None, ready: Callable[[int, int | None], None]
-    ) -> None:
-        loop = asyncio.get_running_loop()
+    async def _serve(self, telemetry: Telemetry, ready: Callable[[int, int | None], None]) -> None:
         told = asyncio.Event()
-        server = HttpServer(self._otlp)
-        bound = await server.listen(host, port)
-        grpc_bound = None if grpc_port is None else self._grpc.listen(host, grpc_port)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(told.set))
-        ready(bound, grpc_bound)
-        await told.wait()
-        await asyncio.gather(server.close(GRACE), asyncio.to_thread(self._grpc.close, GRACE))
+        serving, traffic = self._serving, self._traffic
+        limits = serving.limits or Limits()
+        is_open = serving.metrics == "open" or access.is_loopback(serving.host)
+        otlp = OtlpHttp(
+            self._selection,
+            self._intake,
+            token=serving.token,
+            max_bytes=limits.body,
+            metrics=None if serving.metrics == "off" else telemetry.exposition,
+            metrics_token=None if is_open else serving.token,
+            traffic=traffic,
+        )
+        grpc = OtlpGrpc(self._selection, self._intake, token=serving.token, limits=limits, traffic=traffic)
+        server = HttpServer(Measured(otlp, traffic, ROUTES), limits)
+        traffic.watch(self._selection, server, grpc)
+        try:
+            bound = await server.listen(serving.host, serving.port, serving.tls)
+            has_grpc = serving.grpc_port is not None
+            grpc_bound = grpc.listen(serving.host, serving.grpc_port or 0, serving.tls) if has_grpc else None
+            _when_told_to_end(asyncio.get_running_loop(), told.set)
+            ready(bound, grpc_bound)
+            await told.wait()
+        finally:
+            await asyncio.gather(server.close(GRACE), asyncio.to_thread(grpc.close, GRACE))
+            otlp.close()
 
     def _deliver(self) -> None:
         with suppressed():
             while not self._ending.is_set():
                 if not self._step():
-                    self._ending.wait(min(POLL, self._settle or POLL))
+                    self._ending.wait(min(POLL, self._serving.settle or POLL))
 
     def _step(self) -> bool:
         try:
@@ -145,6 +169,15 @@ class Bridge:
             log.warn_once("step", f"delivery failed with {log.kind(error)}; LLM calls are kept")
             return False
         return moved
+
+
+def _when_told_to_end(loop: asyncio.AbstractEventLoop, end: Callable[[], None]) -> None:
+    def told(number: int, _: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)  # who says it again does not want to wait
+        loop.call_soon_threadsafe(end)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, told)
 
 
 def _allow_many_files() -> None:

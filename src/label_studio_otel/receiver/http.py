@@ -9,16 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import h11
+
+from label_studio_otel.receiver.streams import Stream, TlsStream
+from label_studio_otel.receiver.tls import Renewed
+
+if TYPE_CHECKING:
+    import ssl
+
+    from label_studio_otel.receiver.tls import Tls
 
 __all__ = ["Handler", "Head", "HttpServer", "Limits", "Response"]
 
 _PIECE = 256 * 1024
 _HEAD_BYTES = 32 * 1024
+#: Pieces of a body after which others have their turn.
+_TURN = 64
+#: Connections beyond the limit that are told so; more are closed without a word, as each of them is an open file.
+_TURNED_AWAY = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +39,14 @@ class Limits:
     """What clients may use."""
 
     connections: int = 1000
+    #: Requests that are under way at a time (gRPC, where a connection may have many).
+    requests: int = 256
     #: Bytes of one body, as it is sent.
     body: int = 64 << 20
     #: Bytes of all bodies that are held at a time.
     bodies: int = 256 << 20
+    #: Seconds from the beginning of a connection to the end of its TLS handshake.
+    handshake: float = 10.0
     #: Seconds between two requests of a connection.
     idle: float = 120.0
     #: Seconds from the first byte of a request to the end of its head.
@@ -93,13 +110,21 @@ class HttpServer:
         self.stopping = False
         self._connections: dict[asyncio.Task[None], _Connection] = {}
         self._server: asyncio.Server | None = None
+        self._tls: Renewed[ssl.SSLContext] | None = None
 
-    async def listen(self, host: str, port: int) -> int:
+    @property
+    def connections(self) -> int:
+        """Number of connections that are open."""
+        return len(self._connections)
+
+    async def listen(self, host: str, port: int, tls: Tls | None = None) -> int:
         """Take connections from now on; return the port.
 
         Raises:
             OSError: the address cannot be used.
+            ConfigError: a file of `tls` cannot be used.
         """
+        self._tls = None if tls is None else Renewed(tls, tls.context)
         self._server = await asyncio.start_server(self._serve, host, port, limit=_PIECE, backlog=512)
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
@@ -119,30 +144,33 @@ class HttpServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        connection = _Connection(self, reader, writer)
-        crowded = len(self._connections) >= self.limits.connections
-        self._connections[task] = connection
+        beyond = len(self._connections) - self.limits.connections
+        if beyond >= _TURNED_AWAY:
+            writer.transport.abort()
+            return
+        stream = Stream(reader, writer) if self._tls is None else TlsStream(reader, writer, self._tls.now())
+        self._connections[task] = connection = _Connection(self, stream)
+        # The client is gone, or was cut off.
         try:
-            if crowded:
-                await connection.turn_away(503, "too many connections")
-            else:
-                while await connection.exchange():
-                    continue
-        except (OSError, h11.LocalProtocolError, asyncio.TimeoutError):
-            pass  # the client is gone, or was cut off
+            with contextlib.suppress(OSError, h11.LocalProtocolError, asyncio.TimeoutError):
+                await asyncio.wait_for(stream.begin(), self.limits.handshake)
+                if beyond >= 0:
+                    await connection.turn_away(503, "too many connections")
+                else:
+                    while await connection.exchange():
+                        continue
         finally:
             del self._connections[task]
-            writer.close()
+            stream.close()
 
 
 class _Connection:
     """One client's connection."""
 
-    def __init__(self, server: HttpServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, server: HttpServer, stream: Stream) -> None:
         self._server = server
         self._limits = server.limits
-        self._reader = reader
-        self._writer = writer
+        self._stream = stream
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_BYTES)
         self._busy = False
         self._held = 0
@@ -150,7 +178,7 @@ class _Connection:
     def leave(self) -> None:
         """Close it unless a request is under way."""
         if not self._busy:
-            self._writer.close()
+            self._stream.close()
 
     async def exchange(self) -> bool:
         """Answer one request; False where it was the last one."""
@@ -187,7 +215,7 @@ class _Connection:
     async def _head(self) -> Head | None:
         """Return the next request's head; None where the client has no more."""
         if not self._http.trailing_data[0]:
-            first = await asyncio.wait_for(self._reader.read(_HEAD_BYTES), self._limits.idle)
+            first = await asyncio.wait_for(self._stream.read(_HEAD_BYTES), self._limits.idle)
             self._http.receive_data(first)
         self._busy = True
         try:
@@ -204,11 +232,13 @@ class _Connection:
         return Head(event.method.decode("ascii"), path, headers)
 
     async def _body(self, head: Head) -> bytes:
+        if "content-length" in head.headers and "transfer-encoding" in head.headers:
+            raise _Refused(400, "the request says its length in two ways")  # a proxy may have read another request
         declared = head.headers.get("content-length", "0")  # h11 lets nothing else than a number through
         if len(declared) > 18 or int(declared) > self._limits.body:
             raise self._too_large()
         if self._http.they_are_waiting_for_100_continue:
-            self._writer.write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
+            await self._write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
         try:
             return await asyncio.wait_for(self._pieces(), self._limits.sending)
         except asyncio.TimeoutError:
@@ -216,7 +246,10 @@ class _Connection:
 
     async def _pieces(self) -> bytes:
         body = bytearray()
+        pieces = itertools.count(1)
         while isinstance(event := await self._event(), h11.Data):
+            if next(pieces) % _TURN == 0:
+                await asyncio.sleep(0)  # a body in chunks of a byte must not hold up everybody else
             if len(body) + len(event.data) > self._limits.body:
                 raise self._too_large()
             if self._server.held + len(event.data) > self._limits.bodies:
@@ -233,7 +266,7 @@ class _Connection:
         while (event := self._http.next_event()) is h11.NEED_DATA:
             # h11 measures a head only where it is not whole yet.
             size = _HEAD_BYTES if self._http.their_state is h11.IDLE else _PIECE
-            self._http.receive_data(await self._reader.read(size))
+            self._http.receive_data(await self._stream.read(size))
         return event
 
     async def _send(self, response: Response, head: Head | None, *, last: bool = False) -> None:
@@ -248,17 +281,14 @@ class _Connection:
         if head is None or head.method != "HEAD":
             sent += self._http.send(h11.Data(data=response.body)) or b""
         sent += self._http.send(h11.EndOfMessage()) or b""
-        self._writer.write(sent)
-        await asyncio.wait_for(self._writer.drain(), self._limits.idle)
+        await self._write(sent)
         if last:
             await self._linger()
+
+    async def _write(self, data: bytes) -> None:
+        await asyncio.wait_for(self._stream.write(data), self._limits.idle)
 
     async def _linger(self) -> None:
         """Read on for a while: closing a socket with unread bytes would take the answer back."""
         with contextlib.suppress(OSError, asyncio.TimeoutError):
-            self._writer.write_eof()
-            await asyncio.wait_for(self._discard(), self._limits.lingering)
-
-    async def _discard(self) -> None:
-        while await self._reader.read(_PIECE):
-            continue
+            await asyncio.wait_for(self._stream.end(), self._limits.lingering)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ class Intake:
         due_at: when what comes now may be sent, seconds since the epoch.
         max_state_bytes: what the outbox may hold, 0 is without end.
         counts: what came of it is added here.
+        committed: called with the seconds and the records of each commit.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class Intake:
         due_at: Callable[[], float],
         max_state_bytes: int,
         counts: Counts,
+        committed: Callable[[float, int], None] = lambda _, __: None,
     ) -> None:
         self._outbox = outbox
+        self._committed = committed
         self._holding = holding
         self._due_at = due_at
         self._max_state_bytes = max_state_bytes
@@ -95,12 +99,12 @@ class Intake:
             raise OutboxFull("the outbox is full")
         self._outbox.note("ready_at", self._due_at())
 
-    def close(self) -> None:
-        """Commit what waits, and take no more."""
+    def close(self, timeout: float | None = None) -> None:
+        """Commit what waits, for at most so many seconds, and take no more."""
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(timeout)
 
     def _run(self) -> None:
         while group := self._group():
@@ -120,6 +124,7 @@ class Intake:
     def _commit(self, group: list[_Waiting]) -> None:
         records = itertools.chain.from_iterable(one.records for one in group)
         limit = self._max_state_bytes
+        began = time.monotonic()
         try:
             self._must_hold()
             accept(self._outbox, records, self._due_at(), counts=self._counts, max_state_bytes=limit, whole=True)
@@ -134,6 +139,7 @@ class Intake:
             else:
                 group[0].done.set_exception(error)
         else:
+            self._committed(time.monotonic() - began, sum(len(one.records) for one in group))
             log.resolved("intake")
             for one in group:
                 one.done.set_result(None)

@@ -17,17 +17,23 @@ from label_studio_otel.receiver import access
 from label_studio_otel.receiver.answers import JSON, PROTOBUF, status, success
 from label_studio_otel.receiver.http import Response
 from label_studio_otel.receiver.reading import ANSWER_WITHIN, MAX_BYTES, RETRY_AFTER, Read, read
+from label_studio_otel.receiver.traffic import Traffic
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from label_studio_otel.receiver.http import Head
     from label_studio_otel.receiver.intake import Intake
     from label_studio_otel.selection import Selection
 
-__all__ = ["OtlpHttp", "decompressed"]
+__all__ = ["ROUTES", "OtlpHttp", "decompressed"]
 
 #: By path, with or without a slash at its end: a redirect would lose the data of clients that take it for success.
 SIGNALS = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1/metrics": "metrics"}
+METRICS = "/metrics"
 PROBES = ("/healthz", "/readyz")
+#: Every path.
+ROUTES = (*SIGNALS, *PROBES, METRICS)
 COMPRESSIONS = ("gzip", "x-gzip", "deflate")
 _PIECE = 1 << 20
 
@@ -38,22 +44,36 @@ class OtlpHttp:
     Args:
         token: that clients must send, None where all may.
         max_bytes: of a body, decompressed.
+        metrics: gives the content type and the text of metrics; without it they are not there.
+        metrics_token: that must be sent for them, None where all may read them.
+        traffic: what was taken is added here.
     """
 
     def __init__(
-        self, selection: Selection, intake: Intake, *, token: str | None = None, max_bytes: int = MAX_BYTES
+        self,
+        selection: Selection,
+        intake: Intake,
+        *,
+        token: str | None = None,
+        max_bytes: int = MAX_BYTES,
+        metrics: Callable[[], tuple[str, bytes]] | None = None,
+        metrics_token: str | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
         self._selection = selection
         self._intake = intake
         self._token = token
         self._max_bytes = max_bytes
+        self._metrics = metrics
+        self._metrics_token = metrics_token
+        self._traffic = traffic or Traffic()
         # Two, so that one large request does not hold up all others; more only take turns at the interpreter's lock.
         self._readers = ThreadPoolExecutor(2, "LabelStudioReceiver")
 
     def refuse(self, head: Head) -> Response | None:
         """See `Handler.refuse`."""
         path = _path(head)
-        if path in PROBES:
+        if path in PROBES or (path == METRICS and self._metrics):
             allowed = "GET, HEAD"
         elif path in SIGNALS:
             allowed = "POST"
@@ -61,6 +81,8 @@ class OtlpHttp:
             return self.wrong(404, f"there is nothing at this path; known are {', '.join(SIGNALS)}", head)
         if head.method not in allowed.split(", "):
             return status(405, f"only {allowed} can be used here", is_json=_is_json(head), headers={"Allow": allowed})
+        if path == METRICS and not access.may_send(self._metrics_token, head.headers.get("authorization", "")):
+            return _unauthorized(head)
         return self._unreadable(head) if path in SIGNALS else None
 
     def wrong(self, code: int, message: str, head: Head | None) -> Response:
@@ -73,6 +95,9 @@ class OtlpHttp:
         try:
             if (path := _path(head)) in PROBES:
                 return await self._probe(path)
+            if path == METRICS and self._metrics:
+                content_type, text = await asyncio.to_thread(self._metrics)
+                return Response(200, content_type, text)
             signal = SIGNALS[path]
             if signal == "metrics":
                 return success(signal, is_json=_is_json(head))
@@ -96,8 +121,11 @@ class OtlpHttp:
     def _unreadable(self, head: Head) -> Response | None:
         """Return why this export request is not even read."""
         if not access.may_send(self._token, head.headers.get("authorization", "")):
-            challenge = {"WWW-Authenticate": "Bearer"}
-            return status(401, "the bearer token is missing or wrong", is_json=_is_json(head), headers=challenge)
+            return _unauthorized(head)
+        if self._token is None and "origin" in head.headers:
+            # Browsers say it of every page that sends; a page whose name was made to mean this address needs nothing
+            # else to be let in.
+            return self.wrong(403, "a web page may send only where there is a token", head)
         if _content_type(head) not in (JSON, PROTOBUF):
             return self.wrong(415, f"Content-Type must be {PROTOBUF} or {JSON}", head)
         if _compression(head) not in ("", "identity", *COMPRESSIONS):
@@ -113,6 +141,7 @@ class OtlpHttp:
             # Shielded: what was begun ends, and a client that comes again with the same makes no double.
             done = asyncio.shield(asyncio.wrap_future(self._intake.take(found.records)))
             await asyncio.wait_for(done, ANSWER_WITHIN)
+        self._traffic.took(signal, "http", found)
         return success(signal, is_json=_is_json(head), rejected=found.rejected)
 
     def _read(self, signal: str, head: Head, body: bytes) -> Read:
@@ -153,6 +182,11 @@ def decompressed(data: bytes, max_bytes: int) -> bytes:
     except zlib.error:
         raise DecodeError("the request's body is not what its Content-Encoding says") from None
     return b"".join(pieces)
+
+
+def _unauthorized(head: Head) -> Response:
+    challenge = {"WWW-Authenticate": "Bearer"}
+    return status(401, "the bearer token is missing or wrong", is_json=_is_json(head), headers=challenge)
 
 
 def _path(head: Head) -> str:

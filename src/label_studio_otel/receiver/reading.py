@@ -30,6 +30,8 @@ class Read(NamedTuple):
     records: Sequence[Taken | TakenEvent] = ()
     #: LLM calls or events that cannot be read.
     rejected: int = 0
+    #: Spans or log records in the request, whatever they are.
+    received: int = 0
 
 
 def read(selection: Selection, signal: str, body: bytes, *, is_json: bool) -> Read:
@@ -40,9 +42,9 @@ def read(selection: Selection, signal: str, body: bytes, *, is_json: bool) -> Re
         RequestTooLarge: it has more spans or log records than one may.
     """
     if signal == "traces":
-        spans, rejected = requests.traces(body, dialects.keys(), is_json=is_json)
-        return Read([pipeline.call(*one) for one in selection.calls(spans)], rejected)
+        spans, rejected, received = requests.traces(body, dialects.keys(), is_json=is_json)
+        return Read([pipeline.call(*one) for one in selection.calls(spans)], rejected, received)
     if signal == "logs":
-        logs, rejected = requests.logs(body, is_json=is_json)
-        return Read([pipeline.event(one) for one in selection.events(logs)], rejected)
+        logs, rejected, received = requests.logs(body, is_json=is_json)
+        return Read([pipeline.event(one) for one in selection.events(logs)], rejected, received)
     return Read()

@@ -1,0 +1,86 @@
+"""The log of a service, on standard error: a sentence a line, or a JSON object a line.
+
+The object's names are those of OpenTelemetry's log data model
+(https://opentelemetry.io/docs/specs/otel/logs/data-model/). An exception of another library is named, and not quoted:
+its message and its frames may hold what somebody said.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from logging.handlers import MemoryHandler
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["JsonFormatter", "TextFormatter", "logging_as"]
+
+#: Severity by level of Python's logging: https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber
+SEVERITIES = {10: ("DEBUG", 5), 20: ("INFO", 9), 30: ("WARN", 13), 40: ("ERROR", 17), 50: ("FATAL", 21)}
+OURS = "label-studio-otel: "
+#: Records that are held back.
+HELD = 1000
+
+
+@contextmanager
+def logging_as(log_format: str) -> Iterator[Callable[[str], None]]:
+    """Log as `text` or `json` what is held back until the end, or until what is yielded is called with either."""
+    root, ours = logging.getLogger(), logging.getLogger("label_studio_otel")
+    stream, level = logging.StreamHandler(sys.stderr), ours.level
+    held = MemoryHandler(HELD, logging.CRITICAL + 1, stream)
+
+    def use(log_format: str) -> None:
+        stream.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+        held.capacity = 0
+        held.flush()
+
+    root.addHandler(held)
+    ours.setLevel(logging.INFO)
+    try:
+        yield use
+    finally:
+        if stream.formatter is None:
+            use(log_format)
+        root.removeHandler(held)
+        ours.setLevel(level)
+
+
+class TextFormatter(logging.Formatter):
+    """What was said; the time is added by what keeps the log, as journald and container engines do."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter.format`."""
+        kind = _kind(record)
+        return f"{record.getMessage()} ({kind})" if kind else record.getMessage()
+
+
+class JsonFormatter(logging.Formatter):
+    """A JSON object without line breaks."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter.format`."""
+        text, number = SEVERITIES.get(record.levelno // 10 * 10, SEVERITIES[20])
+        said: dict[str, Any] = {
+            "timestamp": datetime.fromtimestamp(record.created, timezone.utc).isoformat().replace("+00:00", "Z"),
+            "severity_text": text,
+            "severity_number": number,
+            "body": record.getMessage().removeprefix(OURS),
+            "logger": record.name,
+        }
+        attributes = {name: value for name, value in vars(record).items() if "." in name}
+        if kind := _kind(record):
+            attributes["exception.type"] = kind
+        if attributes:
+            said["attributes"] = attributes
+        return json.dumps(said, default=str)
+
+
+def _kind(record: logging.LogRecord) -> str | None:
+    """Return the name of the exception that a record is about."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind.__qualname__ if kind else None
