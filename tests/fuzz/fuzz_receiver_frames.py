@@ -66,7 +66,7 @@ class Server:
 
     def look(self) -> None:
         """See that it answers, holds nothing, and said nothing that it should not."""
-        assert self._channel.unary_unary(TRACES)(b"", timeout=10, wait_for_ready=True) == b""
+        assert any(self._is_answered() for _ in range(3))  # a client sends again what was cut off
         assert self.receiver.held <= 1 << 20
         assert not self._said.errors, self._said.errors
         assert not (told := [line for line in self._said.lines if SECRET in line]), told
@@ -74,6 +74,12 @@ class Server:
         files = len(os.listdir("/proc/self/fd"))
         self._files = self._files or files
         assert files < self._files + 100
+
+    def _is_answered(self) -> bool:
+        try:
+            return bool(self._channel.unary_unary(TRACES)(b"", timeout=10, wait_for_ready=True) == b"")
+        except grpc.RpcError:
+            return False
 
     def _connected(self) -> socket.socket:
         """Connect, also where it has to begin again: soon."""

@@ -21,7 +21,6 @@ The suite runs some thousand changes of the same requests without coverage (test
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import random
@@ -32,7 +31,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
-import grpc.aio
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
@@ -95,6 +93,10 @@ class Call(NamedTuple):
         return not self.token or (len(given) == 1 and given[0].split() in (["Bearer", TOKEN], ["bearer", TOKEN]))
 
 
+class Aborted(Exception):
+    """What grpcio ends a handler with."""
+
+
 class Context:
     """A call as grpcio shows it to a handler."""
 
@@ -108,18 +110,16 @@ class Context:
     def invocation_metadata(self) -> tuple[tuple[str, Any], ...]:
         return self._call.metadata
 
-    async def read(self) -> Any:
-        await asyncio.sleep(0)
-        return grpc.aio.EOF if self._call.no_message else self._body
+    def messages(self) -> Iterator[bytes]:
+        return iter([] if self._call.no_message else [self._body])
 
     def set_trailing_metadata(self, metadata: Any) -> None:
         self.trailers |= dict(metadata)
 
-    async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> None:
+    def abort(self, code: grpc.StatusCode, details: str) -> None:
         assert self.code is None, "aborted twice"
         self.code, self.details = code, details
-        self.trailers |= dict(trailing_metadata)
-        raise grpc.aio.AbortError
+        raise Aborted
 
 
 @cache
@@ -127,11 +127,11 @@ def _selection() -> Selection:
     return Selection(load({"state_dir": "state", "include_errors": True}, {}))
 
 
-async def _carried_out(receiver: OtlpGrpc, call: Call, context: Context) -> bytes | None:
+def _carried_out(receiver: OtlpGrpc, call: Call, context: Context) -> bytes | None:
     handler = receiver.service(SimpleNamespace(method=SIGNALS[call.signal], invocation_metadata=call.metadata))
     try:
-        answer: bytes = await asyncio.wait_for(handler.stream_unary(None, context), 10)
-    except grpc.aio.AbortError:
+        answer: bytes = handler.stream_unary(context.messages(), context)
+    except Aborted:
         return None
     return answer
 
@@ -147,7 +147,7 @@ def test_one_input(data: bytes) -> None:
     receiver.requests = int(call.crowded)
     context = Context(call, body)
     with Said.listening() as said:
-        answer = said.hear(_carried_out(receiver, call, context))
+        answer = _carried_out(receiver, call, context)
     receiver.close(0)
     assert not said.errors, said.errors
     assert (receiver.held, receiver.requests) == (0, int(call.crowded))

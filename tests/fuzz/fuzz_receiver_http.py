@@ -111,6 +111,9 @@ class Transport(asyncio.Transport):
     def write_eof(self) -> None:
         pass
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def pause_reading(self) -> None:
         pass
 

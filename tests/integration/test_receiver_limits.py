@@ -381,5 +381,14 @@ def test_where_the_token_comes_from(tmp_path: Path) -> None:
     for wrong in ("empty", "missing"):
         with pytest.raises(ConfigError, match=wrong):
             access.token_of({"LABEL_STUDIO_OTEL_SERVE_TOKEN_FILE": str(tmp_path / wrong)})
-    with pytest.raises(ConfigError, match="without blanks"):
-        access.token_of({"LABEL_STUDIO_OTEL_SERVE_TOKEN": "two words"})
+    with pytest.raises(ConfigError, match="must be ASCII"):
+        access.token_of({"LABEL_STUDIO_OTEL_SERVE_TOKEN": "schlüssel"})
+
+
+def test_while_a_token_is_changed_the_old_and_the_new_one_let_in(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("new-token\nold-token\n")
+    tokens = access.token_of({"LABEL_STUDIO_OTEL_SERVE_TOKEN_FILE": str(tmp_path / "token")})
+
+    assert [
+        access.may_send(tokens, f"Bearer {sent}") for sent in ("new-token", "old-token", "new-token old-token", "")
+    ] == [True, True, False, False]

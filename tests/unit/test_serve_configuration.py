@@ -313,7 +313,7 @@ def test_what_cannot_be_used_is_said_of_options_and_variables_too() -> None:
         "LABEL_STUDIO_OTEL_SERVE_LIMITS_IDLE": "0",
         "LABEL_STUDIO_OTEL_SERVE_LIMITS_BODY": "-1",
         "LABEL_STUDIO_OTEL_SERVE_METRICS": "perhaps",
-        "LABEL_STUDIO_OTEL_SERVE_TOKEN": "two words",
+        "LABEL_STUDIO_OTEL_SERVE_TOKEN": "schlüssel",
     }
     with pytest.raises(ConfigError) as caught:
         load({"port": "http", "tls_key_file": "key.pem"}, environ)
@@ -323,7 +323,7 @@ def test_what_cannot_be_used_is_said_of_options_and_variables_too() -> None:
         "LABEL_STUDIO_OTEL_SERVE_METRICS='perhaps' cannot be used: it must be on, off or open",
         "LABEL_STUDIO_OTEL_SERVE_LIMITS_BODY='-1' cannot be used: it must be a whole number, 1 or more",
         "LABEL_STUDIO_OTEL_SERVE_LIMITS_IDLE='0' cannot be used: it must be a number of seconds, more than 0",
-        "LABEL_STUDIO_OTEL_SERVE_TOKEN must be ASCII without blanks",
+        "LABEL_STUDIO_OTEL_SERVE_TOKEN must be ASCII",
         "TLS needs a certificate and its key: --tls-cert and --tls-key",
     ]
 

@@ -26,6 +26,7 @@ __all__ = [
     "warn_if_others_may_read",
     "warnings",
     "why_refused",
+    "words",
 ]
 
 #: Variables.
@@ -34,24 +35,29 @@ TOKEN_FILE = "LABEL_STUDIO_OTEL_SERVE_TOKEN_FILE"  # noqa: S105 - a name
 
 
 def token_of(environ: Mapping[str, str]) -> str | None:
-    """Return the token that clients must send, None where none was set.
+    """Return the tokens of which clients must send one, separated by blanks; None where none was set.
 
     Raises:
         ConfigError: it cannot be read, or cannot be a token.
     """
     if path := environ.get(TOKEN_FILE):
         try:
-            token, source = Path(path).read_text("utf-8").strip(), TOKEN_FILE
+            token, source = words(Path(path).read_text("utf-8")), TOKEN_FILE
         except (OSError, ValueError) as error:
             raise ConfigError(f"{TOKEN_FILE}={path} cannot be read: {getattr(error, 'strerror', None)}") from None
         warn_if_others_may_read(Path(path), "the token")
         if not token:
             raise ConfigError(f"{TOKEN_FILE}={path} is empty")
     else:
-        token, source = environ.get(TOKEN, ""), TOKEN
-    if not token.isascii() or any(character.isspace() for character in token):
-        raise ConfigError(f"{source} must be ASCII without blanks")
+        token, source = words(environ.get(TOKEN, "")), TOKEN
+    if not token.isascii():
+        raise ConfigError(f"{source} must be ASCII")
     return token or None
+
+
+def words(tokens: str) -> str:
+    """Return tokens separated by single blanks: two while one replaces the other."""
+    return " ".join(tokens.split())
 
 
 def is_loopback(host: str) -> bool:
@@ -91,9 +97,10 @@ def warn_if_others_may_read(path: Path, what: str) -> None:
 
 
 def may_send(token: str | None, authorization: str) -> bool:
-    """Tell whether an `Authorization` header has the token; the time it takes says nothing about it."""
+    """Tell whether an `Authorization` header has one of the tokens; the time it takes says nothing about them."""
     if token is None:
         return True
     scheme, _, given = authorization.partition(" ")
-    same = hmac.compare_digest(given.strip().encode("utf-8", "replace"), token.encode())
-    return same and scheme.lower() == "bearer"
+    sent = given.strip().encode("utf-8", "replace")
+    same = [hmac.compare_digest(sent, one.encode()) for one in token.split()]
+    return any(same) and scheme.lower() == "bearer"

@@ -3,21 +3,21 @@
 https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/docs/specification.md#otlpgrpc. grpcio decompresses,
 and refuses what is larger than `Limits.body` then without having it whole.
 
-Its asyncio server, as a thread of its other one waits for each message: a few clients that never end theirs would keep
-all others out. Its streaming form, as it asks for the message when the handler does: after the token was looked at.
+Its server with threads, as one request with a path that is no UTF-8 ends the asyncio one (grpcio 1.85) for everybody. A
+message that does not come holds a thread; there is one for each of `Limits.requests`, and what is late is cut off. Its
+streaming form, as it asks for the message when the handler does: after the token was looked at.
 """
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
-import grpc.aio
 
 from label_studio_otel import log
 from label_studio_otel.errors import DecodeError, OutboxError, RequestTooLarge
@@ -28,6 +28,8 @@ from label_studio_otel.receiver.reading import ANSWER_WITHIN, RETRY_AFTER, read
 from label_studio_otel.receiver.traffic import Traffic
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from label_studio_otel.receiver.intake import Intake
     from label_studio_otel.receiver.tls import Tls
     from label_studio_otel.selection import Selection
@@ -42,8 +44,10 @@ METHODS = {
 NAMES = {signal: method[1:] for method, signal in METHODS.items()}
 #: Requests of one connection at a time; a client keeps back what is more.
 STREAMS = 128
-#: Bytes of a request that is read at once: a Collector's batch; the change of threads would cost a tenth of it.
-SMALL = 1 << 20
+#: Threads that tell those beyond `Limits.requests` to come again.
+SPARE = 8
+#: Requests that are read at a time: more only take turns at the interpreter's lock.
+READERS = 2
 
 
 class _Refused(Exception):
@@ -55,7 +59,7 @@ class _Refused(Exception):
 
 
 class OtlpGrpc:
-    """A receiver from `listen` to `close`, in a thread of its own.
+    """A receiver from `listen` to `close`.
 
     Args:
         token: that clients must send, None where all may.
@@ -78,9 +82,12 @@ class OtlpGrpc:
         self.limits = limits or Limits()
         #: Requests that are under way now, and the bytes of their messages.
         self.requests = self.held = 0
-        self._readers = ThreadPoolExecutor(2, "LabelStudioReceiver")  # as many as for HTTP, for the same reason
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        #: When a message must be there, by the context of its request.
+        self._coming: dict[Any, float] = {}
+        self._lock = threading.Lock()
+        self._readers = threading.BoundedSemaphore(READERS)
+        self._ended = threading.Event()
+        self._watch = threading.Thread(target=self._cut_off, name="LabelStudioGrpcWatch", daemon=True)
         self._server: Any = None
 
     def listen(self, host: str, port: int, tls: Tls | None = None) -> int:
@@ -90,62 +97,64 @@ class OtlpGrpc:
             OSError: the address cannot be used.
             ConfigError: a file of `tls` cannot be used.
         """
-        credentials = None if tls is None else tls.credentials()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="LabelStudioGrpc", daemon=True)
-        self._thread.start()
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        credentials = None if tls is None else tls.credentials()
+        threads = ThreadPoolExecutor(self.limits.requests + SPARE, "LabelStudioGrpc")
+        server = grpc.server(threads, handlers=(self,), options=_options(self.limits))
         try:
-            return asyncio.run_coroutine_threadsafe(self._listen(address, credentials), self._loop).result()
+            bound = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
         except RuntimeError:
-            raise OSError(f"gRPC cannot listen on port {port}") from None
+            bound = 0
+        if not bound:
+            raise OSError(f"gRPC cannot listen on port {port}")
+        self._server = server
+        self._watch.start()
+        server.start()
+        return int(bound)
 
     def close(self, timeout: float) -> None:
         """Take no more requests, and answer those that are under way for at most so many seconds."""
-        if self._loop is not None and self._thread is not None:
-            asyncio.run_coroutine_threadsafe(self._stop(timeout), self._loop).result()
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
-            self._loop = None
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._ended.set()
+        if self._server is not None:
+            self._server.stop(timeout).wait()
 
     def service(self, call: Any) -> Any:
         """Return how a method is carried out, None for one that is not known; called by grpcio."""
         signal = METHODS.get(call.method)
         return grpc.stream_unary_rpc_method_handler(partial(self._export, signal)) if signal else None
 
-    async def _listen(self, address: str, credentials: Any) -> int:
-        self._server = grpc.aio.server(handlers=(self,), options=_options(self.limits))
-        if credentials is None:
-            bound: int = self._server.add_insecure_port(address)
-        else:
-            bound = self._server.add_secure_port(address, credentials)
-        await self._server.start()
-        return bound
+    def _cut_off(self) -> None:
+        """End the requests whose message is late; their clients send them again."""
+        while not self._ended.wait(min(1.0, self.limits.sending / 4)):
+            with self._lock:
+                late = [context for context, end in self._coming.items() if end < time.monotonic()]
+            for context in late:
+                context.cancel()
 
-    async def _stop(self, timeout: float) -> None:
-        if self._server is not None:
-            await self._server.stop(timeout)
-
-    async def _export(self, signal: str, _: Any, context: Any) -> bytes:
+    def _export(self, signal: str, messages: Iterator[bytes], context: Any) -> bytes:
         size, code, began = 0, "CANCELLED", time.monotonic()
-        self.requests += 1
+        self._count(1, 0)
         try:
             self._admit(context)
-            body = await self._message(context)
-            self.held += (size := len(body))
-            answer = await self._taken(signal, body)
+            body = self._message(messages, context)
+            self._count(0, size := len(body))
+            answer = self._taken(signal, body)
             code = "OK"
             return answer
+        except grpc.RpcError:  # the client is gone, or was cut off
+            raise
         except Exception as error:
             refused = _refusal(error)
             code = refused.code.name
-        finally:  # before the answer leaves: who has it finds it counted
+            _end(context, refused)
+        finally:
             self._traffic.answered_grpc(NAMES[signal], code, time.monotonic() - began, size)
-            self.requests -= 1
-            self.held -= size
-        await _end(context, refused)
+            self._count(-1, -size)
+
+    def _count(self, requests: int, size: int) -> None:
+        with self._lock:
+            self.requests += requests
+            self.held += size
 
     def _admit(self, context: Any) -> None:
         """Look at what is known before the message was asked for."""
@@ -155,30 +164,25 @@ class OtlpGrpc:
         if self.requests > self.limits.requests:
             raise _Refused(grpc.StatusCode.UNAVAILABLE, "too many requests at a time")
 
-    async def _message(self, context: Any) -> bytes:
-        # Not cancelled when it is late: grpcio would write to memory that is not there any more. It ends with the call.
-        reading = asyncio.ensure_future(context.read())
-        reading.add_done_callback(lambda done: done.cancelled() or done.exception())
-        await asyncio.wait({reading}, timeout=self.limits.sending)
-        if not reading.done():
-            message = f"the request did not come within {self.limits.sending:g} s"
-            raise _Refused(grpc.StatusCode.DEADLINE_EXCEEDED, message)
-        if (body := reading.result()) is grpc.aio.EOF:
+    def _message(self, messages: Iterator[bytes], context: Any) -> bytes:
+        with self._lock:
+            self._coming[context] = time.monotonic() + self.limits.sending
+        try:
+            body = next(messages, None)
+        finally:
+            with self._lock:
+                del self._coming[context]
+        if body is None:
             raise _Refused(grpc.StatusCode.INVALID_ARGUMENT, "there is no message in the request")
-        assert isinstance(body, bytes)
         return body
 
-    async def _taken(self, signal: str, body: bytes) -> bytes:
+    def _taken(self, signal: str, body: bytes) -> bytes:
         if self.held > self.limits.bodies:
             raise _Refused(grpc.StatusCode.UNAVAILABLE, "too many requests at a time")
-        reading = partial(read, self._selection, signal, body, is_json=False)
-        if len(body) <= SMALL:
-            found = reading()
-        else:
-            found = await asyncio.get_running_loop().run_in_executor(self._readers, reading)
+        with self._readers:
+            found = read(self._selection, signal, body, is_json=False)
         if found.records:
-            done = asyncio.shield(asyncio.wrap_future(self._intake.take(found.records)))
-            await asyncio.wait_for(done, ANSWER_WITHIN)
+            self._intake.take(found.records).result(ANSWER_WITHIN)
         self._traffic.took(signal, "grpc", found)
         return success(signal, is_json=False, rejected=found.rejected).body
 
@@ -202,7 +206,7 @@ def _refusal(error: Exception) -> _Refused:
         return _Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
     if isinstance(error, DecodeError):
         return _Refused(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-    if isinstance(error, asyncio.TimeoutError):
+    if isinstance(error, FutureTimeoutError):
         return _Refused(grpc.StatusCode.UNAVAILABLE, "the disk is slow; what was sent is not known to be safe")
     if isinstance(error, OutboxError):
         message = "nothing can be taken now; the log of label-studio-otel says why"
@@ -212,10 +216,10 @@ def _refusal(error: Exception) -> _Refused:
     return _Refused(grpc.StatusCode.INTERNAL, "an error in label-studio-otel")
 
 
-async def _end(context: Any, refused: _Refused) -> NoReturn:
+def _end(context: Any, refused: _Refused) -> NoReturn:
     """End a request; where it may be sent again, say when: Go reads it in the details, Python in a trailer."""
     if refused.code is grpc.StatusCode.UNAVAILABLE:
         details, info = retry_later(str(refused), RETRY_AFTER)
         context.set_trailing_metadata((("grpc-status-details-bin", details), ("google.rpc.retryinfo-bin", info)))
-    await context.abort(refused.code, str(refused))
+    context.abort(refused.code, str(refused))
     raise AssertionError("abort raises")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Stream", "TlsStream"]
 
 _PIECE = 256 * 1024
+#: Seconds in which a client may still read; asyncio alone would wait for ever.
+_UNREAD = 2.0
 Done = TypeVar("Done")
 
 
@@ -49,8 +51,10 @@ class Stream:
             continue
 
     def close(self) -> None:
-        """Let go of it, at once."""
+        """Let go of it; a client that reads nothing of what was sent is left soon."""
         self._writer.close()
+        if self._writer.transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(_UNREAD, self._writer.transport.abort)
 
 
 class TlsStream(Stream):
