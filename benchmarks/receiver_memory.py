@@ -53,9 +53,9 @@ def report(samples: list[Sample], warm_up: float) -> None:
     warm = [one for one in samples if one.second >= warm_up] or samples
     tenth = max(1, len(warm) // 10)
     slope = linear_regression([one.second / 60 for one in warm], [one.memory for one in warm]).slope
-    first, last = (median(one.memory for one in part) for part in (warm[:tenth], warm[-tenth:]))
-    print(f"at the start {samples[0].memory:.1f} MiB; after the warm-up, {len(warm)} samples:")
-    print(f"  memory: first tenth {first:.1f} MiB, last tenth {last:.1f} MiB (medians)")
+    for name, part in (("first", warm[:tenth]), ("last", warm[-tenth:])):
+        memory = [one.memory for one in part]
+        print(f"  memory: {name} tenth median {median(memory):.1f}, least {min(memory):.1f} MiB")
     print(f"          least {min(one.memory for one in warm):.1f}, most {max(one.memory for one in warm):.1f} MiB")
     print(f"          slope {slope:+.3f} MiB/min")
     for name in ("files", "threads"):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from label_studio_otel import log, spool
 from label_studio_otel.counts import Counts
 from label_studio_otel.delivery import ABSENT_FROM, LOOKUP_BEFORE, Delivery
-from label_studio_otel.errors import LabelStudioOtelError, OutboxCorrupt
+from label_studio_otel.errors import LabelStudioOtelError, OutboxCorrupt, OutboxError
 from label_studio_otel.lock import DirectoryLock
 from label_studio_otel.outbox import aside, looks
 from label_studio_otel.outbox.salvage import salvage, was_sending
@@ -182,6 +182,17 @@ class Deliverer:
             self._outbox.waive()
         return True
 
+    def examine(self) -> None:
+        """Look whether the outbox is damaged, and set it aside if so: who takes calls in by another way met that."""
+        if not self._lock.held:
+            return
+        try:
+            self._outbox.check()
+        except OutboxCorrupt as error:
+            self._set_aside(error)
+        except OutboxError:
+            return  # busy, or its disk is gone: the next request says it again
+
     def reconcile(self) -> None:
         """Look up what is waiting now before it is sent: an outbox that was lost may have delivered it.
 
@@ -244,12 +255,12 @@ class Deliverer:
             log.warn_once(topic, f"{said}. LLM calls are kept in {self._directory} and sent when this is mended")
 
     def _ingest(self) -> bool:
-        topic = f"full {self._directory}"
+        topic = f"room in {self._directory}"
         if self._is_full():
             log.warn_once(
                 topic,
-                f"{self._directory / OUTBOX} holds {self._max_bytes} bytes (LABEL_STUDIO_OTEL_MAX_STATE_BYTES): calls "
-                "stay in the spool until some were delivered",
+                f"{self._directory / OUTBOX} holds {self._max_bytes} bytes (LABEL_STUDIO_OTEL_MAX_STATE_BYTES): no "
+                "more is taken over until some were delivered",
             )
             return False
         log.resolved(topic)
@@ -293,10 +304,11 @@ class Deliverer:
                 )
 
     def _set_aside(self, error: OutboxCorrupt) -> None:
-        self._outbox.close()
         self._delivery.forget()
         self._interrupted = True
-        with contextlib.suppress(LabelStudioOtelError, OSError):
+        # Locked: another thread that takes calls in would open the old file, and go on with it under its new name.
+        with self._outbox.lock, contextlib.suppress(LabelStudioOtelError, OSError):
+            self._outbox.close()
             name = aside.put(self._directory / OUTBOX, self._clock())
             log.warn_once(f"corrupt {self._directory} {name}", f"{error}; it is set aside, and a new one begun")
             self._take_aside_over()

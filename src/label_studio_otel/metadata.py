@@ -115,12 +115,16 @@ def tool_names(generation: Generation) -> Iterator[str]:
 
 
 def _milliseconds(span: Span) -> int | None:
-    """Return how long the call took; a span that never ended has no end."""
+    """Return how long the call took; a span that never ended has no end, and one of a careless writer no start."""
+    if not span.start_time_unix_nano:
+        return None
     elapsed = span.end_time_unix_nano - span.start_time_unix_nano
     return elapsed // 1_000_000 if elapsed >= 0 else None
 
 
-def _iso(unix_nano: int) -> str:
+def _iso(unix_nano: int) -> str | None:
+    if not unix_nano:
+        return None
     # Whole numbers: a float has no room for nanoseconds.
     seconds, rest = divmod(unix_nano, 1_000_000_000)
     moment = datetime.fromtimestamp(seconds, timezone.utc).isoformat()  # six times as fast as a format

@@ -86,6 +86,8 @@ def accept(
         if not transaction:
             return counts.accepted - before
         transaction.commit(outbox, due_at, counts)
+        if whole:  # it is taken, even if nothing more can be
+            return counts.accepted - before
 
 
 def spool_directory(directory: Path) -> Path:

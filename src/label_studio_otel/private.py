@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,8 @@ def make_directory(path: Path) -> None:
         os.mkdir(path, 0o700)
     except FileNotFoundError:
         make_directory(path.parent)
-        make_directory(path)
+        with contextlib.suppress(FileExistsError):  # another process is as fast
+            os.mkdir(path, 0o700)
     except FileExistsError:
         if not path.is_dir():
             raise

@@ -196,7 +196,7 @@ def record(path: Path) -> None:
 def test_use_it(tmp_path: Path, label_studio: LabelStudioServer, api: Api) -> None:
     shutil.copy(ROOT / "examples/langchain_app.py", tmp_path / "app.py")
     record(tmp_path / "traces.json")
-    install, *rest = commands("README.md")[2:]
+    install, *rest = (line for line in commands("README.md") if COMMANDS[line] == "test_use_it")
     block, after = rest[:4], rest[4:]
     own = {
         "http://localhost:8080": label_studio.url,

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
@@ -367,6 +368,30 @@ serve:
     assert (tmp_path / "elsewhere").exists()
 
 
+def test_who_speaks_no_tls_writes_no_lines_into_its_log(tmp_path: Path, server: FakeLabelStudio) -> None:
+    """The core of gRPC would, by itself, and neither in JSON nor in a sentence."""
+    certificate = trustme.CA().issue_cert("127.0.0.1")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    (tmp_path / "server.pem").chmod(0o600)
+    files = [f"--tls-{name}={tmp_path / 'server.pem'}" for name in ("cert", "key")]
+    command = [*Served.COMMAND, "--grpc-port", "0", "--log-format", "json", *files]
+    environ = Served.environ(tmp_path, server)
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        ready = [json.loads(process.stderr.readline()) for _ in range(2)][1]
+        for name in ("label_studio_otel.grpc.port", "server.port"):
+            with socket.create_connection(("127.0.0.1", ready["attributes"][name]), timeout=10) as client:
+                client.sendall(b"no TLS at all" * 10)
+                while client.recv(1000):
+                    continue
+        process.terminate()
+        _, rest = process.communicate(timeout=20)
+
+    assert [json.loads(line)["body"] for line in rest.splitlines()] == [
+        "ended: LLM calls 0 taken, 0 delivered, 0 parked, 0 waiting"
+    ]
+
+
 def test_its_log_is_lines_that_programs_read_and_says_nothing_that_was_said(
     tmp_path: Path, server: FakeLabelStudio
 ) -> None:
@@ -456,4 +481,4 @@ def test_a_port_that_is_taken_is_named(
     with served(tmp_path, server) as bridge:
         assert main(["serve", "--port", str(bridge.port), "--no-grpc"]) == 1
 
-    assert f"127.0.0.1, port {bridge.port} " in capsys.readouterr().err
+    assert f"127.0.0.1, port {bridge.port}, or " in capsys.readouterr().err

@@ -322,6 +322,22 @@ def test_delivered_keys_expire(subject: Subject) -> None:
     assert subject.states == {"delivered": 1, "pending": 1}
 
 
+def test_where_there_is_no_room_log_events_go_of_which_no_call_waits(subject: Subject) -> None:
+    """Those of calls that were delivered, or never came: filtered, sampled away, lost."""
+    trace = "0" * 32
+    delivered, waiting, never = (f"{trace}:{number:016x}" for number in (1, 2, 3))
+    events = [(span, b"said") for span in (delivered, waiting, never)]
+    subject.outbox.accept([(PROMPTS, f"{span}:5", b"") for span in (delivered, waiting)], "", 0, 1000.0, events)
+    subject.outbox.deliver(subject.lease(f"{delivered}:5"), {1: 70})
+    subject.clock.sleep(10)
+    subject.outbox.accept([], "", 0, 1000.0, [("late", b"said")])
+
+    subject.outbox.expire_oldest(100, 1005.0)
+
+    kept = [span for span in (delivered, waiting, never, "late") if subject.reopen().events(span)]
+    assert kept == [waiting, "late"]
+
+
 def test_the_summary_counts_by_destination_and_names_the_oldest(subject: Subject) -> None:
     subject.accept("a")
     subject.clock.sleep(10)

@@ -156,3 +156,35 @@ def test_every_arrow_is_one_named_query() -> None:
     arrows |= {"unpark", "double", "give_up", "expire", "block", "unblock"}
     assert arrows <= set(queries())
     assert all(query.rstrip().endswith(";") for query in queries().values())
+
+
+def test_what_was_delivered_gives_its_room_back(tmp_path: Path) -> None:
+    outbox = SqliteOutbox(tmp_path / "outbox.db")
+    for number in range(500):
+        span = f"{number:032x}:{number:016x}"
+        outbox.accept([(PROMPTS, f"{span}:1", b"x" * 3000)], "", 0, 0.0, [(span, b"y" * 1000)])
+    assert outbox.used_bytes() > 2_500_000
+    (target,) = outbox.targets()
+    items = outbox.due(target.id, 500)
+    assert [len(item.record) for item in items] == [3000] * 500
+
+    outbox.adopt({item.id: number for number, item in enumerate(items, 1)})
+
+    assert outbox.used_bytes() < 400_000
+    assert {outbox.record(item.id) for item in items} == {b""}
+    outbox.close()
+
+
+def test_log_events_are_kept_until_the_last_destination_has_its_call(tmp_path: Path) -> None:
+    outbox = SqliteOutbox(tmp_path / "outbox.db")
+    span = f"{1:032x}:{1:016x}"
+    outbox.accept(
+        [(one, f"{span}:1", b"call") for one in (PROMPTS, Destination("Other"))], "", 0, 0.0, [(span, b"said")]
+    )
+    first, second = (outbox.due(target.id, 1)[0] for target in outbox.targets())
+
+    outbox.adopt({first.id: 1})
+    assert outbox.events(span) == [b"said"]
+    outbox.double({second.id: "another"})
+    assert outbox.events(span) == []
+    outbox.close()

@@ -151,6 +151,8 @@ def test_far_more_connections_than_the_limit_are_closed_without_a_word(tmp_path:
 
 def test_a_head_too_large_is_431(tmp_path: Path) -> None:
     with Receiver(tmp_path) as receiver:
+        assert receiver.send("GET", "/healthz", x="y" * 32_000).status == 200
+        assert receiver.send("GET", "/healthz", x="y" * 34_000).status == 431
         assert receiver.send("GET", "/healthz", x="y" * 100_000).status == 431
 
 

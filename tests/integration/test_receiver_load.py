@@ -262,6 +262,16 @@ def test_a_path_that_is_no_utf_8_keeps_nobody_out(tmp_path: Path, path: bytes) -
         healthy.check()
 
 
+def test_metadata_that_is_no_utf_8_comes_into_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    head = called(TRACES.encode(), authorization=b"Bearer s3cret-token\xff")
+    with GrpcReceiver(tmp_path, token="s3cret-token") as receiver, receiver.connect() as client:
+        client.sendall(PREFACE + SETTINGS + head + frame(0, 1, bytes(5)))
+        client.settimeout(2)
+        while b"grpc-status" not in (got := received(client)) and got:
+            continue
+    assert "s3cret" not in caplog.text
+
+
 def received(client: socket.socket) -> bytes:
     """Return what comes next, nothing at the end or when nothing comes."""
     try:
@@ -275,8 +285,9 @@ def frame(kind: int, flags: int, payload: bytes) -> bytes:
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + b"\0\0\0\1" + payload
 
 
-def called(path: bytes) -> bytes:
+def called(path: bytes, **metadata: bytes) -> bytes:
     """Return the head of a call."""
     fields = {b":method": b"POST", b":scheme": b"http", b":path": path, b":authority": b"x"}
     fields |= {b"content-type": b"application/grpc", b"te": b"trailers"}
+    fields |= {name.encode(): value for name, value in metadata.items()}
     return frame(1, 4, b"".join(b"\0%c%b%c%b" % (len(name), name, len(value), value) for name, value in fields.items()))

@@ -61,7 +61,7 @@ LAYERS = [
 #: Who may import what does I/O; each name stands for its submodules too.
 ONLY = {
     "sqlite3": {"outbox"},
-    "http": {"transport", "cli", "testing"},
+    "http": {"transport", "cli", "receiver", "testing"},
     "ssl": {"receiver", "transport"},
     "socket": {"cli", "testing"},
     "urllib.request": {"transport", "cli"},

@@ -358,7 +358,13 @@ def check(file: Path, text: str, *options: str) -> int:
     return main(["serve", "--config", str(file), "--check", *options])
 
 
-def test_a_check_says_that_all_can_be_used(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_check_says_that_all_can_be_used(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert check(file, "serve: {port: 0}") == 0
+    assert "LABEL_STUDIO_API_KEY is not set" in capsys.readouterr().err
+
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "key")
     assert check(file, "serve: {port: 0}") == 0
 
     assert capsys.readouterr() == ("all that is set can be used\n", "")

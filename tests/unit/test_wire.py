@@ -66,6 +66,29 @@ def test_fields_that_are_not_known_are_passed_over() -> None:
     assert picked(unknown + request([CALL]) + unknown) == [("01", "service 1", "scope 1")]
 
 
+@pytest.mark.parametrize("field", [b"\x18\x07", b"\x22\x03abc", b"\x29" + b"8" * 8, b"\x35" + b"4" * 4])
+def test_an_attribute_with_a_field_that_is_not_known_is_wanted_as_without(field: bytes) -> None:
+    """OTLP adds fields: `key_strindex` of an attribute came with 1.10."""
+    message = ExportTraceServiceRequest.FromString(request([CALL, OTHER, OTHER], [OTHER, CALL]))
+    for group in message.resource_spans:
+        for span in group.scope_spans[0].spans:
+            span.attributes[0].MergeFromString(field)
+
+    assert picked(message.SerializeToString()) == [
+        ("01", "service 1", "scope 1"),
+        ("05", "service 2", "scope 2"),
+    ]
+
+
+def test_an_attribute_that_came_twice_hides_no_call() -> None:
+    message = ExportTraceServiceRequest.FromString(request([OTHER, CALL]))
+    for span in message.resource_spans[0].scope_spans[0].spans:
+        span.attributes.add(key="http.request.method").value.string_value = "PUT"
+        span.attributes.add(key="http.request.method").value.string_value = "PATCH"
+
+    assert picked(message.SerializeToString()) == [("02", "service 1", "scope 1")]
+
+
 def test_a_resource_behind_its_spans_is_theirs() -> None:
     """Writers need not keep to the order of the numbers."""
     message = ExportTraceServiceRequest.FromString(request([CALL]))

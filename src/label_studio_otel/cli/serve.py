@@ -68,6 +68,8 @@ def _add(parser: argparse.ArgumentParser, one: ServeSetting, option: str) -> Non
 
 def run(args: argparse.Namespace) -> int:
     """Serve until told to end; 1 where that cannot begin, with the reason on standard error."""
+    # gRPC's core by itself writes a line for each TLS handshake that fails: strangers could fill the log.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     with _logs.logging_as(args.log_format or os.environ.get(LOG_FORMAT, "text")) as use:
         try:
             told = _told(args)
@@ -111,6 +113,8 @@ def _warn(told: _Told) -> None:
     from label_studio_otel.receiver import access
 
     serving = told.serving
+    if told.settings.api_key is None:
+        log.warn_once("key", "LABEL_STUDIO_API_KEY is not set: what is received waits in the outbox until it is")
     for warning in (*told.settings.problems, *access.warnings(serving.host, serving.token, serving.tls)):
         log.warn_once(warning, warning)
 
@@ -123,6 +127,7 @@ def _check(told: _Told) -> int:
 
 
 def _serve(told: _Told) -> int:
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it writes past the log, a line for each failed handshake
     from label_studio_otel.receiver import bridge as service
 
     settings, serving = told
@@ -132,7 +137,7 @@ def _serve(told: _Told) -> int:
         bridge = service.Bridge(settings, serving)
         bridge.run(partial(_say_ready, serving))
     except OSError as error:
-        ports = f"port {serving.port} or {serving.grpc_port}"
+        ports = " or ".join(f"port {port}" for port in (serving.port, serving.grpc_port) if port is not None)
         log.error(f"{serving.host}, {ports}, or {settings.directory} cannot be used: {error.strerror or error}")
         return 1
     _say_end(serving, bridge)

@@ -179,7 +179,7 @@ def _scopes(group: dict[str, Any], name: str) -> Iterator[tuple[dict[str, Any], 
     resource = _attributes((group.get("resource") or {}).get("attributes"))
     for inner in group.get(name) or ():
         scope = inner.get("scope") or {}
-        yield resource, {"name": scope.get("name") or "", "version": scope.get("version") or ""}, inner
+        yield resource, {name: _lenient_text(scope.get(name)) for name in ("name", "version")}, inner
 
 
 def _span(raw: dict[str, Any], resource: dict[str, Any], scope: dict[str, str]) -> dict[str, Any]:
@@ -248,6 +248,11 @@ def _text(value: Any) -> str:
     if value is not None and not isinstance(value, str):
         raise TypeError(type(value).__name__)
     return value or ""
+
+
+def _lenient_text(value: Any) -> str:
+    """Return a text, an empty one for what is none: not worth all the spans of a scope."""
+    return value if isinstance(value, str) else ""
 
 
 def _enumerated(value: Any, names: tuple[str, ...], prefix: str) -> str:

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-    from label_studio_otel.otlp.wire import Group
-
 __all__ = ["decode", "picked"]
+
+#: Bytes of a resource or scope that is remembered from one request to the next.
+SMALL = 16 << 10
 
 
 def decode(data: bytes) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]] | None:
@@ -58,25 +59,55 @@ def picked(signal: str, data: bytes, keys: frozenset[str], most: int) -> tuple[l
     """
     kind, read = (Span, _span) if signal == "traces" else (LogRecord, _log)
     tried, told = [], 0
+    abouts, names = _Once(_about), _Once(_named)
     for group in groups(signal, data, keys, most):
         told += group.told
-        tried += [_tried(kind, read, one, group) for one in group.wanted]
+        if group.wanted:
+            source = abouts[group.resource], names[group.scope]
+            tried += [_tried(kind, read, one, *source) for one in group.wanted]
     found = [one for one in tried if one is not None]
     return found, len(tried) - len(found), told
 
 
-def _tried(kind: Any, read: Callable[[Any, Any, Any], dict[str, Any]], one: bytes, group: Group) -> Any:
+def _tried(
+    kind: Any, read: Callable[[Any, Any, Any], dict[str, Any]], one: bytes, resource: Any, scope: Any
+) -> dict[str, Any] | None:
     try:
-        return read(_message(kind, one), *_source(group.resource, group.scope))
+        return None if resource is None or scope is None else read(_message(kind, one), resource, scope)
     except ProtobufError:
         return None
 
 
-@lru_cache(maxsize=64)
-def _source(resource: bytes, scope: bytes) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return what many spans of many requests share; nobody changes it."""
-    about, named = _message(Resource, resource), _message(InstrumentationScope, scope)
-    return _attributes(about.attributes), _scope(named)
+class _Once(dict[bytes, Any]):
+    """What many spans share, read once for a request, and small ones once for many; nobody changes it."""
+
+    def __init__(self, read: Callable[[bytes], Any]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, data: bytes) -> Any:
+        self[data] = found = _remembered(self._read, data) if len(data) <= SMALL else self._read(data)
+        return found
+
+
+@lru_cache(maxsize=128)
+def _remembered(read: Callable[[bytes], Any], data: bytes) -> Any:
+    return read(data)
+
+
+def _about(resource: bytes) -> dict[str, Any] | None:
+    """Return a resource's attributes, None where it cannot be read."""
+    try:
+        return _attributes(_message(Resource, resource).attributes)
+    except ProtobufError:
+        return None
+
+
+def _named(scope: bytes) -> dict[str, str] | None:
+    try:
+        return _scope(_message(InstrumentationScope, scope))
+    except ProtobufError:
+        return None
 
 
 def _message(kind: Any, data: bytes) -> Any:

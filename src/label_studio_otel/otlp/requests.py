@@ -18,6 +18,8 @@ __all__ = ["MOST", "Picked", "logs", "traces"]
 
 #: Spans, or log records, that one request may have.
 MOST = 100_000
+#: Commas and opening brackets of JSON. OTLP has one for nine bytes or more; each can become a hundred bytes of memory.
+MOST_PARTS = 8 << 20
 _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 #: Of a log record that is an event; `event_name` is a field since OTLP 1.5.
 _NAMED = frozenset({"event.name"})
@@ -73,6 +75,8 @@ def _picked(
 
 def _json(signal: str, data: bytes, keys: frozenset[str], most: int) -> tuple[list[dict[str, Any]], int, int]:
     count = 0
+    if len(data) > MOST_PARTS and sum(map(data.count, (b",", b"[", b"{"))) > MOST_PARTS:
+        raise RequestTooLarge(f"the request has more than {MOST_PARTS} parts")
 
     def is_wanted(raw: dict[str, Any]) -> bool:
         nonlocal count

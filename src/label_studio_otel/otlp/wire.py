@@ -2,8 +2,9 @@
 
 On the wire a field is a number, a length and bytes, whatever its schema calls it. So where each span begins and ends is
 found without a schema, and what it has by one in which its attributes are a map: `KeyValue` is laid out as the entry of
-a map is, and protobuf's library reads the keys in C without a look at the values. What is wanted is left to the true
-schema, span by span.
+a map is, and protobuf's library reads the keys in C without a look at the values. It leaves an entry out of the map
+that has another field beside these two; so attributes are counted, and where some are missing in the maps (or came
+twice), they are read one by one. What is wanted is left to the true schema, span by span.
 https://protobuf.dev/programming-guides/encoding/, https://protobuf.dev/programming-guides/proto3/#maps-features, and
 trace.proto and logs.proto of OTLP 1.9
 """
@@ -21,7 +22,7 @@ from google.protobuf.message_factory import GetMessageClass
 from label_studio_otel.errors import DecodeError, RequestTooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Group", "groups"]
 
@@ -58,19 +59,43 @@ def groups(signal: str, data: bytes, keys: frozenset[str], most: int) -> Iterato
     """
     try:
         scopes = _scopes(data, most)  # counted before anything is made of them
-        heads = _heads(_ATTRIBUTES[signal]).FromString(data)
-        told = (scope.items_ for resource in heads.resources for scope in resource.scopes)
-        for (resource, scope, items), items_told in zip(scopes, told, strict=True):
-            yield Group(resource, scope, [data[items[at]] for at in _wanted(items_told, keys)], len(items))
+        for (resource, scope, items), wanted in zip(scopes, _all_wanted(signal, data, keys), strict=True):
+            yield Group(resource, scope, [data[items[at]] for at in wanted], len(items))
     except (ProtobufError, LookupError, ValueError):
         raise DecodeError(f"no OTLP request for {signal} in protobuf") from None
 
 
-def _wanted(heads: Any, keys: frozenset[str]) -> list[int]:
-    try:
-        return [at for at, head in enumerate(heads) if not keys.isdisjoint(head.attributes) or head.event_name]
-    except UnicodeDecodeError:  # a key that is none in UTF-8: who reads all of them shall say
-        return list(range(len(heads)))
+def _all_wanted(signal: str, data: bytes, keys: frozenset[str]) -> list[list[int]]:
+    """Return the places of what is wanted in each scope."""
+    number = _ATTRIBUTES[signal]
+    found = [_wanted(items, keys) for items in _told(_heads(number), data)]
+    everything = _heads(number, one=True).FromString(data).resources.scopes.items_.attributes
+    if sum(attributes for _, attributes in found) != len(everything):
+        found = [_wanted(items, keys, _key) for items in _told(_heads(number, as_map=False), data)]
+    return [places for places, _ in found]
+
+
+def _told(kind: Any, data: bytes) -> list[Any]:
+    return [scope.items_ for resource in kind.FromString(data).resources for scope in resource.scopes]
+
+
+def _key(attribute: Any) -> str:
+    key: str = attribute.key
+    return key
+
+
+def _wanted(heads: Any, keys: frozenset[str], key_of: Callable[[Any], str] | None = None) -> tuple[list[int], int]:
+    """Return the places of what is wanted, and how many attributes there are."""
+    found, number = [], 0
+    for at, head in enumerate(heads):
+        attributes = head.attributes
+        number += len(attributes)
+        try:
+            if not keys.isdisjoint(map(key_of, attributes) if key_of else attributes) or head.event_name:
+                found.append(at)
+        except UnicodeDecodeError:  # a key that is none in UTF-8: who reads all of it shall say
+            found.append(at)
+    return found, number
 
 
 def _scopes(data: bytes, most: int) -> list[tuple[bytes, bytes, list[slice]]]:
@@ -79,9 +104,10 @@ def _scopes(data: bytes, most: int) -> list[tuple[bytes, bytes, list[slice]]]:
     count = 0
     for resource in _fields(data, slice(0, len(data)))[0]:
         resources, scopes = _fields(data, resource)
+        about = _joined(data, resources)  # once: it may be large, and its scopes many
         for scope in scopes:
             names, items = _fields(data, scope)
-            found.append((_joined(data, resources), _joined(data, names), items))
+            found.append((about, _joined(data, names), items))
             count += max(1, len(items))
             if count > most:
                 raise RequestTooLarge(f"the request has more than {most} spans or log records")
@@ -130,34 +156,44 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
 
 
 @cache
-def _heads(attributes: int) -> Any:
+def _heads(attributes: int, *, as_map: bool = True, one: bool = False) -> Any:
     """Return the class of a request whose spans or records have but keys and a name.
 
     It is of proto2, which leaves texts that are no UTF-8 to who reads them.
+
+    Args:
+        attributes: their field's number.
+        as_map: as a map, else one by one.
+        one: nothing but attributes is repeated, so that the library merges all spans into one that has them all.
     """
     file = FileDescriptorProto(name="heads", package="heads", syntax="proto2")
     request, resource, scope, item = (
         file.message_type.add(name=name) for name in ("Request", "Resource", "Scope", "Item")
     )
-    _repeated(request, "resources", 1, "Resource")
-    _repeated(resource, "scopes", 2, "Scope")
-    _repeated(scope, "items_", 2, "Item")
-    _repeated(item, "attributes", attributes, "Item.AttributesEntry")
+    _inner(request, "resources", 1, "Resource", repeated=not one)
+    _inner(resource, "scopes", 2, "Scope", repeated=not one)
+    _inner(scope, "items_", 2, "Item", repeated=not one)
     _text(item, "event_name", _EVENT_NAME)
-    entry = item.nested_type.add(name="AttributesEntry")
-    entry.options.map_entry = True
-    _text(entry, "key", 1)
-    _text(entry, "value", 2)
+    if one:
+        _text(item, "attributes", attributes, repeated=True)
+    else:
+        _inner(item, "attributes", attributes, "Item.AttributesEntry")
+        entry = item.nested_type.add(name="AttributesEntry")
+        entry.options.map_entry = as_map
+        _text(entry, "key", 1)
+        _text(entry, "value", 2)
     pool = DescriptorPool()
     pool.Add(file)
     return GetMessageClass(pool.FindMessageTypeByName("heads.Request"))
 
 
-def _repeated(owner: DescriptorProto, name: str, number: int, message: str) -> None:
+def _inner(owner: DescriptorProto, name: str, number: int, message: str, *, repeated: bool = True) -> None:
     field = owner.field.add(name=name, number=number, type_name=message)
-    field.type, field.label = FieldDescriptorProto.TYPE_MESSAGE, FieldDescriptorProto.LABEL_REPEATED
+    field.type = FieldDescriptorProto.TYPE_MESSAGE
+    field.label = FieldDescriptorProto.LABEL_REPEATED if repeated else FieldDescriptorProto.LABEL_OPTIONAL
 
 
-def _text(owner: DescriptorProto, name: str, number: int) -> None:
+def _text(owner: DescriptorProto, name: str, number: int, *, repeated: bool = False) -> None:
     field = owner.field.add(name=name, number=number)
-    field.type, field.label = FieldDescriptorProto.TYPE_STRING, FieldDescriptorProto.LABEL_OPTIONAL
+    field.type = FieldDescriptorProto.TYPE_STRING
+    field.label = FieldDescriptorProto.LABEL_REPEATED if repeated else FieldDescriptorProto.LABEL_OPTIONAL

@@ -289,7 +289,10 @@ class Outbox(Protocol):
         """Forget what was delivered before then; return how many."""
 
     def expire_oldest(self, limit: int, before: float) -> int:
-        """Forget so many of what was delivered first, and before then; return how many."""
+        """Forget so many of what was delivered first, and of log events without a call that waits, all before then.
+
+        Returns how many.
+        """
 
     def give_up(self, before: float) -> int:
         """Drop what has waited since before then, and count it; return how many."""
@@ -305,6 +308,9 @@ class Outbox(Protocol):
 
     def count(self, name: str, number: int) -> None:
         """Add to a number."""
+
+    def is_removed(self) -> bool:
+        """Tell whether somebody took the storage away, so that what is written now is lost."""
 
     def used_bytes(self) -> int:
         """Return how much room the outbox takes."""

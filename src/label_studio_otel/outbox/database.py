@@ -71,6 +71,21 @@ class Database:
             )
         return int((pages - free) * size)
 
+    def is_removed(self) -> bool:
+        """Tell whether what is written now goes into a file without a name."""
+        return self._connection is not None and not self._path.exists()
+
+    def check(self) -> None:
+        """Read all of the file.
+
+        Raises:
+            OutboxCorrupt: it is damaged.
+        """
+        with self._transaction() as run:
+            (found,) = run.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise sqlite3.DatabaseError(f"malformed: {found}")
+
     def close(self) -> None:
         """Let go of the file; the next call opens it again."""
         with self.lock:

@@ -11,9 +11,13 @@ WHERE project_id = :project_id AND project_name = :project_name AND mode = :mode
 
 -- accept
 -- A new item; the same key for the same destination is the same call and changes nothing.
-INSERT INTO item (destination, key, record, state, taken_at, due_at, started, ended)
-VALUES (:destination, :key, :record, :state, :now, :due_at, :started, :ended)
+INSERT INTO item (destination, key, state, taken_at, due_at, started, ended)
+VALUES (:destination, :key, :state, :now, :due_at, :started, :ended)
 ON CONFLICT (destination, key) DO NOTHING;
+
+-- keep
+-- The record of a new item, which triggers remove with the need for it.
+INSERT INTO payload (item, record) VALUES (:item, :record);
 
 -- note_scope
 INSERT INTO scope (destination, name) VALUES (:destination, :name) ON CONFLICT (destination, name) DO NOTHING;
@@ -29,7 +33,8 @@ WHERE destination = :destination AND started BETWEEN :earliest AND :ended AND en
 ORDER BY started LIMIT :limit;
 
 -- record
-SELECT record FROM item WHERE id = :id;
+SELECT COALESCE((SELECT payload.record FROM payload WHERE payload.item = item.id), item.record, x'') AS record
+FROM item WHERE id = :id;
 
 -- note_fingerprint
 UPDATE item SET fingerprint = :fingerprint WHERE id = :id;
@@ -42,8 +47,8 @@ SELECT EXISTS (SELECT 1 FROM event) AS some;
 
 -- restore
 -- An item of an outbox that was damaged.
-INSERT INTO item (destination, key, record, state, reason, taken_at, due_at, delivered_at)
-VALUES (:destination, :key, :record, :state, :reason, :now, :now,
+INSERT INTO item (destination, key, state, reason, taken_at, due_at, delivered_at)
+VALUES (:destination, :key, :state, :reason, :now, :now,
         CASE WHEN :state IN ('delivered', 'doubled') THEN :now END)
 ON CONFLICT (destination, key) DO NOTHING;
 
@@ -65,7 +70,9 @@ FROM destination ORDER BY id;
 
 -- due
 -- Items to send now, the oldest first.
-SELECT id, key, record, attempts, taken_at, at_most FROM item INDEXED BY item_pending
+SELECT id, key, COALESCE((SELECT payload.record FROM payload WHERE payload.item = item.id), item.record, x'') AS record,
+       attempts, taken_at, at_most
+FROM item INDEXED BY item_pending
 WHERE destination = :destination AND state = 'pending' AND due_at <= :now AND id > :after
 ORDER BY id LIMIT :limit;
 
@@ -138,7 +145,9 @@ UPDATE item SET state = 'pending', due_at = :now, attempts = 0, at_most = NULL, 
 
 -- movable
 -- What never left for this server.
-SELECT id, key, record, attempts FROM item WHERE state IN ('pending', 'parked') ORDER BY id LIMIT :limit;
+SELECT id, key, COALESCE((SELECT payload.record FROM payload WHERE payload.item = item.id), item.record, x'') AS record,
+       attempts
+FROM item WHERE state IN ('pending', 'parked') ORDER BY id LIMIT :limit;
 
 -- drop
 DELETE FROM item WHERE id = :id AND state IN ('pending', 'parked');
@@ -159,7 +168,9 @@ ORDER BY batch.id;
 UPDATE batch SET looked_at = :now, lookups = lookups + 1 WHERE id = :batch;
 
 -- batch_items
-SELECT id, key, record, attempts, predictions FROM item WHERE batch = :batch ORDER BY id;
+SELECT id, key, COALESCE((SELECT payload.record FROM payload WHERE payload.item = item.id), item.record, x'') AS record,
+       attempts, predictions
+FROM item WHERE batch = :batch ORDER BY id;
 
 -- watch
 INSERT INTO watch (project, watermark, look_at, keys) VALUES (:project, :watermark, :look_at, :keys);
@@ -230,7 +241,21 @@ DELETE FROM item WHERE id IN (
 );
 
 -- expire_events
-DELETE FROM event WHERE taken_at < :before;
+-- Of calls that never came, or went before; those of calls that wait are kept with them.
+DELETE FROM event WHERE taken_at < :before AND NOT EXISTS (
+    SELECT 1 FROM destination JOIN item ON item.destination = destination.id
+    WHERE item.key > event.span || ':' AND item.key < event.span || ';' AND item.state NOT IN ('delivered', 'doubled')
+);
+
+-- expire_unclaimed_events
+-- Log events taken before then of which no call waits: it was delivered, or never came.
+DELETE FROM event WHERE id IN (
+    SELECT id FROM event WHERE taken_at < :before AND NOT EXISTS (
+        SELECT 1 FROM destination JOIN item ON item.destination = destination.id
+        AND item.key >= event.span || ':' AND item.key < event.span || ';'
+        WHERE item.state NOT IN ('delivered', 'doubled')
+    ) ORDER BY taken_at LIMIT :limit
+);
 
 -- give_up
 -- What waited longer than somebody allowed.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from label_studio_otel.settings import Destination
@@ -20,14 +21,27 @@ __all__ = ["salvage", "was_sending"]
 ROWS = 50
 
 DESTINATIONS = "SELECT id, project_id, project_name, mode, default_name, project_config FROM destination"
-ITEMS = "SELECT id, destination, key, record, state, reason FROM item NOT INDEXED"
+EVENTS = "SELECT span, record FROM event ORDER BY id"
+#: Of the first versions, in which records stood with their items, and of those since.
+ITEMS_ALONE = "SELECT id, destination, key, record, state, reason FROM item NOT INDEXED"
+ITEMS = """
+SELECT id, destination, key, COALESCE((SELECT payload.record FROM payload WHERE payload.item = item.id), item.record),
+       state, reason
+FROM item NOT INDEXED
+"""
+DONE = """
+SELECT id, destination, key, NULL, state, reason FROM item NOT INDEXED
+WHERE id > ? AND id < ? AND state IN ('delivered', 'doubled') ORDER BY id
+"""
+#: The highest id there can be.
+MOST = 2**63 - 1
 
 
 def salvage(path: Path, outbox: SqliteOutbox) -> int:
     """Take over every call that can be read; return how many.
 
-    What had not arrived is pending again, what was parked is parked; what was delivered keeps its key, so that it is
-    not sent again.
+    What had not arrived is pending again, with its log events; what was parked is parked; what was delivered keeps its
+    key, so that it is not sent again.
 
     Args:
         path: the damaged file.
@@ -49,6 +63,9 @@ def salvage(path: Path, outbox: SqliteOutbox) -> int:
                     outbox.restore(rows)
                     rows = []
             outbox.restore(rows)
+            events = _events(damaged)
+            while part := list(itertools.islice(events, ROWS)):
+                outbox.accept((), "", 0, 0.0, part)
     except sqlite3.DatabaseError:
         return saved  # nothing of the file's own tables is left
     return saved
@@ -74,18 +91,29 @@ def _destination(row: tuple[int, int, str, str, int, str | None]) -> Destination
     return Destination(row[2], row[1] or None, row[3], row[5], bool(row[4]))
 
 
-def _items(damaged: sqlite3.Connection) -> Iterator[tuple[int, int, str, bytes | None, str, str | None]]:
-    """Yield the rows in front of the damage, then those behind it."""
-    last = 0
+def _events(damaged: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
+    """Yield the log events in front of the damage; the first versions had none."""
     try:
-        for row in damaged.execute(f"{ITEMS} ORDER BY id"):
+        yield from damaged.execute(EVENTS)
+    except sqlite3.DatabaseError:
+        return
+
+
+def _items(damaged: sqlite3.Connection) -> Iterator[tuple[int, int, str, bytes | None, str, str | None]]:
+    """Yield the rows in front of the damage, those behind it, and of those between what was done: it has no record."""
+    first, last = MOST, 0
+    items = ITEMS if damaged.execute("SELECT 1 FROM sqlite_master WHERE name = 'payload'").fetchone() else ITEMS_ALONE
+    try:
+        for row in damaged.execute(f"{items} ORDER BY id"):
             last = row[0]
             yield row
+        return
     except sqlite3.DatabaseError:
-        try:
-            for row in damaged.execute(f"{ITEMS} ORDER BY id DESC"):
+        with suppress(sqlite3.DatabaseError):
+            for row in damaged.execute(f"{items} ORDER BY id DESC"):
                 if row[0] <= last:
                     return
+                first = row[0]
                 yield row
-        except sqlite3.DatabaseError:
-            return
+    with suppress(sqlite3.DatabaseError):
+        yield from damaged.execute(DONE, (last, first))

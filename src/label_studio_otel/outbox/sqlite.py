@@ -43,14 +43,12 @@ class SqliteOutbox(Doubts):
             }
             new = 0
             for one in taken:
-                values = {
-                    "destination": ids[one.destination],
-                    "key": one.key,
-                    "record": one.payload,
-                    "state": "pending",
-                }
+                values = {"destination": ids[one.destination], "key": one.key, "state": "pending"}
                 times = {"now": now, "due_at": due_at, "started": one.started, "ended": one.ended}
-                new += self._run(run, "accept", **values, **times).rowcount
+                inserted = self._run(run, "accept", **values, **times)
+                if inserted.rowcount:
+                    self._run(run, "keep", item=inserted.lastrowid, record=one.payload)
+                    new += 1
             for destination, scope in {(one.destination, one.scope) for one in taken}:
                 self._run(run, "note_scope", destination=ids[destination], name=scope)
             for span, record in events:
@@ -66,8 +64,10 @@ class SqliteOutbox(Doubts):
             now = self._clock()
             for destination, key, payload, state, reason in rows:
                 kept = state if state in ("delivered", "doubled", "parked") or payload is None else "pending"
-                values = {"destination": self._destination(run, destination), "key": key, "record": payload}
-                self._run(run, "restore", **values, state=kept, reason=reason, now=now)
+                values = {"destination": self._destination(run, destination), "key": key, "state": kept}
+                inserted = self._run(run, "restore", **values, reason=reason, now=now)
+                if inserted.rowcount and payload is not None and kept not in ("delivered", "doubled"):
+                    self._run(run, "keep", item=inserted.lastrowid, record=payload)
 
     def positions(self) -> dict[str, int]:
         """See `Outbox.positions`."""
@@ -189,7 +189,8 @@ class SqliteOutbox(Doubts):
     def expire_oldest(self, limit: int, before: float) -> int:
         """See `Outbox.expire_oldest`."""
         with self._transaction() as run:
-            return self._run(run, "expire_oldest", limit=limit, before=before).rowcount
+            events = self._run(run, "expire_unclaimed_events", limit=limit, before=before).rowcount
+            return events + self._run(run, "expire_oldest", limit=limit, before=before).rowcount
 
     def give_up(self, before: float) -> int:
         """See `Outbox.give_up`."""

@@ -7,6 +7,7 @@ has a thread of its own, and this process alone opens the outbox, once.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import signal
 import threading
 import time
@@ -41,6 +42,8 @@ __all__ = ["Bridge"]
 POLL = 1.0
 #: Seconds that requests under way may take when the process is told to end: as long as their answers may.
 GRACE = 10.0
+#: Seconds between two times that freed memory goes back to the system.
+GIVE_BACK = 60.0
 #: Files that this process may have open.
 FILES = 4096
 
@@ -66,6 +69,8 @@ class Bridge:
             imported=self._source.imported_in,
         )
         self._source.counts += (self._deliverer.counts,)
+        #: Taking in met damage of the outbox, which delivery may never come by.
+        self._damaged = threading.Event()
         self._intake = Intake(
             outbox,
             holding=lambda: self._holding,
@@ -73,6 +78,7 @@ class Bridge:
             max_state_bytes=settings.max_state_bytes,
             counts=self._deliverer.counts,
             committed=self._traffic.committed,
+            damaged=self._damaged.set,
         )
         self._selection = Selection(settings)
         #: The lock is held, and the outbox was looked at.
@@ -154,8 +160,12 @@ class Bridge:
             otlp.close()
 
     def _deliver(self) -> None:
+        given_back = time.monotonic()
         with suppressed():
             while not self._ending.is_set():
+                if time.monotonic() - given_back > GIVE_BACK:
+                    given_back = time.monotonic()
+                    _give_memory_back()
                 if not self._step():
                     self._ending.wait(min(POLL, self._serving.settle or POLL))
 
@@ -163,6 +173,9 @@ class Bridge:
         try:
             with suppress(LabelStudioOtelError, OSError):  # the step meets it again, and says so
                 self._holding = self._deliverer.take_lock()
+            if self._damaged.is_set():
+                self._damaged.clear()
+                self._deliverer.examine()
             moved = self._deliverer.step()
             self._source.look(self._deliverer.depth)
         except Exception as error:  # an error of ours must not end delivery for as long as the service runs
@@ -178,6 +191,12 @@ def _when_told_to_end(loop: asyncio.AbstractEventLoop, end: Callable[[], None]) 
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, told)
+
+
+def _give_memory_back() -> None:
+    """Return what large requests took and is free: glibc keeps hundreds of megabytes of a burst for ever."""
+    with suppress(AttributeError, OSError, TypeError):  # other systems do it by themselves, or have no such function
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _allow_many_files() -> None:

@@ -12,6 +12,7 @@ import contextlib
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
 import h11
@@ -196,8 +197,7 @@ class _Connection:
         except _Refused as refused:
             await self.turn_away(refused.status, str(refused), head)
         finally:
-            self._server.held -= self._held
-            self._held = 0
+            self._release()
             self._busy = False
         return self._again()
 
@@ -246,6 +246,16 @@ class _Connection:
 
     async def _pieces(self) -> bytes:
         body = bytearray()
+        try:
+            await self._collect(body)
+            return bytes(body)
+        except BaseException:
+            self._release()  # before the answer, which lingers
+            raise
+        finally:
+            body.clear()  # the traceback of a refusal keeps it until the garbage collector comes by
+
+    async def _collect(self, body: bytearray) -> None:
         pieces = itertools.count(1)
         while isinstance(event := await self._event(), h11.Data):
             if next(pieces) % _TURN == 0:
@@ -257,7 +267,10 @@ class _Connection:
             self._server.held += len(event.data)
             self._held += len(event.data)
             body += event.data
-        return bytes(body)
+
+    def _release(self) -> None:
+        self._server.held -= self._held
+        self._held = 0
 
     def _too_large(self) -> _Refused:
         return _Refused(413, f"the request is larger than {self._limits.body} bytes")
@@ -265,8 +278,8 @@ class _Connection:
     async def _event(self) -> Any:
         while (event := self._http.next_event()) is h11.NEED_DATA:
             # h11 measures a head only where it is not whole yet.
-            size = _HEAD_BYTES if self._http.their_state is h11.IDLE else _PIECE
-            self._http.receive_data(await self._stream.read(size))
+            left = max(1, _HEAD_BYTES + 1 - len(self._http.trailing_data[0]))
+            self._http.receive_data(await self._stream.read(left if self._http.their_state is h11.IDLE else _PIECE))
         return event
 
     async def _send(self, response: Response, head: Head | None, *, last: bool = False) -> None:
@@ -277,7 +290,10 @@ class _Connection:
         ]
         if last or self._server.stopping:
             headers.append(("Connection", "close"))
-        sent = self._http.send(h11.Response(status_code=response.status, headers=headers)) or b""
+        sent = (
+            self._http.send(h11.Response(status_code=response.status, headers=headers, reason=_phrase(response.status)))
+            or b""
+        )
         if head is None or head.method != "HEAD":
             sent += self._http.send(h11.Data(data=response.body)) or b""
         sent += self._http.send(h11.EndOfMessage()) or b""
@@ -292,3 +308,8 @@ class _Connection:
         """Read on for a while: closing a socket with unread bytes would take the answer back."""
         with contextlib.suppress(OSError, asyncio.TimeoutError):
             await asyncio.wait_for(self._stream.end(), self._limits.lingering)
+
+
+def _phrase(status: int) -> str:
+    """Return what some clients log in place of the body."""
+    return HTTPStatus(status).phrase

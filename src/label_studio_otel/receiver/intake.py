@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from label_studio_otel import log
-from label_studio_otel.errors import OutboxError, OutboxFull
+from label_studio_otel.errors import OutboxCorrupt, OutboxError, OutboxFull
 from label_studio_otel.pipeline import accept
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ __all__ = ["Intake"]
 
 #: Bytes of records in one commit, unless a single request has more.
 MAX_GROUP_BYTES = 32 << 20
+#: Bytes of records that may wait for a slow disk, unless a single request has more.
+MAX_WAITING_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Intake:
         max_state_bytes: what the outbox may hold, 0 is without end.
         counts: what came of it is added here.
         committed: called with the seconds and the records of each commit.
+        damaged: called when the outbox turned out to be.
     """
 
     def __init__(
@@ -58,14 +61,17 @@ class Intake:
         max_state_bytes: int,
         counts: Counts,
         committed: Callable[[float, int], None] = lambda _, __: None,
+        damaged: Callable[[], None] = lambda: None,
     ) -> None:
         self._outbox = outbox
         self._committed = committed
+        self._damaged = damaged
         self._holding = holding
         self._due_at = due_at
         self._max_state_bytes = max_state_bytes
         self._counts = counts
         self._waiting: deque[_Waiting] = deque()
+        self._waiting_bytes = 0
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="LabelStudioIntake", daemon=True)
@@ -83,8 +89,13 @@ class Intake:
         with self._changed:
             if self._closed:
                 one.done.set_exception(OutboxError("the bridge is ending"))
+            elif self._waiting and self._waiting_bytes + one.size > MAX_WAITING_BYTES:
+                message = f"more than {MAX_WAITING_BYTES} bytes wait for the disk"
+                log.warn_once("taking calls in", f"{message}; requests are answered 503 until they are written")
+                one.done.set_exception(OutboxError(message))
             else:
                 self._waiting.append(one)
+                self._waiting_bytes += one.size
                 self._changed.notify()
         return one.done
 
@@ -119,6 +130,7 @@ class Intake:
             while self._waiting and (not group or size + self._waiting[0].size <= MAX_GROUP_BYTES):
                 size += self._waiting[0].size
                 group.append(self._waiting.popleft())
+            self._waiting_bytes -= size
             return group
 
     def _commit(self, group: list[_Waiting]) -> None:
@@ -129,7 +141,9 @@ class Intake:
             self._must_hold()
             accept(self._outbox, records, self._due_at(), counts=self._counts, max_state_bytes=limit, whole=True)
         except OutboxError as error:
-            log.warn_once("intake", f"{error}; requests are answered 503 until this is mended")
+            log.warn_once("taking calls in", f"{error}; requests are answered 503 until this is mended")
+            if isinstance(error, OutboxCorrupt):
+                self._damaged()
             for one in group:
                 one.done.set_exception(error)
         except Exception as error:  # one request must not take the others' answers with it
@@ -140,10 +154,12 @@ class Intake:
                 group[0].done.set_exception(error)
         else:
             self._committed(time.monotonic() - began, sum(len(one.records) for one in group))
-            log.resolved("intake")
+            log.resolved("taking calls in")
             for one in group:
                 one.done.set_result(None)
 
     def _must_hold(self) -> None:
         if not self._holding():
             raise OutboxError("another process delivers from this state directory")
+        if self._outbox.is_removed():
+            raise OutboxError("the state directory was removed while it was in use: start the service again")

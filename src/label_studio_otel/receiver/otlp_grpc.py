@@ -10,6 +10,7 @@ streaming form, as it asks for the message when the handler does: after the toke
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -99,6 +100,7 @@ class OtlpGrpc:
         """
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         credentials = None if tls is None else tls.credentials()
+        logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)  # it quotes metadata that is no UTF-8
         threads = ThreadPoolExecutor(self.limits.requests + SPARE, "LabelStudioGrpc")
         server = grpc.server(threads, handlers=(self,), options=_options(self.limits))
         try:

@@ -139,7 +139,9 @@ class OtlpHttp:
         found = await loop.run_in_executor(self._readers, self._read, signal, head, body)
         if found.records:
             # Shielded: what was begun ends, and a client that comes again with the same makes no double.
-            done = asyncio.shield(asyncio.wrap_future(self._intake.take(found.records)))
+            taken = asyncio.wrap_future(self._intake.take(found.records))
+            taken.add_done_callback(lambda one: one.cancelled() or one.exception())  # nobody may be there any more
+            done = asyncio.shield(taken)
             await asyncio.wait_for(done, ANSWER_WITHIN)
         self._traffic.took(signal, "http", found)
         return success(signal, is_json=_is_json(head), rejected=found.rejected)
