@@ -1,6 +1,6 @@
 """What it costs to take spans in, durably, beside the OpenTelemetry Collector and rotel.
 
-    python benchmarks/receiver.py           # ten minutes
+    python benchmarks/receiver.py           # six minutes
     python benchmarks/receiver.py --quick   # does it work?
 
 Requests of 512 spans, of which so many are LLM calls of 2 KB and the others HTTP requests of 1 KB, come over four
@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import importlib.util
 import os
-import shutil
 import socket
 import statistics
 import subprocess
@@ -36,6 +36,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tests")]
 
 from spans import attributes_of  # noqa: E402
+
+from go_programs import collector_program  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -245,15 +247,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="short runs, for nothing but to see that it works")
     parser.add_argument("--collector", metavar="FILE", help="an otelcol with file_storage; built where none is given")
-    parser.add_argument("--rotel", metavar="FILE", help="rotel's program; left out where none is given or found")
+    parser.add_argument("--rotel", metavar="FILE", help="rotel's program; left out where there is none")
     args = parser.parse_args()
     programs = _programs(args)
     names = ["bridge", "collector", "collector fsync"] + ["rotel"] * ("rotel" in programs)
-    seconds, turns = (1.0, 1) if args.quick else (5.0, 2)
+    seconds, turns, shares = (0.5, 1, SHARES[:1]) if args.quick else (5.0, 2, SHARES)
     print(f"load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}, {SPANS} spans a request\n")
     print("                                        spans/s   p50 ms  p99 ms   peak")
     print("LLM calls  transport  server           per core    of the answer     MB   against the Collector")
-    for share in SHARES:
+    for share in shares:
         template = body(share)
         for transport in TRANSPORTS:
             found: dict[str, Figures] = {}
@@ -270,13 +272,14 @@ def main() -> None:
 
 
 def _programs(args: argparse.Namespace) -> dict[str, str]:
-    collector = args.collector
-    if collector is None:
-        from collector import built
-
-        collector = str(built())
-    rotel = args.rotel or shutil.which("rotel-agent")
+    collector = args.collector or str(collector_program())
+    rotel = args.rotel or _installed("rotel", "rotel-agent")
     return {"collector": collector, **({"rotel": rotel} if rotel else {})}
+
+
+def _installed(package: str, program: str) -> str | None:
+    found = importlib.util.find_spec(package)
+    return str(Path(found.origin).with_name(program)) if found and found.origin else None
 
 
 if __name__ == "__main__":

@@ -94,6 +94,8 @@ COMMANDS = {
     "python benchmarks/overhead.py --quick": "test_the_benchmark",
     "python benchmarks/read.py": "test_the_benchmark_of_reading",
     "python benchmarks/read.py --quick": "test_the_benchmark_of_reading",
+    "python benchmarks/receiver.py": "test_the_benchmark_of_the_receiver",
+    "python benchmarks/receiver.py --quick": "test_the_benchmark_of_the_receiver",
     "python benchmarks/delivery.py": "test_the_benchmark_of_delivery",
     "python benchmarks/delivery.py --quick": "test_the_benchmark_of_delivery",
     "python benchmarks/delivery.py --outage 100000": "test_the_benchmark_of_an_outage",
@@ -388,6 +390,15 @@ def test_the_benchmark_of_delivery() -> None:
 
     assert "  ours / bare client ≥ 0.95: " in said
     assert "    LabelStudioCallbackHandler " in said
+
+
+def test_the_benchmark_of_the_receiver() -> None:
+    said = benchmark("benchmarks/receiver.py", "--quick").splitlines()
+    rows = [re.split(" {2,}", line.strip())[:3] for line in said if "%" in line]
+    servers = ("bridge", "collector", "collector fsync", "rotel")
+    assert rows == [
+        ["1%", transport, server] for transport in ("http", "http gzip", "grpc") for server in servers
+    ]
 
 
 def test_the_benchmark_of_an_outage() -> None:

@@ -127,7 +127,6 @@ def _check(told: _Told) -> int:
 
 
 def _serve(told: _Told) -> int:
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it writes past the log, a line for each failed handshake
     from label_studio_otel.receiver import bridge as service
 
     settings, serving = told

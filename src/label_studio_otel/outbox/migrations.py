@@ -118,7 +118,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
             DELETE FROM payload WHERE item = NEW.id;
             DELETE FROM event WHERE span = substr(NEW.key, 1, 49) AND NOT EXISTS (
                 SELECT 1 FROM destination JOIN item ON item.destination = destination.id
-                WHERE item.key = NEW.key AND item.state NOT IN ('delivered', 'doubled')
+                AND item.key > substr(NEW.key, 1, 49) || ':' AND item.key < substr(NEW.key, 1, 49) || ';'
+                WHERE item.state NOT IN ('delivered', 'doubled')
             );
         END
         """,
