@@ -361,6 +361,7 @@ def check(file: Path, text: str, *options: str) -> int:
 def test_a_check_says_that_all_can_be_used(
     file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("label_studio_otel.log._said", set())
     assert check(file, "serve: {port: 0}") == 0
     assert "LABEL_STUDIO_API_KEY is not set" in capsys.readouterr().err
 
