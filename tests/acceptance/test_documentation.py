@@ -396,9 +396,7 @@ def test_the_benchmark_of_the_receiver() -> None:
     said = benchmark("benchmarks/receiver.py", "--quick").splitlines()
     rows = [re.split(" {2,}", line.strip())[:3] for line in said if "%" in line]
     servers = ("bridge", "collector", "collector fsync", "rotel")
-    assert rows == [
-        ["1%", transport, server] for transport in ("http", "http gzip", "grpc") for server in servers
-    ]
+    assert rows == [["1%", transport, server] for transport in ("http", "http gzip", "grpc") for server in servers]
 
 
 def test_the_benchmark_of_an_outage() -> None:

@@ -381,8 +381,14 @@ def test_a_check_says_that_all_can_be_used(
     ],
 )
 def test_a_check_fails_with_what_is_wrong(
-    file: Path, capsys: pytest.CaptureFixture[str], text: str, options: list[str], said: str
+    file: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    options: list[str],
+    said: str,
 ) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "key")
     assert check(file, text, *options) == 1
 
     shown = capsys.readouterr()
