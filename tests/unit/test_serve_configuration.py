@@ -28,6 +28,11 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "bridge.yaml"
 
 
+@pytest.fixture
+def _api_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "key")
+
+
 def read(file: Path, text: str, **environ: str) -> configuration.Configuration:
     file.write_text(text, "utf-8")
     return configuration.read(file, environ)
@@ -371,6 +376,7 @@ def test_a_check_says_that_all_can_be_used(
     assert capsys.readouterr() == ("all that is set can be used\n", "")
 
 
+@pytest.mark.usefixtures("_api_key")
 @pytest.mark.parametrize(
     ("text", "options", "said"),
     [
@@ -381,14 +387,8 @@ def test_a_check_says_that_all_can_be_used(
     ],
 )
 def test_a_check_fails_with_what_is_wrong(
-    file: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    text: str,
-    options: list[str],
-    said: str,
+    file: Path, capsys: pytest.CaptureFixture[str], text: str, options: list[str], said: str
 ) -> None:
-    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "key")
     assert check(file, text, *options) == 1
 
     shown = capsys.readouterr()
