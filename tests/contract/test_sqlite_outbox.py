@@ -188,3 +188,13 @@ def test_log_events_are_kept_until_the_last_destination_has_its_call(tmp_path: P
     outbox.double({second.id: "another"})
     assert outbox.events(span) == []
     outbox.close()
+
+
+def test_a_call_whose_record_is_lost_does_not_wait_for_ever(tmp_path: Path) -> None:
+    outbox = SqliteOutbox(tmp_path / "outbox.db")
+
+    outbox.restore([(PROMPTS, "a", None, "uncertain", None), (PROMPTS, "b", None, "delivered", None)])
+
+    (target,) = outbox.targets()
+    assert [(item.key, item.record) for item in outbox.due(target.id, 10)] == [("a", b"")]
+    outbox.close()

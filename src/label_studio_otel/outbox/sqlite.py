@@ -63,7 +63,8 @@ class SqliteOutbox(Doubts):
         with self._transaction() as run:
             now = self._clock()
             for destination, key, payload, state, reason in rows:
-                kept = state if state in ("delivered", "doubled", "parked") or payload is None else "pending"
+                # Without its record too: who reads it parks it and says why, where `uncertain` would wait for ever.
+                kept = state if state in ("delivered", "doubled", "parked") else "pending"
                 values = {"destination": self._destination(run, destination), "key": key, "state": kept}
                 inserted = self._run(run, "restore", **values, reason=reason, now=now)
                 if inserted.rowcount and payload is not None and kept not in ("delivered", "doubled"):
