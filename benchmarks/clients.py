@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from label_studio_otel.deliverer import Deliverer
+from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.pipeline import spool_directory
 from label_studio_otel.settings import load
 
@@ -122,9 +122,9 @@ class Clock:
 
 def outage(options: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Try for an hour that passes quickly; after the next line read, when the server is back, deliver all."""
-    from label_studio_otel import late_import
+    from label_studio_otel.sdk import fork_safe_import
 
-    late_import.deliverer()
+    fork_safe_import.deliverer()
     clock, begin = Clock(), memory("VmRSS")
     deliverer = Deliverer(settings_of(options), clock=clock)
     for _ in range(60):

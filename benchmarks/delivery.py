@@ -24,7 +24,7 @@ import environment
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from label_studio_otel.cli.label_studio_server import LabelStudioServer
+    from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
 
 HERE = Path(__file__).parent
 #: Batches that one client sends before it is the other one's turn: some seconds, so that both meet the same noise.
@@ -143,7 +143,7 @@ def _race_aims(turns: Race) -> None:
 
 def create_project(url: str, token: str, label_config: str) -> int:
     """Make the project of the bare client and return its id."""
-    from label_studio_otel.label_studio import LabelStudio
+    from label_studio_otel.label_studio.client import LabelStudio
 
     return LabelStudio(url, token).create_project("Delivery, bare client", label_config).id
 
@@ -159,7 +159,7 @@ def handler(seconds: float, url: str, token: str) -> None:
 
 def outage(tasks: int) -> None:
     """Print the peak memory of delivery after an outage, beside that of a short queue."""
-    from label_studio_otel.cli.label_studio_server import free_port
+    from label_studio_otel.cli.demo.label_studio_server import free_port
     from label_studio_otel.testing import FakeLabelStudio
     from servers import running
 
@@ -199,7 +199,7 @@ def label_studio(given: list[str] | None) -> Iterator[tuple[str, str, LabelStudi
     if given:
         yield given[0], given[1], None
         return
-    from label_studio_otel.cli.label_studio_server import LabelStudioServer
+    from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
 
     with tempfile.TemporaryDirectory() as data_dir, LabelStudioServer(data_dir) as server:
         yield server.url, server.token, server

@@ -228,7 +228,7 @@ def label_studio(given: list[str] | None) -> Iterator[tuple[str, str]]:
     if given:
         yield given[0], given[1]
         return
-    from label_studio_otel.cli.label_studio_server import LabelStudioServer
+    from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
 
     with tempfile.TemporaryDirectory() as data_dir, LabelStudioServer(data_dir) as server:
         yield server.url, server.token

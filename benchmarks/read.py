@@ -26,8 +26,8 @@ from spans import http_attributes  # noqa: E402
 
 from corpus.recordings import Run, runs, variants  # noqa: E402
 from corpus.score import telemetry  # noqa: E402
-from label_studio_otel import dialects  # noqa: E402
-from label_studio_otel.assembly import join  # noqa: E402
+from label_studio_otel import reading  # noqa: E402
+from label_studio_otel.calls.assembly import join  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,14 +63,14 @@ def samples() -> dict[str, Sample]:
 
 def _samples_of(run: Run) -> Iterator[tuple[str, Sample]]:
     spans, logs = telemetry(run)
-    others = [span for span in spans if not dialects.is_llm_call(span.attributes, span.scope_name)]
+    others = [span for span in spans if not reading.is_llm_call(span.attributes, span.scope_name)]
     other = max(others, key=lambda span: len(span.attributes), default=None)
     messages = [message for call in run.expected["calls"] for message in call["messages"] if message["role"] == "user"]
     said = [message["content"] for message in messages if _plain(message["content"])]
     for span in join(spans, logs):
         text = next((text for text in said if text in _held(span)), None)
-        if text is not None and dialects.is_llm_call(span.attributes, span.scope_name):
-            yield dialects.dialect_of(span).name, Sample(f"{run.family}/{run.variant}", span, text, other)
+        if text is not None and reading.is_llm_call(span.attributes, span.scope_name):
+            yield reading.dialect_of(span).name, Sample(f"{run.family}/{run.variant}", span, text, other)
 
 
 def _plain(text: Any) -> bool:
@@ -114,7 +114,7 @@ def microseconds(function: Callable[[], Any], seconds: float) -> str:
 
 def told(attributes: Any, scope: str) -> Callable[[], bool]:
     """Return what the application's thread does with a span."""
-    return lambda: dialects.is_llm_call(attributes, scope)
+    return lambda: reading.is_llm_call(attributes, scope)
 
 
 def main() -> None:
@@ -127,13 +127,13 @@ def main() -> None:
     for name, sample in sorted(found.items()):
         small, large = (grown(sample, size) for size in SIZES)
         cells = [
-            microseconds(lambda: dialects.read(small), seconds),  # noqa: B023 - it is called at once
-            microseconds(lambda: dialects.read(large), seconds),  # noqa: B023
+            microseconds(lambda: reading.read(small), seconds),  # noqa: B023 - it is called at once
+            microseconds(lambda: reading.read(large), seconds),  # noqa: B023
             microseconds(told(small.attributes, small.scope_name), seconds),
             microseconds(told(sample.other.attributes, sample.other.scope_name), seconds) if sample.other else "-",
         ]
         print(f"{name:<16}{sample.variant:<34}{cells[0]:>11}{cells[1]:>13}{cells[2]:>8}{cells[3]:>12}")
-    for dialect in dialects.DIALECTS:
+    for dialect in reading.DIALECTS:
         if dialect.name not in found:
             print(f"{dialect.name:<16}nothing recorded")
     http = microseconds(told(http_attributes(1), "opentelemetry.instrumentation.requests"), seconds)

@@ -13,18 +13,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel import dialects
+from label_studio_otel import reading
 from label_studio_otel.cli import parser
-from label_studio_otel.metadata import METADATA
-from label_studio_otel.metrics_table import METRICS
-from label_studio_otel.receiver.serving import SERVE_SETTINGS
-from label_studio_otel.receiver.traffic import TRAFFIC_METRICS
+from label_studio_otel.metrics.table import METRICS
+from label_studio_otel.receiver.metrics import TRAFFIC_METRICS
+from label_studio_otel.receiver.settings import SERVE_SETTINGS
 from label_studio_otel.settings import SETTINGS
+from label_studio_otel.tasks.metadata import METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from label_studio_otel.metrics_table import Metric
+    from label_studio_otel.metrics.table import Metric
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/bridge.md", "docs/configuration.md", "docs/dialects.md", "docs/metrics.md")
@@ -91,7 +91,7 @@ ATTRIBUTE = re.compile(r"[a-z][A-Za-z_]*(\.[A-Za-z_]+)*\.?")
 
 def reads() -> Iterator[str]:
     """Yield a table for each dialect: what it reads from where; the order is the one in which they are asked."""
-    for dialect in dialects.DIALECTS:
+    for dialect in reading.DIALECTS:
         modules = _parts_of(_module(dialect))
         own = [module for name, module in modules.items() if name not in SHARED]
         yield f"### `{dialect.name}`\n"
@@ -100,7 +100,7 @@ def reads() -> Iterator[str]:
         yield ""
     yield "### All of them\n"
     yield "Failures, and who and what a call belonged to, where the dialect has no name of its own for it.\n"
-    yield from _table([_parts_of(_module(dialects.gen_ai))[name] for name in SHARED])
+    yield from _table([_parts_of(_module(reading.gen_ai))[name] for name in SHARED])
 
 
 def _module(dialect: Any) -> ModuleType:

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from collector import Daemon
-from label_studio_otel.cli.label_studio_server import free_port
+from label_studio_otel.cli.demo.label_studio_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

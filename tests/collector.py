@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from go_programs import collector_program, jaeger_program
-from label_studio_otel.cli.label_studio_server import free_port
+from label_studio_otel.cli.demo.label_studio_server import free_port
 from servers import wait_for
 
 if TYPE_CHECKING:

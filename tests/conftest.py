@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from label_studio_otel.cli.label_studio_server import LabelStudioServer
+from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
 from postgresql import PostgreSQL, migrated
 from servers import Api
 

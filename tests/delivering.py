@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel import spool
-from label_studio_otel.deliverer import Deliverer
-from label_studio_otel.delivery import Delivery
-from label_studio_otel.label_studio import LabelStudio
-from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel.delivery.deliverer import Deliverer
+from label_studio_otel.delivery.sending import Delivery
+from label_studio_otel.label_studio.client import LabelStudio
+from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.settings import Destination, load
+from label_studio_otel.spool import record as spool
 from label_studio_otel.spool.writer import SpoolWriter
 from label_studio_otel.testing import FakeClock, FakeLabelStudio
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from label_studio_otel.outbox import Target
+    from label_studio_otel.outbox.items import Target
     from label_studio_otel.settings import Settings
     from label_studio_otel.spans import Span
     from label_studio_otel.testing import Request

@@ -6,7 +6,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from label_studio_otel.cli.environment import VirtualEnvironment, cache_directory
+from label_studio_otel.cli.demo.environment import VirtualEnvironment, cache_directory
 
 ROOT = Path(__file__).parents[1]
 

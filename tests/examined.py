@@ -6,14 +6,14 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from label_studio_otel.cli.checks import SetUp
-from label_studio_otel.cli.checks.installation import Installation, Package
+from label_studio_otel.cli.doctor.checks import SetUp
+from label_studio_otel.cli.doctor.installation import Installation, Package
 from label_studio_otel.settings import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from label_studio_otel.cli.checks.finding import Finding
+    from label_studio_otel.cli.doctor.finding import Finding
 
 EXPORTER = "opentelemetry_traces_exporter"
 INSTRUMENTOR = "opentelemetry_instrumentor"

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from label_studio_otel.dialects import read
-from label_studio_otel.generation import (
-    Generation,
-)
+from label_studio_otel.generation import Generation
+from label_studio_otel.reading import read
 from label_studio_otel.spans import Span
 
 __all__ = ["HELLO", "answered", "asked", "call", "message", "result", "said", "sentences", "span", "text", "tool_call"]

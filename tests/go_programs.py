@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from label_studio_otel.cli.environment import VirtualEnvironment, cache_directory, lock
+from label_studio_otel.cli.demo.environment import VirtualEnvironment, cache_directory, lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

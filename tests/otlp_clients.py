@@ -32,8 +32,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from rotel.agent import Agent
 
-from label_studio_otel.cli.environment import cache_directory
-from label_studio_otel.cli.label_studio_server import free_port
+from label_studio_otel.cli.demo.environment import cache_directory
+from label_studio_otel.cli.demo.label_studio_server import free_port
 from servers import wait_for
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from label_studio_otel import dialects
+from label_studio_otel import reading
 from label_studio_otel.errors import DialectError
 from label_studio_otel.spans import Span
 
@@ -47,7 +47,7 @@ def any_attributes(names: Iterable[str], keys: Iterable[str]) -> st.SearchStrate
 def read_or_refuse(one: Span) -> None:
     """Read a span; nothing but `DialectError` may be raised, and what is read is messages of parts."""
     try:
-        generation = dialects.read(one)
+        generation = reading.read(one)
     except DialectError:
         return
     messages = (*generation.messages, *(choice.message for choice in generation.choices))

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from label_studio_otel.counts import Counts
-from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel.calls.selection import Selection
+from label_studio_otel.metrics.counts import Counts
+from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.receiver.group_commit import Intake
 from label_studio_otel.receiver.http import HttpServer, Limits
-from label_studio_otel.receiver.intake import Intake
 from label_studio_otel.receiver.otlp_grpc import OtlpGrpc
 from label_studio_otel.receiver.otlp_http import OtlpHttp
-from label_studio_otel.selection import Selection
 from label_studio_otel.settings import load
 
 if TYPE_CHECKING:

@@ -11,7 +11,9 @@ from unittest import mock
 from opentelemetry.test.test_base import TestBase
 from opentelemetry.trace import Status, StatusCode
 
-from label_studio_otel import capture, log, pipeline, recorder, spool
+from label_studio_otel import log, pipeline
+from label_studio_otel.sdk import boundary, recorder
+from label_studio_otel.spool import record as spool
 from label_studio_otel.spool.reader import SpoolFile, spool_files
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class SdkTest(TestBase):
             mock.patch.object(log, "_said", set()),
             mock.patch.object(recorder, "_by_directory", {}),
             mock.patch.object(recorder, "_live", []),
-            mock.patch.object(capture, "_allowance", capture._Allowance()),
+            mock.patch.object(boundary, "_allowance", boundary._Allowance()),
         ):
             patch.start()
             self.addCleanup(patch.stop)

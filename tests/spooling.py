@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from label_studio_otel import spool
 from label_studio_otel.settings import Destination
+from label_studio_otel.spool import record as spool
 from label_studio_otel.spool.reader import SpoolFile, spool_files
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from label_studio_otel import otlp
+from label_studio_otel.otlp import json as otlp
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -13,9 +13,9 @@ from label_studio_otel._version import __version__
 
 if TYPE_CHECKING:
     from label_studio_otel.errors import LabelStudioOtelError
-    from label_studio_otel.exporter import LabelStudioSpanExporter
-    from label_studio_otel.log_processor import LabelStudioLogRecordProcessor
-    from label_studio_otel.processor import LabelStudioSpanProcessor
+    from label_studio_otel.sdk.exporter import LabelStudioSpanExporter
+    from label_studio_otel.sdk.log_processor import LabelStudioLogRecordProcessor
+    from label_studio_otel.sdk.processor import LabelStudioSpanProcessor
 
 __all__ = [
     "LabelStudioLogRecordProcessor",
@@ -26,10 +26,10 @@ __all__ = [
 ]
 
 _MODULES = {
-    "LabelStudioLogRecordProcessor": "log_processor",
+    "LabelStudioLogRecordProcessor": "sdk.log_processor",
     "LabelStudioOtelError": "errors",
-    "LabelStudioSpanExporter": "exporter",
-    "LabelStudioSpanProcessor": "processor",
+    "LabelStudioSpanExporter": "sdk.exporter",
+    "LabelStudioSpanProcessor": "sdk.processor",
 }
 
 

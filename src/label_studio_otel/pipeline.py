@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from label_studio_otel import log, spool
-from label_studio_otel.counts import Counts
+from label_studio_otel import log
 from label_studio_otel.errors import OutboxFull
-from label_studio_otel.outbox import Taken
+from label_studio_otel.metrics.counts import Counts
+from label_studio_otel.outbox.items import Taken
+from label_studio_otel.spool import record as spool
 from label_studio_otel.spool.reader import SpoolFile, count, spool_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from label_studio_otel.outbox import Outbox
+    from label_studio_otel.outbox.items import Outbox
     from label_studio_otel.settings import Destination
 
 __all__ = ["TakenEvent", "accept", "call", "event", "ingest", "spool_directory", "waiting"]

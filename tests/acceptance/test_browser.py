@@ -26,15 +26,15 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from label_studio_otel import dialects
-from label_studio_otel.label_config import parse, template
-from label_studio_otel.task import render
+from label_studio_otel import reading
+from label_studio_otel.tasks.labeling_config import parse, template
+from label_studio_otel.tasks.task import render
 from label_studio_otel.testing import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from label_studio_otel.cli.label_studio_server import LabelStudioServer
+    from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
     from label_studio_otel.spans import Span
     from servers import Api
 
@@ -246,7 +246,7 @@ def imported(api: Api, mode: str, *calls: Span, trace_link: str | None = None) -
     """Import the tasks of these calls into a project of the mode's template; return its id and theirs."""
     config = template(mode)
     project_id = api.create_project(f"Labeling in {mode} mode", config)["id"]
-    tasks = [render(call, dialects.read(call), parse(config), trace_link=trace_link) for call in calls]
+    tasks = [render(call, reading.read(call), parse(config), trace_link=trace_link) for call in calls]
     return project_id, api.import_tasks(project_id, tasks)["task_ids"]
 
 

@@ -12,7 +12,7 @@ import yaml
 from applications import COMMANDS
 from collector import Daemon, answers, validate
 from go_programs import MANIFEST, collector_program
-from label_studio_otel.cli.label_studio_server import free_port
+from label_studio_otel.cli.demo.label_studio_server import free_port
 from pages import PAGES, ROOT, commands
 
 if TYPE_CHECKING:

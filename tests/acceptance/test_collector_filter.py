@@ -13,7 +13,8 @@ import pytest
 
 from collector import Collector, Jaeger
 from corpus.recordings import runs, variants
-from label_studio_otel import dialects, otlp
+from label_studio_otel import reading
+from label_studio_otel.otlp import json as otlp
 from label_studio_otel.spans import MESSAGE_EVENTS, Span
 from pages import ROOT
 from receiving import JSON, PROTOBUF, span, traces
@@ -122,15 +123,15 @@ def test_every_recorded_call_of_every_dialect_comes_through_and_little_else(fan_
                 bodies[path] = bodies.get(path, b"") + body
         for path, body in bodies.items():
             fan_out.send(body, path, PROTOBUF)
-    calls = [one for one in recorded if dialects.is_llm_call(one["attributes"], one["scope"]["name"])]
-    known = {dialects.dialect_of(Span.from_fields(one)).name for one in calls}
+    calls = [one for one in recorded if reading.is_llm_call(one["attributes"], one["scope"]["name"])]
+    known = {reading.dialect_of(Span.from_fields(one)).name for one in calls}
 
     fan_out.settle()
     passed = keys(one.fields for one in fan_out.bridge.spans)
     assert keys(calls) - passed == Counter()
     assert unlike(recorded, [one.fields for one in fan_out.bridge.spans]) == {"llm.headers"}
     # Of Google's own form there is no recording; the vocabulary below has it.
-    assert known == {dialect.name for dialect in dialects.DIALECTS} - {"google_adk"}
+    assert known == {dialect.name for dialect in reading.DIALECTS} - {"google_adk"}
     # Half of what was recorded are wrappers around calls, or their tools; few of them look like calls.
     assert len(calls) < passed.total() < 1.1 * len(calls) < 0.6 * len(recorded)
     assert sum(is_message(one.fields) for one in fan_out.bridge.logs) == events > 1000
@@ -180,7 +181,7 @@ VOCABULARY: dict[str, list[Any]] = {
 
 def test_the_words_of_all_dialects_stand_in_the_vocabulary() -> None:
     """A new dialect must be let through by the filter, too."""
-    words = frozenset().union(*(dialect.keys for dialect in dialects.DIALECTS))
+    words = frozenset().union(*(dialect.keys for dialect in reading.DIALECTS))
     assert {word for word in words if not re.match(r"gen_ai\.prompt\.\d\d", word)} <= VOCABULARY.keys()
 
 
@@ -191,7 +192,7 @@ def test_no_span_that_can_be_a_call_is_dropped(fan_out: FanOut) -> None:
         chosen = chance.sample(sorted(VOCABULARY), chance.randint(1, 4))
         sent.append(with_attributes(number, {key: chance.choice(VOCABULARY[key]) for key in chosen}))
     read = otlp.decode(traces(*sent), "sent").spans
-    calls = {one["spanId"] for one in read if dialects.is_llm_call(one["attributes"], "acme")}
+    calls = {one["spanId"] for one in read if reading.is_llm_call(one["attributes"], "acme")}
 
     passed = {one["spanId"] for one in fan_out.pass_on(*sent)}
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from label_studio_otel.cli.environment import cache_directory, find_uv
-from label_studio_otel.cli.example import example_environment
-from label_studio_otel.cli.label_studio_installation import LabelStudioInstallation
-from label_studio_otel.cli.label_studio_server import LabelStudioServer
+from label_studio_otel.cli.demo.environment import cache_directory, find_uv
+from label_studio_otel.cli.demo.example import example_environment
+from label_studio_otel.cli.demo.label_studio_installation import LabelStudioInstallation
+from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
 from processes import processes_mentioning
 from servers import Api, wait_for
 

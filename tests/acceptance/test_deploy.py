@@ -43,8 +43,8 @@ from deployments import (
 )
 from label_studio_otel._version import __version__
 from label_studio_otel.receiver import access
-from label_studio_otel.receiver.bridge import GRACE
-from label_studio_otel.receiver.serving import SERVE_SETTINGS
+from label_studio_otel.receiver.service import GRACE
+from label_studio_otel.receiver.settings import SERVE_SETTINGS
 from label_studio_otel.settings import SETTINGS
 from label_studio_otel.testing import FakeLabelStudio
 from manifests import image, objects

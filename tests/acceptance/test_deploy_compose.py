@@ -22,11 +22,11 @@ from deployments import (
     services,
     variables_of,
 )
-from label_studio_otel.cli.label_studio_installation import LABEL_STUDIO_VERSION
+from label_studio_otel.cli.demo.label_studio_installation import LABEL_STUDIO_VERSION
 from manifests import project
 
 if TYPE_CHECKING:
-    from label_studio_otel.cli.label_studio_server import LabelStudioServer
+    from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
 
 
 @pytest.mark.parametrize("secret", SECRETS)

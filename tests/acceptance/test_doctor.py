@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from applications import Deployment, Ended
-    from label_studio_otel.cli.environment import VirtualEnvironment
+    from label_studio_otel.cli.demo.environment import VirtualEnvironment
     from servers import Api
 
 OPENLLMETRY = "opentelemetry-instrumentation-langchain==0.62.4"

@@ -18,8 +18,8 @@ import test_examples
 import trustme
 
 from label_studio_otel import LabelStudioSpanProcessor
-from label_studio_otel.cli.label_studio_server import LabelStudioServer
-from label_studio_otel.dialects import DIALECTS
+from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
+from label_studio_otel.reading import DIALECTS
 from label_studio_otel.settings import SETTINGS
 from pages import PAGES, ROOT, commands
 from servers import Api

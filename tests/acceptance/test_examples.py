@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from label_studio_otel.cli.label_studio_server import free_port
+from label_studio_otel.cli.demo.label_studio_server import free_port
 from openai_server import OpenAIServer
 from pages import ROOT, commands
 from servers import wait_for

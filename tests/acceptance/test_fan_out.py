@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from applications import Deployment, Running
     from collector import Daemon
-    from label_studio_otel.cli.label_studio_server import LabelStudioServer
+    from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
     from otlp_sink import OtlpSink
 
 #: The spans of one turn of the application.

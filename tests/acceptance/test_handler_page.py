@@ -18,7 +18,7 @@ from inline_snapshot import snapshot
 
 from applications import Deployment
 from handler_configs import HANDLER_CHAT, HANDLER_CUSTOM, HANDLER_PROMPT
-from label_studio_otel.cli.label_studio_server import LabelStudioServer, is_taken
+from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer, is_taken
 from openai_server import OpenAIServer
 from servers import Api
 

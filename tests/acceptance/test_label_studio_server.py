@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from label_studio_otel.cli import label_studio_server
-from label_studio_otel.cli.label_studio_server import LabelStudioServer, LabelStudioStartError, free_port
+from label_studio_otel.cli.demo import label_studio_server
+from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer, LabelStudioStartError, free_port
 from processes import processes_mentioning
 from servers import Api, wait_for
 
@@ -69,7 +69,7 @@ def test_an_installation_that_cannot_start_says_why(tmp_path: Path) -> None:
 def test_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     program = (
         "import os, sys\n"
-        "from label_studio_otel.cli.label_studio_server import LabelStudioServer\n"
+        "from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer\n"
         "LabelStudioServer(sys.argv[1]).start()\n"
         "os.kill(os.getpid(), 9)\n"
     )

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import pytest
 
 from applications import COMMANDS, INSTRUMENT, Deployment, Ended
-from label_studio_otel.cli.label_studio_server import free_port
+from label_studio_otel.cli.demo.label_studio_server import free_port
 from servers import wait_for
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from label_studio_otel.cli.environment import VirtualEnvironment
+    from label_studio_otel.cli.demo.environment import VirtualEnvironment
 
 INSTRUMENTED = ("openai", "opentelemetry-instrumentation-openai==0.62.4")
 #: Row of the table, and what it takes to install the product.

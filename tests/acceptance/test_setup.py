@@ -14,9 +14,9 @@ from inline_snapshot import snapshot
 
 from delivering import Bench
 from handler_configs import HANDLER_CHAT
-from label_studio_otel import label_config
 from label_studio_otel.cli import config_check, main
 from label_studio_otel.settings import Destination
+from label_studio_otel.tasks import labeling_config
 from label_studio_otel.testing import FakeLabelStudio, span
 from servers import PROMPT_CONFIG
 
@@ -76,7 +76,7 @@ def test_a_project_is_made_with_the_labeling_config_of_its_mode(console: Console
         f"project '{console.title}' ({mode}) made: {console.api.server.url}/projects/{project['id']}",
         f'labeling config: shows $prompt in {shown}; the response is to be corrected in <TextArea name="response">',
     ]
-    assert project["label_config"] == label_config.template(mode).strip()
+    assert project["label_config"] == labeling_config.template(mode).strip()
 
 
 def test_a_project_is_made_with_the_labeling_config_of_a_file(console: Console, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_dry_run_prints_a_task_that_label_studio_takes_and_changes_nothing(con
             {"role": "user", "content": "How do I boil an egg?"},
         ]
     )
-    project = console.api.create_project(console.title, label_config.template("chat"))
+    project = console.api.create_project(console.title, labeling_config.template("chat"))
     answer = console.api.import_tasks(project["id"], [sample])
     assert (answer["task_count"], answer["prediction_count"]) == (1, 1)
 

@@ -28,7 +28,7 @@ from fleet import APPLICATIONS, Fleet
 from proxy import FaultProxy
 from sabotage import BUGS, CIRCUMSTANCES
 
-from label_studio_otel.cli.label_studio_server import LabelStudioServer
+from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

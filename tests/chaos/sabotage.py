@@ -6,10 +6,12 @@ import os
 import sys
 from typing import Any
 
-from label_studio_otel import deliverer, label_studio, late_import
-from label_studio_otel.delivery import Delivery
-from label_studio_otel.outbox.sqlite import SqliteOutbox
-from label_studio_otel.reconciliation import Reconciliation
+from label_studio_otel.delivery import deliverer
+from label_studio_otel.delivery.reconciliation import Reconciliation
+from label_studio_otel.delivery.sending import Delivery
+from label_studio_otel.label_studio import client
+from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.sdk import fork_safe_import
 
 
 def _blind_resend() -> None:
@@ -24,14 +26,14 @@ def _blind_resend() -> None:
 
 def _hundred_rows() -> None:
     """A look-up shows 100 tasks, as Label Studio does where no page size is given, and nobody compares the total."""
-    asked = label_studio.LabelStudio._tasks
-    label_studio.KEYS_PER_LOOKUP = 180  # more make a request line that Label Studio refuses
+    asked = client.LabelStudio._tasks
+    client.KEYS_PER_LOOKUP = 180  # more make a request line that Label Studio refuses
 
     def tasks(self: Any, project_id: int, query: Any, *, page_size: int, **options: Any) -> Any:
         answer = asked(self, project_id, query, page_size=min(page_size, 100), **options)
         return {**answer, "total": len(answer["tasks"])} if page_size > 100 else answer
 
-    label_studio.LabelStudio._tasks = tasks  # type: ignore[method-assign]
+    client.LabelStudio._tasks = tasks  # type: ignore[method-assign]
 
 
 def _no_repair() -> None:
@@ -51,7 +53,7 @@ def _sqlite_across_fork() -> None:
             one._outbox.close()
 
     deliverer._deliverers = _Nobody()  # type: ignore[assignment]  # what the hooks of a fork go through
-    late_import.deliverer = lambda: kept  # type: ignore[assignment, return-value]
+    fork_safe_import.deliverer = lambda: kept  # type: ignore[assignment, return-value]
     os.register_at_fork(after_in_parent=close)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.settings import Destination
 from label_studio_otel.testing import FakeClock
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from label_studio_otel.outbox import Outbox
+    from label_studio_otel.outbox.items import Outbox
 
 PROMPTS = Destination("Prompts")
 

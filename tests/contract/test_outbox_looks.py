@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from label_studio_otel.counts import Depth
 from label_studio_otel.errors import OutboxError
+from label_studio_otel.metrics.counts import Depth
 from label_studio_otel.outbox import looks
-from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.settings import Destination
 from label_studio_otel.testing import FakeClock
 

@@ -22,18 +22,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from delivering import record
-from label_studio_otel import label_config, log, retry, spool
-from label_studio_otel._fake_store import Call, Flaws, Store
-from label_studio_otel.delivery import Delivery
+from label_studio_otel import log
+from label_studio_otel.delivery import backoff
+from label_studio_otel.delivery.sending import Delivery
 from label_studio_otel.errors import DestinationBlocked, Retryable, Uncertain
-from label_studio_otel.label_studio import LabelStudio
-from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel.label_studio.client import LabelStudio
+from label_studio_otel.label_studio.transport import Answer
+from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.pipeline import ingest, spool_directory
 from label_studio_otel.settings import Destination
+from label_studio_otel.spool import record as spool
 from label_studio_otel.spool.reader import SpoolFile, spool_files
 from label_studio_otel.spool.writer import SpoolWriter
+from label_studio_otel.tasks import labeling_config
 from label_studio_otel.testing import START_TIME, span
-from label_studio_otel.transport import Answer
+from label_studio_otel.testing.store import Call, Flaws, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,12 +129,12 @@ class MortalOutbox(SqliteOutbox):
 class PipelineModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        retry._random.seed(0)  # else what is due at a time differs from run to run
+        backoff._random.seed(0)  # else what is due at a time differs from run to run
         self.directory = Path(tempfile.mkdtemp())
         self.writers = [self._writer(), self._writer()]
         self.store = Store()
         for title in ("Prompts", "By its id"):
-            body = {"title": title, "label_config": label_config.template("prompt")}
+            body = {"title": title, "label_config": labeling_config.template("prompt")}
             self.store.carry_out(Call("POST", "/api/projects/", {}, body, Flaws()))
         #: Seconds that passed for the server, and what our clock says beyond them.
         self.real, self.offset = START_TIME / 1e9, 0.0

@@ -17,8 +17,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from label_studio_otel import spool
 from label_studio_otel.spool import reader
+from label_studio_otel.spool import record as spool
 from label_studio_otel.spool.reader import SpoolFile, spool_files
 from label_studio_otel.spool.writer import SpoolWriter
 from spooling import record

@@ -12,7 +12,7 @@ import pytest
 from label_studio_otel.errors import OutboxCorrupt, OutboxError
 from label_studio_otel.outbox import migrations
 from label_studio_otel.outbox.database import queries
-from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.settings import Destination
 
 if TYPE_CHECKING:

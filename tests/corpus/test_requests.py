@@ -6,8 +6,9 @@ from pathlib import Path
 
 from recordings import runs, variants
 
-from label_studio_otel import dialects
-from label_studio_otel.otlp import decode, requests
+from label_studio_otel import reading
+from label_studio_otel.otlp import request
+from label_studio_otel.otlp.json import decode
 from label_studio_otel.spans import MESSAGE_EVENTS
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -23,10 +24,10 @@ def test_no_call_of_a_recorded_request_is_passed_over() -> None:
                 whole = [
                     span
                     for span in decode(body, name).spans
-                    if dialects.is_llm_call(span["attributes"], span["scope"]["name"])
+                    if reading.is_llm_call(span["attributes"], span["scope"]["name"])
                 ]
-                picked = requests.traces(body, dialects.keys(), is_json=name.endswith(".json"))
-                taken = [one for one in picked.found if dialects.is_llm_call(one["attributes"], one["scope"]["name"])]
+                picked = request.traces(body, reading.keys(), is_json=name.endswith(".json"))
+                taken = [one for one in picked.found if reading.is_llm_call(one["attributes"], one["scope"]["name"])]
                 assert taken == whole, f"{run.name} {name}"
                 calls += len(whole)
                 read += len(picked.found)
@@ -46,7 +47,7 @@ def test_no_event_of_a_recorded_request_is_passed_over() -> None:
                     for record in decode(body, name).logs
                     if (record["eventName"] or record["attributes"].get("event.name")) in MESSAGE_EVENTS
                 ]
-                found = requests.logs(body, is_json=name.endswith(".json")).found
+                found = request.logs(body, is_json=name.endswith(".json")).found
                 assert [one for one in found if one in whole] == whole, f"{run.name} {name}"
                 events += len(whole)
     assert events > 100

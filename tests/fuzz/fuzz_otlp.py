@@ -25,17 +25,20 @@ TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS))
 
 with atheris.instrument_imports(include=["label_studio_otel"]):
-    from label_studio_otel import assembly, dialects, label_config, otlp, task
-    from label_studio_otel.conversion import converted
+    from label_studio_otel import reading
+    from label_studio_otel.calls import assembly
+    from label_studio_otel.cli.genai_json import converted
     from label_studio_otel.errors import DecodeError, DialectError
+    from label_studio_otel.otlp import json as otlp
     from label_studio_otel.spans import LogRecord, Span
+    from label_studio_otel.tasks import labeling_config, task
 
 from corpus.otlp_json import json_of  # noqa: E402
 from corpus.recordings import runs, variants  # noqa: E402
 
 LARGEST_SEED = 12_000
 
-_CONFIGS = [label_config.parse(label_config.template(mode)) for mode in ("prompt", "chat")]
+_CONFIGS = [labeling_config.parse(labeling_config.template(mode)) for mode in ("prompt", "chat")]
 
 
 def test_one_input(data: bytes) -> None:
@@ -59,7 +62,7 @@ def _unreadable(_span: Span, _error: DialectError) -> None:
 
 def _note_what_was_saved() -> None:
     noted: set[tuple[str, str, int]] = set()
-    read = dialects._read
+    read = reading._read
 
     def noting(dialect: Any, span: Span) -> Any:
         try:
@@ -74,7 +77,7 @@ def _note_what_was_saved() -> None:
                 print("saved:", *where, "of", dialect.name, str(error)[:100], file=sys.stderr)
             return read(dialect, span)
 
-    dialects._read = noting
+    reading._read = noting
 
 
 def mutate(data: bytes, max_size: int, seed: int) -> bytes:

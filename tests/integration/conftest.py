@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from delivering import Bench, State
-from label_studio_otel import log, projects
+from label_studio_otel import log
+from label_studio_otel.label_studio import projects
 from label_studio_otel.testing import FakeLabelStudio
 
 if TYPE_CHECKING:

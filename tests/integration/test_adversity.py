@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from delivering import CHATS, PROMPTS, Bench, State, all_tasks, copies, imports, payload, run, states_of
-from label_studio_otel import delivery, label_studio
-from label_studio_otel.deliverer import Deliverer
+from label_studio_otel.delivery import sending
+from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.errors import OutboxCorrupt, OutboxError, Uncertain
-from label_studio_otel.outbox import Taken
-from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel.label_studio import client
+from label_studio_otel.label_studio.transport import Answer, Transport
+from label_studio_otel.outbox.items import Taken
+from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.settings import Destination
 from label_studio_otel.testing import AsynchronousImport, FakeClock, FakeLabelStudio, Fault, span
-from label_studio_otel.transport import Answer, Transport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -203,14 +204,14 @@ class TestCopies:
         bench.run()
         (task,) = all_tasks(fake)
         fake.store.tasks[77] = {**task, "id": 77}
-        find = label_studio.LabelStudio.find
+        find = client.LabelStudio.find
 
         def then_annotated(*arguments: Any) -> Any:
             found = find(*arguments)
             fake.store.tasks[77]["total_annotations"] = 1
             return found
 
-        monkeypatch.setattr(label_studio.LabelStudio, "find", then_annotated)
+        monkeypatch.setattr(client.LabelStudio, "find", then_annotated)
         bench.run_later(1)
         assert [one["id"] for one in all_tasks(fake)] == [77]
 
@@ -493,14 +494,14 @@ def test_keys_that_fill_the_outbox_make_room_for_calls(state: State, fake: FakeL
 def test_an_error_of_ours_at_one_destination_stops_no_other(
     bench: Bench, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resolve = delivery.Projects.resolve
+    resolve = sending.Projects.resolve
 
     def fails(self: Any, target: Any) -> Any:
         if target.destination.mode == "chat":
             raise KeyError("something that somebody said")
         return resolve(self, target)
 
-    monkeypatch.setattr(delivery.Projects, "resolve", fails)
+    monkeypatch.setattr(sending.Projects, "resolve", fails)
     bench.put(span(number=1), destination=CHATS)
     bench.put(span(number=2))
     bench.run()

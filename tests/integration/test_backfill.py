@@ -15,7 +15,7 @@ import pytest
 
 from delivering import all_tasks, copies
 from label_studio_otel.cli import main
-from label_studio_otel.deliverer import Deliverer
+from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.settings import load
 from label_studio_otel.testing import FakeLabelStudio
 

@@ -10,7 +10,7 @@ import pytest
 
 from delivering import record
 from label_studio_otel.cli import main
-from label_studio_otel.lock import DirectoryLock
+from label_studio_otel.delivery.lock import DirectoryLock
 from label_studio_otel.pipeline import spool_directory
 from label_studio_otel.settings import load
 from label_studio_otel.spool.writer import SpoolWriter

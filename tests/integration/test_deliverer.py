@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from delivering import CHATS, State, copies, imports, run, states_of
-from label_studio_otel import spool
-from label_studio_otel.deliverer import Deliverer
+from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.outbox import database
+from label_studio_otel.spool import record
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def test_the_wish_to_retry_travels_through_the_spool(state: State, fake: FakeLab
     state.put(span(number=1))
     run(deliverer)
     assert states_of(deliverer) == {"parked": 1}
-    state.writer.append(spool.encode_retry())
+    state.writer.append(record.encode_retry())
     run(deliverer)
     run(deliverer)
     assert copies(fake) == {"1": 1}

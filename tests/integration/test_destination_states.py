@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from delivering import Bench, all_tasks, copies, imports
-from label_studio_otel._fake_imports import AsynchronousImport
 from label_studio_otel.settings import Destination
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
+from label_studio_otel.testing.imports import AsynchronousImport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -257,6 +257,6 @@ class TestOutage:
 
 
 def _call(method: str, path: str, body: object) -> object:
-    from label_studio_otel._fake_store import Call, Flaws
+    from label_studio_otel.testing.store import Call, Flaws
 
     return Call(method, path, {}, body, Flaws())

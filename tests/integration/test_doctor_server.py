@@ -11,9 +11,9 @@ import pytest
 from inline_snapshot import snapshot
 
 from examined import set_up, told
-from label_studio_otel import label_config
-from label_studio_otel.cli.checks import server
-from label_studio_otel.label_studio import LabelStudio
+from label_studio_otel.cli.doctor import server
+from label_studio_otel.label_studio.client import LabelStudio
+from label_studio_otel.tasks import labeling_config
 from label_studio_otel.testing import FakeLabelStudio, Fault
 from servers import PROMPT_CONFIG
 
@@ -178,12 +178,12 @@ def test_a_title_that_several_projects_have(fake: FakeLabelStudio) -> None:
 
 @pytest.mark.parametrize("mode", ["prompt", "chat"])
 def test_our_own_labeling_configs_fit_their_modes(fake: FakeLabelStudio, mode: str) -> None:
-    make(fake, label_config.template(mode))
+    make(fake, labeling_config.template(mode))
     assert [line.partition(":")[0] for line in asked(fake, mode=mode)] == ["ok", "ok"]
 
 
 def test_a_mode_that_is_not_the_projects(fake: FakeLabelStudio) -> None:
-    make(fake, label_config.template("chat"))
+    make(fake, labeling_config.template("chat"))
     assert asked(fake, mode="prompt")[2:] == snapshot(
         ["warning: the mode is prompt, and project 1 (Mine) shows a dialogue → export LABEL_STUDIO_OTEL_MODE=chat"]
     )

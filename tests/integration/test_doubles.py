@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from delivering import PROMPTS, Bench, State, all_tasks, payload, run, states_of
-from label_studio_otel import spool
-from label_studio_otel.outbox import Taken
+from label_studio_otel.outbox.items import Taken
+from label_studio_otel.spool import record
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class TestLogEvents:
                 ("gen_ai.user.message", {"content": f"Question {number}"}),
                 ("gen_ai.choice", {"index": 0, "finish_reason": "stop", "message": {"content": f"Answer {number}"}}),
             ):
-                state.writer.append(spool.encode_log("{}", _event(bare, name, body)))
+                state.writer.append(record.encode_log("{}", _event(bare, name, body)))
             if number == 2:
                 state.put(bare)
         deliverer = state.deliverer()

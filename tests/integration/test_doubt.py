@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from delivering import Bench, all_tasks, copies, imports
-from label_studio_otel import dialects
+from label_studio_otel import reading
 from label_studio_otel.settings import Destination
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
 from servers import wait_for
@@ -233,7 +233,7 @@ def test_a_task_that_is_found_but_cannot_be_repaired_holds_nobody_up(
     fake.fail(Fault(lose_predictions=True))
     bench.put(span(number=1))
     bench.run()
-    monkeypatch.setattr(dialects, "_known", lambda: (frozenset(), ()))  # as an older version after a step back
+    monkeypatch.setattr(reading, "_known", lambda: (frozenset(), ()))  # as an older version after a step back
     bench.put(span(number=2))
     bench.run_later(1)
     assert bench.states == {"delivered": 1, "parked": 1}

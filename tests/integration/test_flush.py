@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from delivering import copies, imports, record
-from label_studio_otel import recorder
-from label_studio_otel.deliverer import Deliverer
-from label_studio_otel.outbox.sqlite import SqliteOutbox
-from label_studio_otel.recorder import Recorder
+from label_studio_otel.delivery.deliverer import Deliverer
+from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.sdk import recorder
+from label_studio_otel.sdk.recorder import Recorder
 from label_studio_otel.settings import load
-from label_studio_otel.spool import writer as writer_module
+from label_studio_otel.spool import writer
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
 from servers import wait_for
 
@@ -77,7 +77,7 @@ class Disk:
         self.hanging = threading.Event()
         self.released = threading.Event()
         for name in ("open", "write", "writev"):
-            monkeypatch.setattr(writer_module.os, name, self._call(getattr(os, name)))
+            monkeypatch.setattr(writer.os, name, self._call(getattr(os, name)))
 
     def _call(self, call: Any) -> Any:
         def held(*arguments: Any, **options: Any) -> Any:

@@ -7,7 +7,8 @@ import warnings
 import pytest
 
 from handler_configs import HANDLER_CHAT, HANDLER_CUSTOM, HANDLER_PROMPT
-from label_studio_otel import dialects, label_config, task
+from label_studio_otel import reading
+from label_studio_otel.tasks import labeling_config, task
 from label_studio_otel.testing import span
 
 with warnings.catch_warnings():
@@ -32,8 +33,8 @@ EVERY_TAG = """<View>
   <TextArea name="response" toName="said"/>
 </View>"""
 CONFIGS = {
-    "prompt": label_config.template("prompt"),
-    "chat": label_config.template("chat"),
+    "prompt": labeling_config.template("prompt"),
+    "chat": labeling_config.template("chat"),
     "handler, prompt": HANDLER_PROMPT,
     "handler, chat": HANDLER_CHAT,
     "handler, a config of one's own": HANDLER_CUSTOM,
@@ -44,7 +45,7 @@ CONFIGS = {
 
 @pytest.mark.parametrize("xml", CONFIGS.values(), ids=CONFIGS)
 def test_object_tags_and_the_response_are_those_of_label_interface(xml: str) -> None:
-    theirs, ours = LabelInterface(xml), label_config.parse(xml)
+    theirs, ours = LabelInterface(xml), labeling_config.parse(xml)
 
     assert [(one.tag, one.name, one.variable) for one in ours.objects] == [
         (one.tag, one.name, one.value_name) for one in theirs.objects
@@ -58,7 +59,7 @@ def test_object_tags_and_the_response_are_those_of_label_interface(xml: str) -> 
 def test_a_rendered_task_and_its_predictions_are_valid(xml: str) -> None:
     interface, call = LabelInterface(xml), span()
 
-    rendered = task.render(call, dialects.read(call), label_config.parse(xml))
+    rendered = task.render(call, reading.read(call), labeling_config.parse(xml))
 
     assert [interface.validate_prediction(one, return_errors=True) for one in rendered["predictions"]] == [[]]
     assert interface.validate_task({"data": rendered["data"]})

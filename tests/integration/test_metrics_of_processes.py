@@ -80,8 +80,8 @@ print(json.dumps([parent, child]))
 LATE = (
     """
 import json, sys
-from label_studio_otel import metrics as ours
-from label_studio_otel.counts import Counts
+from label_studio_otel.metrics.instruments import instruments as metrics as ours
+from label_studio_otel.metrics.counts import Counts
 
 ours.register()
 source = ours.Source("http://labels.example.com", Counts(delivered=3))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from delivering import Bench, copies
-from label_studio_otel import label_config
 from label_studio_otel.settings import Destination, load
+from label_studio_otel.tasks import labeling_config
 from label_studio_otel.testing import START_TIME, FakeLabelStudio, Fault, span
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def test_a_project_that_does_not_exist_is_made_with_the_config_of_its_mode(bench
     _deliver(bench, Destination("A prompt project"), 1)
     _deliver(bench, Destination("A chat project", mode="chat"), 2)
     assert {project["title"]: project["label_config"] for project in fake.store.projects.values()} == {
-        "A prompt project": label_config.template("prompt"),
-        "A chat project": label_config.template("chat"),
+        "A prompt project": labeling_config.template("prompt"),
+        "A chat project": labeling_config.template("chat"),
     }
 
 
@@ -77,7 +77,7 @@ def test_of_equal_titles_the_oldest_is_used(bench: Bench, fake: FakeLabelStudio)
 
 def test_of_equal_titles_one_that_fits_the_mode_is_preferred(bench: Bench, fake: FakeLabelStudio) -> None:
     _project(fake, 501, "Project 1")
-    _project(fake, 502, "Project 1", label_config.template("chat"))
+    _project(fake, 502, "Project 1", labeling_config.template("chat"))
     _deliver(bench, Destination("Project 1", mode="chat"), 1)
     assert len(fake.tasks(502)) == 1
 

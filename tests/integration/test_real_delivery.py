@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 
 from delivering import Bench
-from label_studio_otel.label_studio import LabelStudio
+from label_studio_otel.label_studio.client import LabelStudio
 from label_studio_otel.settings import Destination
 from label_studio_otel.testing import span
 from proxies import RecordingProxy
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from label_studio_otel.cli.label_studio_server import LabelStudioServer
+    from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
     from postgresql import PostgreSQL
 
 

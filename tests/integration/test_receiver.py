@@ -13,7 +13,7 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from label_studio_otel import spool
+from label_studio_otel.spool import record as spool
 from receiving import JSON, PROTOBUF, TRACE_ID, Receiver, answer, span, traces, traces_in_protobuf
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from http2 import GOAWAY, HEADERS, PING, RST_STREAM, Http2Client, frame, message
-from label_studio_otel.receiver.bridge import _allow_many_files
 from label_studio_otel.receiver.http import Limits
+from label_studio_otel.receiver.service import _allow_many_files
 from receiving import LOGS, METRICS, TRACES, VALID, GrpcReceiver, bomb, traces_in_protobuf
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ import pytest
 from google.rpc.status_pb2 import Status
 
 from label_studio_otel.errors import ConfigError, DecodeError
-from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.receiver import access
-from label_studio_otel.receiver.bridge import Bridge
 from label_studio_otel.receiver.http import Limits
 from label_studio_otel.receiver.otlp_http import decompressed
-from label_studio_otel.receiver.serving import Serving
+from label_studio_otel.receiver.service import Bridge
+from label_studio_otel.receiver.settings import Serving
 from label_studio_otel.receiver.tls import Tls
 from label_studio_otel.settings import load
 from receiving import JSON, PROTOBUF, Receiver, answer, bomb, span, traces

@@ -14,17 +14,18 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.semconv._incubating.metrics import http_metrics, rpc_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from label_studio_otel import log, metrics
-from label_studio_otel.counts import Counts
-from label_studio_otel.metrics_table import METRICS
-from label_studio_otel.receiver import telemetry
-from label_studio_otel.receiver.intake import Intake
+from label_studio_otel import log
+from label_studio_otel.calls.selection import Selection
+from label_studio_otel.metrics import instruments
+from label_studio_otel.metrics.counts import Counts
+from label_studio_otel.metrics.table import METRICS
+from label_studio_otel.receiver import metric_readers
+from label_studio_otel.receiver.group_commit import Intake
 from label_studio_otel.receiver.measured import Measured
+from label_studio_otel.receiver.metric_readers import Telemetry, exporters
+from label_studio_otel.receiver.metrics import TRAFFIC_METRICS, Traffic
 from label_studio_otel.receiver.otlp_grpc import OtlpGrpc
 from label_studio_otel.receiver.otlp_http import ROUTES, OtlpHttp
-from label_studio_otel.receiver.telemetry import Telemetry, exporters
-from label_studio_otel.receiver.traffic import TRAFFIC_METRICS, Traffic
-from label_studio_otel.selection import Selection
 from label_studio_otel.settings import load
 from receiving import TRACES, VALID, Receiver, span, traces, traces_in_protobuf
 
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "_sources", ())
-    monkeypatch.setattr(metrics, "_histograms", {})
-    monkeypatch.setattr(metrics, "_registered", False)
+    monkeypatch.setattr(instruments, "_sources", ())
+    monkeypatch.setattr(instruments, "_histograms", {})
+    monkeypatch.setattr(instruments, "_registered", False)
     monkeypatch.setattr(log, "_said", set())
 
 
@@ -364,7 +365,7 @@ class Broken:
 def test_an_exporter_that_is_not_there_or_broken_is_named_and_serving_goes_on(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telemetry, "entry_points", lambda group, name: [Broken] if name == "broken" else [])
+    monkeypatch.setattr(metric_readers, "entry_points", lambda group, name: [Broken] if name == "broken" else [])
     line = Broken.load.__code__.co_firstlineno + 2
     made = Telemetry(Traffic(), {"OTEL_METRICS_EXPORTER": "nothing,broken"})
 

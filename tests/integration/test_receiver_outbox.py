@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from label_studio_otel.counts import Counts
-from label_studio_otel.deliverer import Deliverer
+from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.errors import OutboxCorrupt, OutboxError, RequestTooLarge
-from label_studio_otel.otlp import protobuf, requests, wire
-from label_studio_otel.outbox import Taken, aside
+from label_studio_otel.metrics.counts import Counts
+from label_studio_otel.otlp import protobuf, wire
+from label_studio_otel.otlp import request as requests
+from label_studio_otel.outbox import aside
+from label_studio_otel.outbox.items import Taken
+from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.outbox.salvage import salvage
-from label_studio_otel.outbox.sqlite import SqliteOutbox
 from label_studio_otel.pipeline import TakenEvent
-from label_studio_otel.receiver import intake as intaking
-from label_studio_otel.receiver import reading
-from label_studio_otel.receiver.bridge import Bridge
-from label_studio_otel.receiver.intake import Intake
-from label_studio_otel.receiver.serving import Serving
+from label_studio_otel.receiver import decoding, group_commit
+from label_studio_otel.receiver.group_commit import Intake
+from label_studio_otel.receiver.service import Bridge
+from label_studio_otel.receiver.settings import Serving
 from label_studio_otel.settings import Destination, load
 from receiving import PROTOBUF, Receiver, span, traces, traces_in_protobuf
 
@@ -53,7 +54,7 @@ class TestARequestThatCostsMoreThanItSends:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Each call is kept with its resource, of which a request has but one."""
-        monkeypatch.setattr(reading, "MAX_RECORDS_BYTES", 50_000)
+        monkeypatch.setattr(decoding, "MAX_RECORDS_BYTES", 50_000)
         with Receiver(tmp_path) as receiver:
             body = with_resource("x" * 10_000, 1, 2, 3, 4, 5)
 
@@ -82,7 +83,7 @@ class TestARequestThatCostsMoreThanItSends:
             requests.traces(b'{"unknown": [' + b"[]," * 600 + b"[]]}", KEYS, is_json=True)
 
     def test_what_waits_for_a_slow_disk_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(intaking, "MAX_WAITING_BYTES", 1000)
+        monkeypatch.setattr(group_commit, "MAX_WAITING_BYTES", 1000)
         outbox = SlowOutbox()
         intake = Intake(outbox, holding=lambda: True, due_at=lambda: 0.0, max_state_bytes=0, counts=Counts())  # type: ignore[arg-type]
         intake.start()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from label_studio_otel.cli import main
-from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.receiver.http import Limits
 from receiving import (
     METRICS,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from delivering import all_tasks, copies, record
-from label_studio_otel import recorder
-from label_studio_otel.lock import DirectoryLock
-from label_studio_otel.recorder import Recorder
+from label_studio_otel.delivery.lock import DirectoryLock
+from label_studio_otel.sdk import recorder
+from label_studio_otel.sdk.recorder import Recorder
 from label_studio_otel.settings import load
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
 from servers import wait_for

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from delivering import State, copies, run, states_of
-from label_studio_otel import label_config
-from label_studio_otel._fake_store import Call, Flaws
 from label_studio_otel.cli.status import summary_of
-from label_studio_otel.deliverer import Deliverer
+from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.errors import OutboxError
-from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.tasks import labeling_config
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
+from label_studio_otel.testing.store import Call, Flaws
 
 CASES = Path(__file__).parents[1] / "cases"
 
@@ -137,7 +137,7 @@ def test_a_torn_last_record_is_cut_off_and_counted(state: State, fake: FakeLabel
 
 
 def _project(title: str) -> Call:
-    config = label_config.template("prompt")
+    config = labeling_config.template("prompt")
     return Call("POST", "/api/projects/", {}, {"title": title, "label_config": config}, Flaws())
 
 

@@ -12,8 +12,8 @@ import trustme
 
 from delivering import Bench, copies
 from label_studio_otel.errors import DestinationBlocked, Retryable, Uncertain
+from label_studio_otel.label_studio.transport import Answer, Transport
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
-from label_studio_otel.transport import Answer, Transport
 from proxies import RecordingProxy
 
 if TYPE_CHECKING:

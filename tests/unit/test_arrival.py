@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from label_studio_otel import arrival
-from label_studio_otel.arrival import Arrivals
+from label_studio_otel.sdk import delivery_waiter
+from label_studio_otel.sdk.delivery_waiter import Arrivals
 from servers import wait_for
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def test_a_page_in_which_a_call_waits_ends_the_look() -> None:
 
 
 def test_of_very_many_calls_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrival, "MAX_KEYS", 3)
+    monkeypatch.setattr(delivery_waiter, "MAX_KEYS", 3)
     arrivals, outbox = _taken("a", "b", "c", "d"), Outbox()
     arrivals.look(outbox.states_of)
     assert outbox.asked == [["b", "c", "d"]]

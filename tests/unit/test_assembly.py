@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from label_studio_otel.assembly import attach, calls, fingerprint, join
-from label_studio_otel.dialects import read
+from label_studio_otel.calls.assembly import attach, calls, fingerprint, join
 from label_studio_otel.generation import TextPart
+from label_studio_otel.reading import read
 from label_studio_otel.spans import LogRecord
 from label_studio_otel.testing import START_TIME, span
 

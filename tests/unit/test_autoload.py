@@ -10,8 +10,9 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import NoOpTracerProvider
 
-from label_studio_otel import LabelStudioSpanExporter, LabelStudioSpanProcessor, exporter
-from label_studio_otel.autoload import add_span_processors
+from label_studio_otel import LabelStudioSpanExporter, LabelStudioSpanProcessor
+from label_studio_otel.sdk import exporter
+from label_studio_otel.sdk.autoload import add_span_processors
 from sdk import SdkTest
 
 
@@ -61,9 +62,9 @@ class AutoloadTest(SdkTest):
     def test_where_nobody_named_us_nothing_happens(self) -> None:
         add_span_processors()
         with mock.patch.dict(sys.modules):
-            del sys.modules["label_studio_otel.exporter"]
+            del sys.modules["label_studio_otel.sdk.exporter"]
             add_span_processors()
-            assert "label_studio_otel.exporter" not in sys.modules
+            assert "label_studio_otel.sdk.exporter" not in sys.modules
         assert self.ours() == []
 
     def test_without_a_provider_of_the_sdk_the_exporter_works_on(self) -> None:

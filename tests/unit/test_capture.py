@@ -14,9 +14,10 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from label_studio_otel import capture, recorder, spool
-from label_studio_otel.capture import Capture
+from label_studio_otel.sdk import boundary, recorder
+from label_studio_otel.sdk.boundary import Capture
 from label_studio_otel.spans import Span
+from label_studio_otel.spool import record as spool
 from sdk import SdkTest
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class CaptureTest(SdkTest):
         takers = [Capture({**self.settings, "shutdown_timeout": 2.0}) for _ in range(3)]
         with (
             mock.patch.object(recorder.Recorder, "shutdown", spend),
-            mock.patch.object(capture.time, "monotonic", side_effect=lambda: now[0]),
+            mock.patch.object(boundary.time, "monotonic", side_effect=lambda: now[0]),
         ):
             for taker in takers:
                 taker.shutdown()
@@ -104,12 +105,12 @@ class CaptureTest(SdkTest):
     def test_a_child_forked_in_the_middle_of_a_shutdown_can_shut_down(self) -> None:
         taker = Capture(self.settings)
         taker.take(self.ended())
-        capture._allowance._lock.acquire()
+        boundary._allowance._lock.acquire()
         child = os.fork()
         if child == 0:
             taker.shutdown()
             os._exit(7)
-        capture._allowance._lock.release()
+        boundary._allowance._lock.release()
         ended: list[int] = []
         for _ in range(500):
             pid, status = os.waitpid(child, os.WNOHANG)
@@ -171,7 +172,7 @@ class CaptureTest(SdkTest):
         assert threading.active_count() == before
 
 
-@pytest.mark.parametrize("module", [capture, recorder, spool])
+@pytest.mark.parametrize("module", [boundary, recorder, spool])
 def test_importing_begins_nothing(module: Any) -> None:
     gc.collect()
     assert not [thread for thread in threading.enumerate() if thread.name == "LabelStudioDelivery"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from label_studio_otel.errors import ConfigError
-from label_studio_otel.label_config import differences, template
+from label_studio_otel.tasks.labeling_config import differences, template
 
 CONFIG = """<View className="root">
   <Style> .a { color: red; }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from label_studio_otel.conversion import convert, converted
+from label_studio_otel.cli.genai_json import convert, converted
 from label_studio_otel.generation import (
     BlobPart,
     Choice,

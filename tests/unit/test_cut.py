@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from label_studio_otel.dialects._cut import beginning_of
-from label_studio_otel.dialects._messages import messages_of, split, without_stump
 from label_studio_otel.generation import BlobPart, Message, TextPart, ToolCallPart
+from label_studio_otel.reading.emitters.gen_ai.messages import messages_of, split, without_stump
+from label_studio_otel.reading.truncated_json import beginning_of
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from inline_snapshot import snapshot
 
 from examined import DISTRO, OTLP, OURS, package, set_up, told
-from label_studio_otel.cli.checks import exporters
-from label_studio_otel.cli.checks.installation import Package
+from label_studio_otel.cli.doctor import exporters
+from label_studio_otel.cli.doctor.installation import Package
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,9 @@ import pytest
 from inline_snapshot import snapshot
 
 from examined import DISTRO, INSTRUMENTOR, LANGCHAIN, LANGCHAIN_CORE, OPENINFERENCE, OPENLLMETRY, package, set_up, told
-from label_studio_otel.cli.checks import content
-from label_studio_otel.cli.checks.installation import Package, installed
-from label_studio_otel.cli.checks.instrumentation import instrumentations
+from label_studio_otel.cli.doctor import content
+from label_studio_otel.cli.doctor.installation import Package, installed
+from label_studio_otel.cli.doctor.instrumentation import instrumentations
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ import json
 from inline_snapshot import snapshot
 
 from examined import line, set_up
-from label_studio_otel.cli.checks import observed
+from label_studio_otel.cli.doctor import observed
 
 BEGAN = {"began": 1, "python": "python"}
 

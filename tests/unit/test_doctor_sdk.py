@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from examined import OPENINFERENCE, set_up, told
-from label_studio_otel.cli.checks import sdk
+from label_studio_otel.cli.doctor import sdk
 
 
 def test_a_disabled_sdk() -> None:

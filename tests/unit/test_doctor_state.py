@@ -11,11 +11,12 @@ import pytest
 from inline_snapshot import snapshot
 
 from examined import set_up, told
-from label_studio_otel import spool
-from label_studio_otel.cli.checks import SetUp, state
+from label_studio_otel.cli.doctor import state
+from label_studio_otel.cli.doctor.checks import SetUp
 from label_studio_otel.outbox.migrations import STEPS
-from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.settings import Destination
+from label_studio_otel.spool import record as spool
 from label_studio_otel.testing import FakeClock
 
 MOUNTS = """\

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from label_studio_otel.cli import environment
-from label_studio_otel.cli.environment import CommandFailed, VirtualEnvironment, lock, run_command
+from label_studio_otel.cli.demo import environment
+from label_studio_otel.cli.demo.environment import CommandFailed, VirtualEnvironment, lock, run_command
 from processes import processes_mentioning
 
 

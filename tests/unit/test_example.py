@@ -11,8 +11,8 @@ import pytest
 
 from label_studio_otel import settings
 from label_studio_otel._version import __version__
-from label_studio_otel.cli import example
-from label_studio_otel.cli.example import example_environment, example_path
+from label_studio_otel.cli.demo import example
+from label_studio_otel.cli.demo.example import example_environment, example_path
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

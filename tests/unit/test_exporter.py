@@ -10,7 +10,7 @@ from unittest import mock
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExportResult
 
 from label_studio_otel import LabelStudioSpanExporter
-from label_studio_otel.exporter import constructed
+from label_studio_otel.sdk.exporter import constructed
 from sdk import SdkTest
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from label_studio_otel.dialects._finish import finish_reason
+from label_studio_otel.reading.finish_reason import finish_reason
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from label_studio_otel.dialects import _google, _haystack, _langchain
 from label_studio_otel.generation import (
     BlobPart,
     Choice,
@@ -21,6 +20,7 @@ from label_studio_otel.generation import (
     UnknownPart,
     UriPart,
 )
+from label_studio_otel.reading.forms import google, haystack_repr, langchain
 
 
 def dumped(kind: str, **fields: Any) -> dict[str, Any]:
@@ -84,16 +84,16 @@ def dumped(kind: str, **fields: Any) -> dict[str, Any]:
     ],
 )
 def test_a_message_of_langchains(raw: dict[str, Any], expected: Message) -> None:
-    assert _langchain.message_of(raw) == expected
+    assert langchain.message_of(raw) == expected
 
 
 def test_a_model_of_langchains_is_called_with_messages_or_prompts() -> None:
-    assert _langchain.messages_of({"messages": [[{"type": "human", "content": "hi"}]]}) == (
+    assert langchain.messages_of({"messages": [[{"type": "human", "content": "hi"}]]}) == (
         Message("user", (TextPart("hi"),)),
     )
-    assert _langchain.messages_of({"prompts": ["Go on"]}) == (Message("user", (TextPart("Go on"),)),)
-    assert _langchain.messages_of({"messages": [{"role": "user", "content": "OpenAI's"}]}) is None
-    assert _langchain.messages_of("text") is None
+    assert langchain.messages_of({"prompts": ["Go on"]}) == (Message("user", (TextPart("Go on"),)),)
+    assert langchain.messages_of({"messages": [{"role": "user", "content": "OpenAI's"}]}) is None
+    assert langchain.messages_of("text") is None
 
 
 def test_the_generations_of_langchain_are_choices() -> None:
@@ -101,12 +101,12 @@ def test_the_generations_of_langchain_are_choices() -> None:
     message = dumped("AIMessage", content="A", id="run--1", response_metadata=metadata)
     outputs = {"generations": [[{"text": "A", "message": message}, {"text": "B", "generation_info": {}}]]}
 
-    assert _langchain.choices_of(outputs) == (
+    assert langchain.choices_of(outputs) == (
         Choice(Message("assistant", (TextPart("A"),)), "stop"),
         Choice(Message("assistant", (TextPart("B"),))),
     )
-    assert _langchain.response_of(outputs)["id"] == "chatcmpl-1"
-    assert _langchain.choices_of({"generations": []}) is None
+    assert langchain.response_of(outputs)["id"] == "chatcmpl-1"
+    assert langchain.choices_of({"generations": []}) is None
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_request_of_googles(instruction: str, call: str) -> None:
         "config": {instruction: "Be brief."},
     }
 
-    assert _google.messages_of(request) == (
+    assert google.messages_of(request) == (
         Message("system", (TextPart("Be brief."),)),
         Message("user", (TextPart("see"), BlobPart("image", "image/png", "AA=="))),
         Message("assistant", (ReasoningPart("Hm."), ToolCallPart("look", {"q": 1}))),
@@ -134,9 +134,9 @@ def test_a_response_of_googles() -> None:
     content = {"role": "model", "parts": [{"function_call": {"name": "look", "id": "c"}}]}
     expected = (Choice(Message("assistant", (ToolCallPart("look", {}, "c"),)), "tool_call"),)
 
-    assert _google.choices_of({"candidates": [{"content": content, "finishReason": "STOP"}]}) == expected
-    assert _google.choices_of({"content": content, "finish_reason": "STOP"}) == expected
-    assert _google.choices_of({"content": "x"}) is None
+    assert google.choices_of({"candidates": [{"content": content, "finishReason": "STOP"}]}) == expected
+    assert google.choices_of({"content": content, "finish_reason": "STOP"}) == expected
+    assert google.choices_of({"content": "x"}) is None
 
 
 def test_a_message_of_haystacks_by_its_repr() -> None:
@@ -155,8 +155,8 @@ def test_a_message_of_haystacks_by_its_repr() -> None:
     )
     said = Message("assistant", (TextPart("I 'look'.\n"), ToolCallPart("look", {"q": "日"}, "c")))
 
-    assert _haystack.choices_of([shown]) == (Choice(said, "tool_call"),)
-    assert _haystack.messages_of([shown, result, image]) == (
+    assert haystack_repr.choices_of([shown]) == (Choice(said, "tool_call"),)
+    assert haystack_repr.messages_of([shown, result, image]) == (
         said,
         Message("tool", (ToolResponsePart("found", "c"),)),
         Message("user", ()),
@@ -168,7 +168,7 @@ def test_a_message_of_haystacks_by_its_repr() -> None:
     ["ChatMessage(_role=<ChatRole.USER: 'user'>, _content=[", "ChatMessage(_role=<ChatRole.USER: 'user'>, f())", 3],
 )
 def test_what_is_no_repr_of_haystacks_is_none(raw: Any) -> None:
-    assert _haystack.messages_of([raw]) is None
+    assert haystack_repr.messages_of([raw]) is None
 
 
 KEYS = (
@@ -191,11 +191,11 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_whatever_the_json_is_it_is_read_or_left(value: Any) -> None:
-    _google.part_of(value)
-    _haystack.messages_of(value)
-    _langchain.messages_of(value)
-    _langchain.choices_of(value)
-    _langchain.response_of(value)
+    google.part_of(value)
+    haystack_repr.messages_of(value)
+    langchain.messages_of(value)
+    langchain.choices_of(value)
+    langchain.response_of(value)
     if isinstance(value, dict):
-        _google.messages_of(value)
-        _google.choices_of(value)
+        google.messages_of(value)
+        google.choices_of(value)

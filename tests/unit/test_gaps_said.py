@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from label_studio_otel import gaps_said, log
-from label_studio_otel.dialects import _gaps
+from label_studio_otel import log
+from label_studio_otel.delivery import gap_warnings
 from label_studio_otel.generation import Gap
+from label_studio_otel.reading import gaps
 
 
 @pytest.fixture(autouse=True)
@@ -15,9 +16,9 @@ def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_kind_is_said_once_for_each_instrumentation(caplog: pytest.LogCaptureFixture) -> None:
-    gaps_said.say("openinference", (_gaps.attributes_dropped(12), _gaps.truncated("input.value")))
-    gaps_said.say("openinference", (_gaps.attributes_dropped(13),))
-    gaps_said.say("", (_gaps.attributes_dropped(14),))
+    gap_warnings.say("openinference", (gaps.attributes_dropped(12), gaps.truncated("input.value")))
+    gap_warnings.say("openinference", (gaps.attributes_dropped(13),))
+    gap_warnings.say("", (gaps.attributes_dropped(14),))
 
     assert [record.getMessage() for record in caplog.records] == [
         "label-studio-otel: LLM calls recorded by openinference are incomplete: 12 attributes of the span were dropped "
@@ -33,20 +34,20 @@ def test_each_kind_is_said_once_for_each_instrumentation(caplog: pytest.LogCaptu
 @pytest.mark.parametrize(
     "gap",
     [
-        _gaps.content_not_captured("set TRACELOOP_TRACE_CONTENT=true"),
-        _gaps.events_dropped(3),
-        _gaps.log_events_missing(),
-        _gaps.redacted("A message", "OPENINFERENCE_HIDE_INPUTS"),
+        gaps.content_not_captured("set TRACELOOP_TRACE_CONTENT=true"),
+        gaps.events_dropped(3),
+        gaps.log_events_missing(),
+        gaps.redacted("A message", "OPENINFERENCE_HIDE_INPUTS"),
     ],
 )
 def test_what_somebody_can_set_is_said(caplog: pytest.LogCaptureFixture, gap: Gap) -> None:
-    gaps_said.say("openai", (gap,))
+    gap_warnings.say("openai", (gap,))
 
     assert [record.getMessage().endswith(gap.sentence) for record in caplog.records] == [True]
 
 
-@pytest.mark.parametrize("gap", [_gaps.no_output(), _gaps.choices_missing(2, 1), Gap("of_a_plugin", "secret")])
+@pytest.mark.parametrize("gap", [gaps.no_output(), gaps.choices_missing(2, 1), Gap("of_a_plugin", "secret")])
 def test_what_nobody_can_set_is_for_the_labeler_alone(caplog: pytest.LogCaptureFixture, gap: Gap) -> None:
-    gaps_said.say("openai", (gap,))
+    gap_warnings.say("openai", (gap,))
 
     assert caplog.records == []

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 
 from gen_ai_spans import HELLO, said, sentences, span, text
-from label_studio_otel.dialects import gen_ai, is_llm_call, read
 from label_studio_otel.errors import DialectError
 from label_studio_otel.generation import (
     BlobPart,
@@ -25,6 +24,8 @@ from label_studio_otel.generation import (
     UnknownPart,
     UriPart,
 )
+from label_studio_otel.reading import is_llm_call, read
+from label_studio_otel.reading.emitters import gen_ai
 from label_studio_otel.spans import Span
 
 

@@ -11,14 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gen_ai_spans import asked, call, message, text
-from label_studio_otel.dialects import gen_ai, is_llm_call, read
 from label_studio_otel.errors import DialectError
-from label_studio_otel.generation import (
-    Message,
-    Part,
-    TextPart,
-    ToolCallPart,
-)
+from label_studio_otel.generation import Message, Part, TextPart, ToolCallPart
+from label_studio_otel.reading import is_llm_call, read
+from label_studio_otel.reading.emitters import gen_ai
 from label_studio_otel.spans import Event, LogRecord, Span
 
 

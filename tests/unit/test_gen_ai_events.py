@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import pytest
 
-from label_studio_otel.dialects import read
 from label_studio_otel.generation import (
     BlobPart,
     Choice,
@@ -18,6 +17,7 @@ from label_studio_otel.generation import (
     ToolCallPart,
     ToolResponsePart,
 )
+from label_studio_otel.reading import read
 from label_studio_otel.spans import Event, LogRecord, Span
 
 DETAILS = "gen_ai.client.inference.operation.details"

@@ -9,13 +9,8 @@ import pytest
 
 from gen_ai_spans import HELLO, said, sentences, span, text
 from label_studio_otel import testing
-from label_studio_otel.dialects import read
-from label_studio_otel.generation import (
-    Choice,
-    Message,
-    TextPart,
-    ToolCallPart,
-)
+from label_studio_otel.generation import Choice, Message, TextPart, ToolCallPart
+from label_studio_otel.reading import read
 from label_studio_otel.spans import Event
 
 

@@ -8,14 +8,7 @@ from typing import Any
 import pytest
 
 from gen_ai_spans import answered, asked, call, message, result, text, tool_call
-from label_studio_otel.generation import (
-    Choice,
-    Message,
-    ReasoningPart,
-    TextPart,
-    ToolCallPart,
-    ToolResponsePart,
-)
+from label_studio_otel.generation import Choice, Message, ReasoningPart, TextPart, ToolCallPart, ToolResponsePart
 
 
 class TestResultsOfTools:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from gen_ai_spans import sentences
-from label_studio_otel.dialects import is_llm_call, read
 from label_studio_otel.generation import (
     BlobPart,
     Choice,
@@ -21,6 +20,7 @@ from label_studio_otel.generation import (
     ToolResponsePart,
     UriPart,
 )
+from label_studio_otel.reading import is_llm_call, read
 from label_studio_otel.spans import Span
 
 CASES = Path(__file__).parents[1] / "cases" / "openllmetry-langchain-0.62.4"

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from label_studio_otel.dialects import google_adk, is_llm_call, read
 from label_studio_otel.errors import DialectError
 from label_studio_otel.generation import Choice, Message, TextPart, ToolCallPart, ToolResponsePart
+from label_studio_otel.reading import is_llm_call, read
+from label_studio_otel.reading.emitters import google_adk
 from label_studio_otel.spans import Span
 
 REQUEST = {

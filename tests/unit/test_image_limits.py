@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from label_studio_otel import dialects, label_config, task
+from label_studio_otel import reading
 from label_studio_otel.settings import load
+from label_studio_otel.tasks import labeling_config, task
 from label_studio_otel.testing import span
 
-CONFIG = label_config.parse('<View><Image name="i" value="$x"/><TextArea name="response" toName="i"/></View>')
+CONFIG = labeling_config.parse('<View><Image name="i" value="$x"/><TextArea name="response" toName="i"/></View>')
 NO_IMAGE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 
 
 def rendered(uri: str) -> dict[str, object]:
     call = span([{"role": "user", "parts": [{"type": "uri", "modality": "image", "uri": uri}]}])
-    return task.render(call, dialects.read(call), CONFIG, max_image_bytes=1_000)["data"]
+    return task.render(call, reading.read(call), CONFIG, max_image_bytes=1_000)["data"]
 
 
 def test_a_drawing_written_into_its_link_counts_by_its_length() -> None:

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from label_studio_otel.errors import ConfigError
-from label_studio_otel.label_config import LabelConfig, ObjectTag, TextArea, parse, template
+from label_studio_otel.tasks.labeling_config import LabelConfig, ObjectTag, TextArea, parse, template
 
 
 def variables(xml: str) -> list[tuple[str, str, str]]:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from label_studio_otel.dialects import is_llm_call, read
 from label_studio_otel.generation import (
     Choice,
     FilePart,
@@ -20,6 +19,7 @@ from label_studio_otel.generation import (
     ToolResponsePart,
     UriPart,
 )
+from label_studio_otel.reading import is_llm_call, read
 from reading import any_attributes, read_or_refuse, reasons, span
 
 PREFIX = "langfuse.observation."

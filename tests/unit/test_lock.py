@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from label_studio_otel.lock import DirectoryLock
+from label_studio_otel.delivery.lock import DirectoryLock
 from servers import wait_for
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 HOLD = """
 import pathlib, sys
-from label_studio_otel.lock import DirectoryLock
+from label_studio_otel.delivery.lock import DirectoryLock
 lock = DirectoryLock(pathlib.Path(sys.argv[1]))
 print(lock.acquire(), flush=True)
 sys.stdin.read()

@@ -16,9 +16,11 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import INVALID_SPAN, set_span_in_context
 
-from label_studio_otel import LabelStudioSpanExporter, autoload, exporter, spans, spool
-from label_studio_otel.autoload import add_span_processors
-from label_studio_otel.log_processor import LabelStudioLogRecordProcessor
+from label_studio_otel import LabelStudioSpanExporter, spans
+from label_studio_otel.sdk import autoload, exporter
+from label_studio_otel.sdk.autoload import add_span_processors
+from label_studio_otel.sdk.log_processor import LabelStudioLogRecordProcessor
+from label_studio_otel.spool import record as spool
 from sdk import SdkTest
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from label_studio_otel.doubles import match
-from label_studio_otel.fingerprints import Fingerprint
+from label_studio_otel.calls.fingerprint import Fingerprint
+from label_studio_otel.calls.matching import match
 
 LANGCHAIN = "openinference.instrumentation.langchain"
 OPENAI = "openinference.instrumentation.openai"

@@ -15,10 +15,11 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.semconv._incubating.metrics import otel_metrics
 
-from label_studio_otel import log, metrics
-from label_studio_otel.counts import Counts, Depth
-from label_studio_otel.metrics import Source
-from label_studio_otel.metrics_table import METRICS
+from label_studio_otel import log
+from label_studio_otel.metrics import instruments
+from label_studio_otel.metrics.counts import Counts, Depth
+from label_studio_otel.metrics.instruments import Source
+from label_studio_otel.metrics.table import METRICS
 from label_studio_otel.spool.writer import SpoolWriter
 from spooling import record
 
@@ -33,7 +34,7 @@ class Metrics:
     def __init__(self) -> None:
         self.reader = InMemoryMetricReader()
         self.provider = MeterProvider([self.reader])
-        metrics._make(self.provider.get_meter("label_studio_otel"), Observation)
+        instruments._make(self.provider.get_meter("label_studio_otel"), Observation)
 
     def points(self) -> list[tuple[str, dict[str, Any], Any]]:
         """Collect, and return name, attributes and point of each."""
@@ -59,8 +60,8 @@ class Metrics:
 
 @pytest.fixture
 def collected(monkeypatch: pytest.MonkeyPatch) -> Iterator[Metrics]:
-    monkeypatch.setattr(metrics, "_sources", ())
-    monkeypatch.setattr(metrics, "_histograms", {})
+    monkeypatch.setattr(instruments, "_sources", ())
+    monkeypatch.setattr(instruments, "_histograms", {})
     collected = Metrics()
     yield collected
     collected.provider.shutdown()
@@ -152,7 +153,7 @@ def test_a_second_deliverer_of_the_process_goes_on_counting_where_the_first_ende
 
 
 def test_what_waits_and_since_when(collected: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("label_studio_otel.metrics_table.time.time", lambda: 1000.0)
+    monkeypatch.setattr("label_studio_otel.metrics.table.time.time", lambda: 1000.0)
     source = Source("http://labels.example.com")
     source.look(lambda: Depth({"pending": 3, "leased": 2, "uncertain": 1, "parked": 9}, 940.0, 2, 4096))
     assert collected.values("otel.sdk.exporter.span.inflight") == {"": 6}
@@ -181,7 +182,7 @@ def test_what_waits_is_looked_up_every_five_seconds_and_not_at_each_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now, looks = [100.0], []
-    monkeypatch.setattr(metrics.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(instruments.time, "monotonic", lambda: now[0])
     source = Source("http://labels.example.com")
     for _ in range(100):
         source.look(lambda: looks.append(now[0]))
@@ -264,17 +265,17 @@ def test_a_meter_provider_that_fails_is_said_and_harms_nothing(
         raise RuntimeError("secret")
 
     monkeypatch.setattr(log, "_said", set())
-    monkeypatch.setattr(metrics, "_registered", False)
+    monkeypatch.setattr(instruments, "_registered", False)
     monkeypatch.setattr("opentelemetry.metrics.get_meter", fail)
-    metrics.register()
-    metrics.register()
+    instruments.register()
+    instruments.register()
     (said,) = [entry.getMessage() for entry in caplog.records]
     assert said.startswith("label-studio-otel: there are no metrics about delivery: RuntimeError in fail")
     assert "secret" not in said
 
 
 def test_the_metrics_api_is_not_imported_before_the_first_call() -> None:
-    program = "import sys, label_studio_otel.recorder; print('opentelemetry.metrics' in sys.modules)"
+    program = "import sys, label_studio_otel.sdk.recorder; print('opentelemetry.metrics' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == (
         "False\n"
     )

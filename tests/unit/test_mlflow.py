@@ -9,16 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from label_studio_otel.dialects import is_llm_call, read
-from label_studio_otel.generation import (
-    Choice,
-    Generation,
-    Message,
-    ReasoningPart,
-    TextPart,
-    ToolCallPart,
-    UriPart,
-)
+from label_studio_otel.generation import Choice, Generation, Message, ReasoningPart, TextPart, ToolCallPart, UriPart
+from label_studio_otel.reading import is_llm_call, read
 from label_studio_otel.spans import Event, Span
 from reading import any_attributes, read_or_refuse, reasons, span
 

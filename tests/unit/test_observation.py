@@ -14,14 +14,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from label_studio_otel import (
-    LabelStudioLogRecordProcessor,
-    LabelStudioSpanExporter,
-    LabelStudioSpanProcessor,
-    autoload,
-    dialects,
-    observation,
-)
+from label_studio_otel import LabelStudioLogRecordProcessor, LabelStudioSpanExporter, LabelStudioSpanProcessor, reading
+from label_studio_otel.sdk import autoload, observer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,8 +29,8 @@ ATTRIBUTES = {
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Let each test watch anew, and leave the SDK's class as it was."""
-    monkeypatch.setattr(observation, "_observing", False)
-    monkeypatch.setattr(observation, "_events", {})
+    monkeypatch.setattr(observer, "_observing", False)
+    monkeypatch.setattr(observer, "_events", {})
     monkeypatch.setattr(TracerProvider, "__init__", TracerProvider.__init__)
     monkeypatch.setattr(LoggerProvider, "__init__", LoggerProvider.__init__)
     monkeypatch.setenv("LABEL_STUDIO_OTEL_STATE_DIR", str(tmp_path / "state"))
@@ -45,7 +39,7 @@ def _as_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def notes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setenv(observation.VARIABLE, str(tmp_path / "notes"))
+    monkeypatch.setenv(observer.VARIABLE, str(tmp_path / "notes"))
     return tmp_path / "notes"
 
 
@@ -59,15 +53,15 @@ def call(provider: TracerProvider, **attributes: str) -> None:
 
 
 def test_nothing_is_watched_unless_doctor_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(observation.VARIABLE, raising=False)
+    monkeypatch.delenv(observer.VARIABLE, raising=False)
     before = TracerProvider.__init__
-    observation.observe()
+    observer.observe()
     assert TracerProvider.__init__ is before
 
 
 def test_each_span_is_a_line_without_what_was_said(notes: Path) -> None:
-    observation.observe()
-    observation.observe()  # the hook of each provider's set-up may ask
+    observer.observe()
+    observer.observe()  # the hook of each provider's set-up may ask
     provider = TracerProvider()
     call(provider)
     call(provider, **ATTRIBUTES)
@@ -89,7 +83,7 @@ def test_each_span_is_a_line_without_what_was_said(notes: Path) -> None:
 def test_a_provider_that_was_there_before_is_watched_too(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     provider = TracerProvider()
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
-    observation.observe()
+    observer.observe()
     call(provider)
     provider.shutdown()
     assert [line.get("scope") for line in read(notes)] == [None, "langchain"]
@@ -106,7 +100,7 @@ def test_a_provider_that_was_there_before_is_watched_too(notes: Path, monkeypatc
     ],
 )
 def test_whether_a_processor_or_an_exporter_of_ours_saw_the_call(notes: Path, ours: Any, taken: bool) -> None:
-    observation.observe()
+    observer.observe()
     provider = TracerProvider()
     provider.add_span_processor(ours())
     call(provider, **ATTRIBUTES)
@@ -124,7 +118,7 @@ class Wrapping(SimpleSpanProcessor):
 
 @pytest.mark.parametrize("taken", [False, True])
 def test_messages_in_log_events_that_are_taken_are_not_missed(notes: Path, taken: bool) -> None:
-    observation.observe()
+    observer.observe()
     provider, logs = TracerProvider(), LoggerProvider()
     if taken:
         logs.add_log_record_processor(LabelStudioLogRecordProcessor())
@@ -146,9 +140,9 @@ def test_an_error_of_ours_does_not_reach_the_application(notes: Path, monkeypatc
     def broken(*_: object) -> bool:
         raise RuntimeError("secret")
 
-    observation.observe()
+    observer.observe()
     provider = TracerProvider()
-    monkeypatch.setattr(dialects, "is_llm_call", broken)
+    monkeypatch.setattr(reading, "is_llm_call", broken)
     call(provider, **ATTRIBUTES)
     provider.shutdown()
     assert read(notes)[1:] == [{"failed": "RuntimeError"}]
@@ -157,7 +151,7 @@ def test_an_error_of_ours_does_not_reach_the_application(notes: Path, monkeypatc
 def test_a_file_that_cannot_be_written_does_not_reach_the_application(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(observation.VARIABLE, str(tmp_path / "none" / "notes"))
+    monkeypatch.setenv(observer.VARIABLE, str(tmp_path / "none" / "notes"))
     autoload.add_span_processors()
     provider = TracerProvider()
     call(provider)

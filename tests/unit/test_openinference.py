@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from label_studio_otel.dialects import openinference
 from label_studio_otel.generation import (
     BlobPart,
     Choice,
@@ -23,6 +22,7 @@ from label_studio_otel.generation import (
     ToolResponsePart,
     UriPart,
 )
+from label_studio_otel.reading.emitters import openinference
 from label_studio_otel.spans import Span
 
 OPENAI = "openinference.instrumentation.openai"

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from label_studio_otel.dialects import openllmetry
 from label_studio_otel.generation import (
     BlobPart,
     Choice,
@@ -21,6 +20,7 @@ from label_studio_otel.generation import (
     ToolResponsePart,
     UriPart,
 )
+from label_studio_otel.reading.emitters import openllmetry
 from label_studio_otel.spans import LogRecord, Span
 
 LANGCHAIN = "opentelemetry.instrumentation.langchain"

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from label_studio_otel.dialects._chunks import choices_of_chunks
-from label_studio_otel.dialects._payload import Request, Response, read_request, read_response, request_of, response_of
 from label_studio_otel.generation import (
     BlobPart,
     Choice,
@@ -22,6 +20,15 @@ from label_studio_otel.generation import (
     ToolResponsePart,
     UnknownPart,
 )
+from label_studio_otel.reading.forms.any_form import (
+    Request,
+    Response,
+    read_request,
+    read_response,
+    request_of,
+    response_of,
+)
+from label_studio_otel.reading.forms.openai_chunks import choices_of_chunks
 
 ASK = {"role": "user", "content": "Why?"}
 ASKED = (Message("user", (TextPart("Why?"),)),)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from label_studio_otel import private
+from label_studio_otel import files
 
 
 def test_every_directory_that_is_made_is_for_this_user_alone(tmp_path: Path) -> None:
-    private.make_directory(tmp_path / "a" / "b")
+    files.make_directory(tmp_path / "a" / "b")
 
     assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("a", "a/b")] == [0o700, 0o700]
 
@@ -24,4 +24,4 @@ def test_where_no_directory_can_be_made_it_says_so_once(tmp_path: Path, monkeypa
     monkeypatch.setattr("os.mkdir", nowhere)
 
     with pytest.raises(FileNotFoundError):
-        private.make_directory(tmp_path / "state")
+        files.make_directory(tmp_path / "state")

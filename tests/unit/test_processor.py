@@ -9,9 +9,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from label_studio_otel import LabelStudioSpanProcessor, spool
-from label_studio_otel.recorder import Recorder
+from label_studio_otel import LabelStudioSpanProcessor
+from label_studio_otel.sdk.recorder import Recorder
 from label_studio_otel.settings import Destination
+from label_studio_otel.spool import record as spool
 from sdk import SdkTest
 
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from label_studio_otel.dialects import _anthropic, _openai, _openai_parts, _openai_responses
 from label_studio_otel.generation import (
     BlobPart,
     Choice,
@@ -23,10 +22,11 @@ from label_studio_otel.generation import (
     UnknownPart,
     UriPart,
 )
+from label_studio_otel.reading.forms import anthropic, openai, openai_parts, openai_responses
 
 
 def said(message: dict[str, Any]) -> Message:
-    return _openai.message_of(message)
+    return openai.message_of(message)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_message_of_chat_completions(message: dict[str, Any], expected: Messag
     ],
 )
 def test_a_part_of_content(part: Any, expected: Part) -> None:
-    assert _openai_parts.part_of(part) == expected
+    assert openai_parts.part_of(part) == expected
 
 
 def test_choices_come_in_the_order_of_their_index() -> None:
@@ -125,27 +125,27 @@ def test_choices_come_in_the_order_of_their_index() -> None:
         ]
     }
 
-    assert _openai.choices_of(response) == (
+    assert openai.choices_of(response) == (
         Choice(Message("assistant", (TextPart("A"),)), "tool_call"),
         Choice(Message("assistant", (TextPart("B"),)), "length"),
     )
 
 
 def test_a_completion_is_a_text() -> None:
-    assert _openai.messages_of({"prompt": "Go on"}) == (Message("user", (TextPart("Go on"),)),)
-    assert _openai.choices_of({"choices": [{"index": 0, "text": "and on", "finish_reason": "stop"}]}) == (
+    assert openai.messages_of({"prompt": "Go on"}) == (Message("user", (TextPart("Go on"),)),)
+    assert openai.choices_of({"choices": [{"index": 0, "text": "and on", "finish_reason": "stop"}]}) == (
         Choice(Message("assistant", (TextPart("and on"),)), "stop"),
     )
 
 
 @pytest.mark.parametrize("value", [{}, {"messages": "x"}, {"prompt": 3}, {"prompt": []}, {"input": {"x": 1}}])
 def test_what_is_no_request_is_none(value: dict[str, Any]) -> None:
-    assert _openai.messages_of(value) is None
+    assert openai.messages_of(value) is None
 
 
 @pytest.mark.parametrize("value", [{}, {"choices": "x"}, {"output": "text"}, {"content": "x", "role": "assistant"}])
 def test_what_is_no_response_is_none(value: dict[str, Any]) -> None:
-    assert _openai.choices_of(value) is None
+    assert openai.choices_of(value) is None
 
 
 def test_the_items_of_a_turn_are_one_message() -> None:
@@ -161,7 +161,7 @@ def test_the_items_of_a_turn_are_one_message() -> None:
         {"role": "assistant", "content": "And more."},
     ]
 
-    assert _openai.messages_of({"instructions": "Be brief.", "input": items}) == (
+    assert openai.messages_of({"instructions": "Be brief.", "input": items}) == (
         Message("system", (TextPart("Be brief."),)),
         Message("user", (TextPart("Look."),)),
         Message(
@@ -194,7 +194,7 @@ def test_the_items_of_a_turn_are_one_message() -> None:
     ],
 )
 def test_the_end_of_a_response(response: dict[str, Any], reason: str | None) -> None:
-    assert _openai_responses.choices_of(response)[0].finish_reason == reason
+    assert openai_responses.choices_of(response)[0].finish_reason == reason
 
 
 def test_a_request_and_a_response_of_anthropic() -> None:
@@ -208,11 +208,11 @@ def test_a_request_and_a_response_of_anthropic() -> None:
         ],
     }
 
-    assert _openai.messages_of(request) == (
+    assert openai.messages_of(request) == (
         Message("system", (TextPart("Be brief."),)),
         Message("user", (TextPart("hi"),)),
     )
-    assert _openai.choices_of(response) == (
+    assert openai.choices_of(response) == (
         Choice(Message("assistant", (ReasoningPart("Hm."), ToolCallPart("look", {}, "t"))), "tool_call"),
     )
 
@@ -242,7 +242,7 @@ def test_a_request_and_a_response_of_anthropic() -> None:
     ],
 )
 def test_a_block_of_anthropics(block: dict[str, Any], expected: Part) -> None:
-    assert _anthropic.block_of(block) == expected
+    assert anthropic.block_of(block) == expected
 
 
 KEYS = (
@@ -265,9 +265,9 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_whatever_the_json_is_it_is_read_or_left(value: Any) -> None:
-    _openai.message_of(value)
-    _openai_parts.part_of(value)
-    _anthropic.block_of(value)
+    openai.message_of(value)
+    openai_parts.part_of(value)
+    anthropic.block_of(value)
     if isinstance(value, dict):
-        _openai.messages_of(value)
-        _openai.choices_of(value)
+        openai.messages_of(value)
+        openai.choices_of(value)

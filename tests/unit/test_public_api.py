@@ -18,53 +18,25 @@ ROOT = Path(label_studio_otel.__file__).parent
 #: From the values up to what an application names; a module imports only from lines above its own, or beside it in its
 #: own package.
 LAYERS = [
-    {"values"},
-    {
-        "_version",
-        "arrival",
-        "counts",
-        "errors",
-        "generation",
-        "spans",
-        "log",
-        "metrics_table",
-        "pace",
-        "private",
-        "suppression",
-    },
-    {"settings", "metrics"},
-    {"limits", "retry", "lock", "transport", "label_config", "spool", "otlp"},
-    {"answers", "evidence"},
-    {"authorization"},
-    {"text", "metadata", "dialects", "label_studio", "outbox"},
-    {"doubles", "fingerprints", "gaps_said", "images", "log_events", "selection", "timed"},
-    {"facts"},
-    {"assembly"},
-    {"task", "pipeline", "projects", "conversion"},
-    {"preparation"},
-    {"merging", "reconciliation"},
-    {"ahead"},
+    {"_version", "errors", "generation", "files", "log"},
+    {"spans", "settings"},
+    {"reading", "spool", "otlp", "tasks"},
+    {"calls", "metrics"},
+    {"outbox"},
+    {"pipeline", "label_studio"},
     {"delivery"},
-    {"deliverer"},
-    {"late_import"},
-    {"recorder"},
-    {"capture", "observation"},
-    {"processor", "exporter", "log_processor"},
-    {"autoload", ""},
-    {"_fake_imports", "_fake_span"},
-    {"_fake_store"},
-    {"testing"},
-    {"receiver"},
+    {"sdk", "receiver"},
+    {"testing", ""},
     {"cli"},
     {"__main__"},
 ]
 #: Who may import what does I/O; each name stands for its submodules too.
 ONLY = {
     "sqlite3": {"outbox"},
-    "http": {"transport", "cli", "receiver", "testing"},
-    "ssl": {"receiver", "transport"},
+    "http": {"label_studio", "cli", "receiver", "testing"},
+    "ssl": {"receiver", "label_studio"},
     "socket": {"cli", "testing"},
-    "urllib.request": {"transport", "cli"},
+    "urllib.request": {"label_studio", "cli"},
     "subprocess": {"cli"},
     "grpc": {"receiver"},
     "h11": {"receiver"},
@@ -77,25 +49,7 @@ ONLY = {
     "httpx": set(),
     "rich": {"cli"},
 }
-PURE = {
-    "assembly",
-    "conversion",
-    "dialects",
-    "doubles",
-    "errors",
-    "evidence",
-    "facts",
-    "fingerprints",
-    "generation",
-    "images",
-    "limits",
-    "log_events",
-    "metadata",
-    "retry",
-    "spans",
-    "task",
-    "text",
-}
+PURE = {"calls", "errors", "generation", "reading", "spans", "tasks"}
 IMPURE = {"os", "pathlib", "io", "tempfile", "shutil", "threading", "logging", "time"}
 
 
@@ -166,8 +120,10 @@ def test_what_only_computes_does_no_input_or_output(name: str) -> None:
 def test_an_application_imports_nothing_that_is_slow_or_dangerous_to_it() -> None:
     """SQLite, HTTP, TLS and XML are imported by the delivering thread, not by the application's."""
     loaded = _loaded_by("import opentelemetry.sdk.trace.export")
-    ours = _loaded_by("import label_studio_otel.processor, label_studio_otel.exporter, label_studio_otel.autoload")
-    assert "label_studio_otel.recorder" in ours
+    ours = _loaded_by(
+        "import label_studio_otel.sdk.processor, label_studio_otel.sdk.exporter, label_studio_otel.sdk.autoload"
+    )
+    assert "label_studio_otel.sdk.recorder" in ours
     foreign = {name.partition(".")[0] for name in ours - loaded}
     assert foreign.isdisjoint(
         {"sqlite3", "_sqlite3", "ssl", "_ssl", "http", "xml", "email", "label_studio_sdk", "rich"}
@@ -175,10 +131,10 @@ def test_an_application_imports_nothing_that_is_slow_or_dangerous_to_it() -> Non
     assert not ours & {"sqlite3", "http.client", "ssl", "label_studio_sdk", "requests", "httpx"}
     assert {name for name in ours if name.startswith("label_studio_otel.")}.isdisjoint(
         {
-            "label_studio_otel.deliverer",
-            "label_studio_otel.delivery",
+            "label_studio_otel.delivery.deliverer",
+            "label_studio_otel.delivery.sending",
             "label_studio_otel.outbox",
-            "label_studio_otel.task",
+            "label_studio_otel.tasks.task",
         }
     )
 
@@ -218,11 +174,11 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 def test_the_hook_alone_imports_nothing_but_itself() -> None:
     program = (
-        "import sys; import label_studio_otel.autoload as hook; hook.add_span_processors();"
+        "import sys; import label_studio_otel.sdk.autoload as hook; hook.add_span_processors();"
         "print(sorted(name for name in sys.modules if name.startswith(('label_studio', 'opentelemetry'))))"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert said == "['label_studio_otel', 'label_studio_otel._version', 'label_studio_otel.autoload']\n"
+    assert said == "['label_studio_otel', 'label_studio_otel._version', 'label_studio_otel.sdk.autoload']\n"
 
 
 @pytest.mark.parametrize("name", sorted(set(MODULES) - {"__main__", "_version"}))

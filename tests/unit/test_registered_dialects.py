@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from label_studio_otel import dialects
+from label_studio_otel import reading
 from label_studio_otel.errors import DialectError
 from label_studio_otel.spans import Span
 
@@ -66,8 +66,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def _forget() -> None:
-    dialects.registered.cache_clear()
-    dialects._known.cache_clear()
+    reading.registered.cache_clear()
+    reading._known.cache_clear()
 
 
 def span(**attributes: str) -> Span:
@@ -78,10 +78,10 @@ def span(**attributes: str) -> Span:
 def test_an_installed_dialect_reads_its_spans(install) -> None:
     install(acme_dialect=DIALECT)
     asked = span(acme_question="Where?", acme_answer="Here.")
-    assert dialects.is_llm_call(asked.attributes, "acme")
-    assert not dialects.is_llm_call(asked.attributes, "other")
-    assert dialects.dialect_of(asked).name == "acme"
-    assert dialects.read(asked).choices[0].message.parts[0].content == "Here."
+    assert reading.is_llm_call(asked.attributes, "acme")
+    assert not reading.is_llm_call(asked.attributes, "other")
+    assert reading.dialect_of(asked).name == "acme"
+    assert reading.read(asked).choices[0].message.parts[0].content == "Here."
 
 
 def test_an_installed_dialect_is_asked_before_ours(install) -> None:
@@ -89,20 +89,20 @@ def test_an_installed_dialect_is_asked_before_ours(install) -> None:
     both = Span(
         "a" * 32, "b" * 16, "ask", 1, 2, {"acme.question": "?", "gen_ai.operation.name": "chat"}, scope_name="acme"
     )
-    assert dialects.dialect_of(both).name == "acme"
+    assert reading.dialect_of(both).name == "acme"
 
 
 def test_what_an_installed_dialect_raises_parks_the_span_without_its_words(install) -> None:
     install(acme_dialect=DIALECT)
     with pytest.raises(DialectError, match=r"^span b{16}: acme failed with KeyError$"):
-        dialects.read(span(acme_question="Where?"))
+        reading.read(span(acme_question="Where?"))
 
 
 def test_a_dialect_that_cannot_be_used_is_said_once_and_left_out(install, caplog) -> None:
     install(acme_dialect=DIALECT, broken_dialect=BROKEN, absent_dialect="import nowhere_to_be_found")
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            assert dialects.is_llm_call(span(acme_question="Where?").attributes, "acme")
+            assert reading.is_llm_call(span(acme_question="Where?").attributes, "acme")
     said = sorted(record.getMessage() for record in caplog.records)
     assert len(said) == 2
     assert "the dialect absent_dialect (absent_dialect) cannot be used: ModuleNotFoundError" in said[0]
@@ -113,7 +113,7 @@ def test_a_dialect_that_raises_matches_nothing_and_tells_nobody_what_was_said(in
     install(raising_dialect=RAISING)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            assert not dialects.is_llm_call(span(acme_question="Where?").attributes, "acme")
+            assert not reading.is_llm_call(span(acme_question="Where?").attributes, "acme")
     assert [record.getMessage().partition(" in ")[0] for record in caplog.records] == [
         "label-studio-otel: the dialect raising failed to match with OSError"
     ]
@@ -124,12 +124,12 @@ def test_broken_metadata_of_other_packages_hinder_nothing(monkeypatch: pytest.Mo
     install()
     monkeypatch.setattr("importlib.metadata.entry_points", lambda **_group: int("broken"))
     with caplog.at_level(logging.WARNING):
-        assert dialects.is_llm_call({"gen_ai.operation.name": "chat"}, "")
+        assert reading.is_llm_call({"gen_ai.operation.name": "chat"}, "")
     assert "dialects of other packages cannot be looked up: ValueError" in caplog.text
 
 
 def test_importing_ours_looks_for_no_dialect_of_others() -> None:
-    program = "import sys, label_studio_otel.dialects; print('importlib.metadata' in sys.modules)"
+    program = "import sys, label_studio_otel.reading; print('importlib.metadata' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
     )

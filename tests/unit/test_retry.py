@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from label_studio_otel.retry import delay, lookup_delay
+from label_studio_otel.delivery.backoff import delay, lookup_delay
 
 
 @pytest.mark.parametrize(

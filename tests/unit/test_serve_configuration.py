@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from label_studio_otel.cli import main
 from label_studio_otel.errors import ConfigError
-from label_studio_otel.receiver import configuration
+from label_studio_otel.receiver import config_file
 from label_studio_otel.receiver.http import Limits
-from label_studio_otel.receiver.serving import SERVE_SETTINGS, Serving, load
+from label_studio_otel.receiver.settings import SERVE_SETTINGS, Serving, load
 from label_studio_otel.receiver.tls import Tls
 from label_studio_otel.settings import SETTINGS
 from label_studio_otel.settings import load as load_settings
@@ -33,9 +33,9 @@ def _api_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "key")
 
 
-def read(file: Path, text: str, **environ: str) -> configuration.Configuration:
+def read(file: Path, text: str, **environ: str) -> config_file.Configuration:
     file.write_text(text, "utf-8")
-    return configuration.read(file, environ)
+    return config_file.read(file, environ)
 
 
 def wrong(file: Path, text: str, **environ: str) -> list[str]:
@@ -154,10 +154,10 @@ def test_what_is_no_such_yaml_is_said_with_its_place(file: Path, text: str, said
 
 def test_a_file_that_is_not_there_or_no_text_is_named(file: Path) -> None:
     with pytest.raises(ConfigError, match=r"bridge\.yaml cannot be read: No such file"):
-        configuration.read(file, {})
+        config_file.read(file, {})
     file.write_bytes(b"\xff")
     with pytest.raises(ConfigError, match=r"bridge\.yaml cannot be read: it is no UTF-8"):
-        configuration.read(file, {})
+        config_file.read(file, {})
 
 
 VARIABLES = {
@@ -278,10 +278,10 @@ def test_the_file_of_a_secret_is_one_word_and_given_once(file: Path, tmp_path: P
 @given(st.text(alphabet=st.sampled_from("abc: {}[]-&*!|>'\"%@`#,?\n\t$~0."), max_size=60))
 def test_no_text_brings_the_reader_down(text: str) -> None:
     """It has a result, or lines that begin with the file."""
-    reader = configuration._Reader(Path("f"), {})
+    reader = config_file._Reader(Path("f"), {})
     root = reader.parsed(text)
     if root is not None:
-        reader.section(root, configuration._schema(), "")
+        reader.section(root, config_file._schema(), "")
     assert all(problem.startswith("f:") for problem in reader.problems)
 
 
@@ -341,15 +341,15 @@ def test_every_limit_can_be_set_and_has_the_default_that_is_documented() -> None
 
 def test_no_secret_is_an_option() -> None:
     assert [one.key for one in SERVE_SETTINGS if one.option and "token" in one.key] == ["without_token"]
-    assert {f"label_studio.{name}" for name in ("api_key", "api_key_file")} < set(configuration.every_key())
+    assert {f"label_studio.{name}" for name in ("api_key", "api_key_file")} < set(config_file.every_key())
 
 
 def test_the_example_has_every_key_with_its_default() -> None:
     path = ROOT / "deploy/bridge.yaml"
-    found = configuration.read(path, {})
+    found = config_file.read(path, {})
 
     written = [line.strip().partition(":")[0] for line in path.read_text().splitlines()]
-    assert [key for key in configuration.every_key() if key.rpartition(".")[2] not in written] == []
+    assert [key for key in config_file.every_key() if key.rpartition(".")[2] not in written] == []
     plain = load_settings({}, {"HOME": "/home/me"})
     told = load_settings(found.label_studio, {"HOME": "/home/me"})
     differing = [one.argument for one in SETTINGS if getattr(told, one.argument) != getattr(plain, one.argument)]

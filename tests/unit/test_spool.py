@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from label_studio_otel import spool
 from label_studio_otel.errors import SpoolError
 from label_studio_otel.settings import Destination
+from label_studio_otel.spool import record as spool
 
 if TYPE_CHECKING:
     pass

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from label_studio_otel import spool
+from label_studio_otel.spool import record as spool
 from label_studio_otel.spool.reader import SpoolFile, count, spool_files
 from label_studio_otel.spool.writer import SpoolWriter
 from spooling import record, texts

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from label_studio_otel import spool
+from label_studio_otel.spool import record as spool
 from label_studio_otel.spool import writer as writer_module
 from label_studio_otel.spool.reader import SpoolFile, count, spool_files
 from label_studio_otel.spool.writer import SpoolWriter

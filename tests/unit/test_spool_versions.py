@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from label_studio_otel import log, spool
-from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel import log
+from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.pipeline import ingest
 from label_studio_otel.settings import Destination
+from label_studio_otel.spool import record as spool
 from label_studio_otel.spool.reader import SpoolFile, count
 from spooling import record
 

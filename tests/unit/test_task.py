@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
-from label_studio_otel import dialects
+from label_studio_otel import reading
 from label_studio_otel.errors import DestinationBlocked
 from label_studio_otel.generation import (
     BlobPart,
@@ -32,9 +32,9 @@ from label_studio_otel.generation import (
     UnknownPart,
     UriPart,
 )
-from label_studio_otel.label_config import parse, template
 from label_studio_otel.spans import Span
-from label_studio_otel.task import encode, render
+from label_studio_otel.tasks.labeling_config import parse, template
+from label_studio_otel.tasks.task import encode, render
 
 CASES = Path(__file__).parents[1] / "cases" / "openllmetry-langchain-0.62.4"
 
@@ -56,8 +56,8 @@ def recorded(name: str, config: Any, call: int = -1) -> dict[str, Any]:
     spans = [
         Span.from_fields(fields) for fields in json.loads((CASES / f"{name}.json").read_text(encoding="utf-8"))["spans"]
     ]
-    calls = [span for span in spans if dialects.is_llm_call(span.attributes, span.scope_name)]
-    return render(calls[call], dialects.read(calls[call]), config)
+    calls = [span for span in spans if reading.is_llm_call(span.attributes, span.scope_name)]
+    return render(calls[call], reading.read(calls[call]), config)
 
 
 def user(*parts: Part | str) -> Message:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from label_studio_otel.dialects import is_llm_call, read
 from label_studio_otel.generation import (
     BlobPart,
     Choice,
@@ -23,6 +22,7 @@ from label_studio_otel.generation import (
     UnknownPart,
     UriPart,
 )
+from label_studio_otel.reading import is_llm_call, read
 from label_studio_otel.spans import Event
 from reading import any_attributes, read_or_refuse, reasons, span
 

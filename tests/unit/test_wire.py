@@ -12,7 +12,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from label_studio_otel.errors import DecodeError, RequestTooLarge
-from label_studio_otel.otlp import decode, requests, wire
+from label_studio_otel.otlp import request as requests
+from label_studio_otel.otlp import wire
+from label_studio_otel.otlp.json import decode
 
 KEYS = frozenset({"gen_ai.operation.name", "wanted"})
 CALL = {"gen_ai.operation.name": "chat"}

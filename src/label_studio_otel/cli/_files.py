@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import BinaryIO
 
-    from label_studio_otel.otlp import Telemetry
+    from label_studio_otel.otlp.json import Telemetry
 
 __all__ = ["HELP", "Files"]
 
@@ -52,8 +52,8 @@ class Files:
             self.say(f"{name}: {error.strerror or error}")
 
     def _documents(self, stream: BinaryIO, source: str) -> Iterator[Telemetry]:
-        from label_studio_otel import otlp
         from label_studio_otel.errors import DecodeError
+        from label_studio_otel.otlp import json as otlp
 
         for document, where in otlp.documents(stream, source):
             try:

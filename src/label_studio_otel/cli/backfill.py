@@ -14,24 +14,24 @@ from collections import Counter
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
+from label_studio_otel.calls.selection import Selection
 from label_studio_otel.cli import _settings
 from label_studio_otel.cli._files import HELP, Files
 from label_studio_otel.cli.deliver import drain
-from label_studio_otel.deliverer import OUTBOX, Deliverer
-from label_studio_otel.dialects import dialect_of
+from label_studio_otel.delivery.deliverer import OUTBOX, Deliverer
 from label_studio_otel.errors import LabelStudioOtelError, OutboxFull, SpoolError
-from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.pipeline import accept, call, event, spool_directory
-from label_studio_otel.selection import Selection
+from label_studio_otel.reading import dialect_of
 from label_studio_otel.spans import Span
-from label_studio_otel.spool import frame
+from label_studio_otel.spool.record import frame
 from label_studio_otel.spool.writer import SpoolWriter
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Generator, Iterator
 
-    from label_studio_otel.outbox import Taken
+    from label_studio_otel.outbox.items import Taken
     from label_studio_otel.pipeline import TakenEvent
     from label_studio_otel.settings import Settings
 

@@ -6,8 +6,9 @@ import warnings
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel import dialects, label_config, task
+from label_studio_otel import reading
 from label_studio_otel.errors import ConfigError, DestinationBlocked
+from label_studio_otel.tasks import labeling_config, task
 from label_studio_otel.testing import span
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def problems(xml: str, edition: str) -> list[str]:
     """Return a sentence for each thing that must be mended in a labeling config; an empty list where it is fine."""
     try:
         elements = _elements(xml)
-        config = label_config.parse(xml)
+        config = labeling_config.parse(xml)
     except ConfigError as error:
         return [str(error)]
     found = [*_enterprise_only(elements, edition), *_dangling(elements)]
@@ -67,9 +68,9 @@ def sample_task(xml: str, **options: Any) -> dict[str, Any]:
     Raises:
         ConfigError, DestinationBlocked: the config cannot be filled.
     """
-    config = label_config.parse(xml)
+    config = labeling_config.parse(xml)
     call = _chat() if config.dialogue else _completion()
-    return task.render(call, dialects.read(call), config, **options)
+    return task.render(call, reading.read(call), config, **options)
 
 
 def _chat() -> Span:
@@ -81,7 +82,7 @@ def _completion() -> Span:
 
 
 def _elements(xml: str) -> list[Element]:
-    return list(label_config.root_of(xml).iter())
+    return list(labeling_config.root_of(xml).iter())
 
 
 def _enterprise_only(elements: list[Element], edition: str) -> Iterator[str]:

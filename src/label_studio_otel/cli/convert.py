@@ -26,7 +26,7 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the calls; 1 where something could not be read, which standard error names."""
     from label_studio_otel.cli import _settings
-    from label_studio_otel.conversion import convert
+    from label_studio_otel.cli.genai_json import convert
 
     trace_link = _settings.read(args).trace_link
     files = Files(args.files)
@@ -39,12 +39,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(files: Files) -> tuple[list[Span], list[LogRecord]]:
     """Return what stands in all files together: a call's span and its log events may stand in different ones."""
-    from label_studio_otel import dialects
+    from label_studio_otel import reading
     from label_studio_otel.spans import LogRecord, Span
 
     calls: list[Span] = []
     logs: list[LogRecord] = []
-    tells = dialects.is_llm_call, dialects.gives_facts
+    tells = reading.is_llm_call, reading.gives_facts
     for telemetry in files:
         spans = map(Span.from_fields, telemetry.spans)
         # All others are let go: only what is said in a call, or known of it, needs memory.

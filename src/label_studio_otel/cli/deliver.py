@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.cli import _settings
 from label_studio_otel.cli.status import summary_of
-from label_studio_otel.deliverer import Deliverer
+from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.errors import OutboxError
-from label_studio_otel.metrics import Source, register
+from label_studio_otel.metrics.instruments import Source, register
 
 if TYPE_CHECKING:
     import argparse
 
-    from label_studio_otel.outbox import Summary
+    from label_studio_otel.outbox.items import Summary
     from label_studio_otel.settings import Settings
 
 __all__ = ["add_parser", "drain", "run"]

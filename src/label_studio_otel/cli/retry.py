@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.cli import _settings
 from label_studio_otel.cli.status import summary_of
-from label_studio_otel.deliverer import OUTBOX
+from label_studio_otel.delivery.deliverer import OUTBOX
+from label_studio_otel.delivery.lock import DirectoryLock
 from label_studio_otel.errors import LabelStudioOtelError
-from label_studio_otel.lock import DirectoryLock
-from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.pipeline import ingest, spool_directory
 from label_studio_otel.settings import directory_name
-from label_studio_otel.spool import encode_retry, frame
+from label_studio_otel.settings.readers import normalized_url
+from label_studio_otel.spool.record import encode_retry, frame
 from label_studio_otel.spool.writer import SpoolWriter
-from label_studio_otel.values import normalized_url
 
 if TYPE_CHECKING:
     import argparse

@@ -12,13 +12,13 @@ from label_studio_otel import log
 from label_studio_otel._version import __version__
 from label_studio_otel.cli import _logs, _settings
 from label_studio_otel.errors import ConfigError, LabelStudioOtelError
-from label_studio_otel.receiver.serving import SERVE_SETTINGS, load
+from label_studio_otel.receiver.settings import SERVE_SETTINGS, load
 
 if TYPE_CHECKING:
     import argparse
 
-    from label_studio_otel.receiver.bridge import Bridge
-    from label_studio_otel.receiver.serving import ServeSetting, Serving
+    from label_studio_otel.receiver.service import Bridge
+    from label_studio_otel.receiver.settings import ServeSetting, Serving
     from label_studio_otel.settings import Settings
 
 __all__ = ["add_parser", "run"]
@@ -89,9 +89,9 @@ def run(args: argparse.Namespace) -> int:
 def _told(args: argparse.Namespace) -> _Told:
     """Read everything, and refuse what nobody should run."""
     if path := args.config or os.environ.get(CONFIG):
-        from label_studio_otel.receiver import configuration
+        from label_studio_otel.receiver import config_file
 
-        file = configuration.read(Path(path), os.environ)
+        file = config_file.read(Path(path), os.environ)
         told = _Told(_settings.given(args, file.label_studio), load(vars(args), os.environ, file.serve))
     else:
         told = _Told(_settings.given(args, {}), load(vars(args), os.environ))
@@ -127,7 +127,7 @@ def _check(told: _Told) -> int:
 
 
 def _serve(told: _Told) -> int:
-    from label_studio_otel.receiver import bridge as service
+    from label_studio_otel.receiver import service
 
     settings, serving = told
     if serving.log_format == "json":  # where a person reads, the first line says that all is ready

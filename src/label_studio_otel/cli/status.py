@@ -8,10 +8,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.cli import _settings
-from label_studio_otel.deliverer import OUTBOX
+from label_studio_otel.delivery.deliverer import OUTBOX
 from label_studio_otel.errors import OutboxError
-from label_studio_otel.outbox import STATES, Summary
-from label_studio_otel.outbox.sqlite import SqliteOutbox
+from label_studio_otel.outbox.items import STATES, Summary
+from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.pipeline import waiting
 
 if TYPE_CHECKING:

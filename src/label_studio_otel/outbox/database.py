@@ -16,8 +16,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.errors import OutboxCorrupt, OutboxError
+from label_studio_otel.files import make_directory
 from label_studio_otel.outbox.migrations import is_older, migrate
-from label_studio_otel.private import make_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

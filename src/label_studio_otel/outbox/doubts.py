@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from label_studio_otel.outbox import Batch, Item, Watch
+from label_studio_otel.outbox.items import Batch, Item, Watch
 from label_studio_otel.outbox.kinship import Kinship
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from label_studio_otel.outbox import Overlap
 from label_studio_otel.outbox.database import Database
+from label_studio_otel.outbox.items import Overlap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from label_studio_otel.counts import Depth
+from label_studio_otel.metrics.counts import Depth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from label_studio_otel.outbox.sqlite import SqliteOutbox
+    from label_studio_otel.outbox.outbox import SqliteOutbox
 
 __all__ = ["salvage", "was_sending"]
 

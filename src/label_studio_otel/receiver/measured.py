@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from label_studio_otel.receiver.http import Handler, Head, Response
-    from label_studio_otel.receiver.traffic import Traffic
+    from label_studio_otel.receiver.metrics import Traffic
 
 __all__ = ["Measured"]
 

@@ -23,17 +23,17 @@ import grpc
 from label_studio_otel import log
 from label_studio_otel.errors import DecodeError, OutboxError, RequestTooLarge
 from label_studio_otel.receiver import access
-from label_studio_otel.receiver.answers import retry_later, success
+from label_studio_otel.receiver.decoding import ANSWER_WITHIN, RETRY_AFTER, read
 from label_studio_otel.receiver.http import Limits
-from label_studio_otel.receiver.reading import ANSWER_WITHIN, RETRY_AFTER, read
-from label_studio_otel.receiver.traffic import Traffic
+from label_studio_otel.receiver.metrics import Traffic
+from label_studio_otel.receiver.responses import retry_later, success
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from label_studio_otel.receiver.intake import Intake
+    from label_studio_otel.calls.selection import Selection
+    from label_studio_otel.receiver.group_commit import Intake
     from label_studio_otel.receiver.tls import Tls
-    from label_studio_otel.selection import Selection
 
 __all__ = ["OtlpGrpc"]
 

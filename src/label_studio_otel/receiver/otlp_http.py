@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 from label_studio_otel import log
 from label_studio_otel.errors import DecodeError, OutboxError, RequestTooLarge
 from label_studio_otel.receiver import access
-from label_studio_otel.receiver.answers import JSON, PROTOBUF, status, success
+from label_studio_otel.receiver.decoding import ANSWER_WITHIN, MAX_BYTES, RETRY_AFTER, Read, read
 from label_studio_otel.receiver.http import Response
-from label_studio_otel.receiver.reading import ANSWER_WITHIN, MAX_BYTES, RETRY_AFTER, Read, read
-from label_studio_otel.receiver.traffic import Traffic
+from label_studio_otel.receiver.metrics import Traffic
+from label_studio_otel.receiver.responses import JSON, PROTOBUF, status, success
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from label_studio_otel.calls.selection import Selection
+    from label_studio_otel.receiver.group_commit import Intake
     from label_studio_otel.receiver.http import Head
-    from label_studio_otel.receiver.intake import Intake
-    from label_studio_otel.selection import Selection
 
 __all__ = ["ROUTES", "OtlpHttp", "decompressed"]
 

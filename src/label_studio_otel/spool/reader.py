@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from label_studio_otel.errors import SpoolError
-from label_studio_otel.spool import FRAME, MAGIC, PREFIX, SUFFIX, VERSION, decode
+from label_studio_otel.spool.record import FRAME, MAGIC, PREFIX, SUFFIX, VERSION, decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-    from label_studio_otel.spool import Record
+    from label_studio_otel.spool.record import Record
 
 try:
     import fcntl

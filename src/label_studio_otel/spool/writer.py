@@ -15,8 +15,8 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
-from label_studio_otel.private import make_directory
-from label_studio_otel.spool import SUFFIX, size_of
+from label_studio_otel.files import make_directory
+from label_studio_otel.spool.record import SUFFIX, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,0 +1,3 @@
+"""The calls station."""
+
+__all__: list[str] = []

@@ -1,0 +1,62 @@
+"""What of all telemetry becomes tasks, and where: the same for spans of this process, of files and of requests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel import log, reading
+from label_studio_otel.settings import labeling_config
+from label_studio_otel.spans import MESSAGE_EVENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from label_studio_otel.settings import Destination, Settings
+
+__all__ = ["Selection", "is_wanted", "with_labeling_config"]
+
+
+def is_wanted(settings: Settings, attributes: Mapping[str, Any], *, failed: bool) -> bool:
+    """Tell whether an LLM call is one of those that the settings ask for."""
+    if failed and not settings.include_errors:
+        return False
+    operation = attributes.get("gen_ai.operation.name")
+    return settings.operations is None or (isinstance(operation, str) and operation in settings.operations)
+
+
+def with_labeling_config(settings: Settings) -> Settings:
+    """Return the settings with the labeling config in place of its file's name."""
+    try:
+        config = labeling_config(settings.project_config)
+    except (OSError, ValueError) as error:
+        config = None
+        log.warn_once("project_config", f"project_config cannot be read ({error}); using the one of the mode")
+    return replace(settings, project_config=config)
+
+
+class Selection:
+    """Chooses from decoded OTLP (`otlp.Telemetry`)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = with_labeling_config(settings)
+        #: Calls that the settings left out.
+        self.filtered = 0
+
+    def calls(self, spans: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Destination, Mapping[str, Any]]]:
+        """Yield the LLM calls among these spans, each with where it goes."""
+        for span in spans:
+            attributes = span["attributes"]
+            if not reading.is_llm_call(attributes, span["scope"]["name"]):
+                continue
+            if is_wanted(self._settings, attributes, failed=span["status"]["code"] == "ERROR"):
+                yield self._settings.destination(span["startTimeUnixNano"]), span
+            else:
+                self.filtered += 1
+
+    def events(self, logs: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        """Yield the log events in which messages stand and that say whose they are."""
+        for record in logs:
+            name = record["eventName"] or record["attributes"].get("event.name")
+            if record["spanId"] and isinstance(name, str) and name in MESSAGE_EVENTS:
+                yield record

@@ -1,0 +1,268 @@
+"""A Label Studio server on this machine: for the demo, and for tests against the real thing.
+
+Its first start is slow (an installation, then hundreds of database migrations), so that both are done once and kept in
+the cache directory: each new server copies the migrated database and is up in seconds.
+
+It listens on the loopback interface only, calls nobody outside, and ends with the process that started it, even where
+that one is killed: it reads the end of a pipe that only the parent holds open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel.cli.demo.environment import POLL_SECONDS, cache_directory, end, kill, quiet
+from label_studio_otel.cli.demo.label_studio_installation import DATABASE, RUN, LabelStudioInstallation
+from label_studio_otel.errors import LabelStudioOtelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from label_studio_otel.cli.demo.environment import Progress
+
+__all__ = ["LabelStudioServer", "LabelStudioStartError"]
+
+HOST = "127.0.0.1"
+START_SECONDS = 240.0
+#: Runs Label Studio, and ends the whole process group when the parent's end of the pipe on stdin closes.
+RUN_WITH_PARENT = f"""
+import os, signal, threading
+
+def follow_parent():
+    while os.read(0, 64):
+        pass
+    if hasattr(os, "killpg"):
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+threading.Thread(target=follow_parent, daemon=True).start()
+{RUN}
+"""
+
+
+class LabelStudioStartError(LabelStudioOtelError):
+    """Label Studio did not come up; the message names its log and cites the end of it."""
+
+
+class _PortTaken(LabelStudioOtelError):
+    """Somebody else answers on the port that was chosen."""
+
+
+class LabelStudioServer:
+    """One Label Studio with an admin user and a legacy token, on SQLite, on a loopback port.
+
+    Args:
+        data_dir: database and files; made from the migrated template where it is empty, else used as it is.
+        port: None takes the one that this data directory had before, or a free one.
+        username, password, token: of the admin user, when the data directory is made; password and token are drawn by
+            chance where not given. Later they are what they were: Label Studio does not change them.
+        env: environment variables on top of ours.
+        cache_dir: where the installation and the template are kept.
+        progress: is called with what is being done, several times a second; an exception from it stops the start.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | os.PathLike[str],
+        *,
+        port: int | None = None,
+        username: str = "admin@example.com",
+        password: str | None = None,
+        token: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        progress: Progress = quiet,
+    ) -> None:
+        self.data_dir = Path(data_dir).absolute()
+        known = self._read_account()
+        self.port: int | None = port or known.get("port")
+        self.username: str = known.get("username", username)
+        self.password: str = known.get("password") or password or secrets.token_urlsafe(9)
+        self.token: str = known.get("token") or token or secrets.token_hex(20)
+        self.extra_env = dict(env or {})
+        self.installation = LabelStudioInstallation(Path(cache_dir).absolute() if cache_dir else cache_directory())
+        self.progress = progress
+        self._port_is_fixed = port is not None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Base URL, without a slash at the end."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        if self._process is None:
+            raise LabelStudioStartError("Label Studio is not running; call start() first")
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """True from a start until it is stopped, or ends by itself."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def log(self) -> Path:
+        """What Label Studio printed."""
+        return self.data_dir / "label-studio.log"
+
+    def start(self) -> Self:
+        """Start the server, and return when it answers; on the same data and port where it ran before."""
+        if self._process is not None:
+            raise LabelStudioStartError("Label Studio is running already; call stop() first")
+        self.installation.ensure(self.progress)
+        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        database = self.data_dir / DATABASE
+        if not database.exists():
+            # By way of a rename: a copy cut short must not be taken for a database.
+            shutil.copyfile(self.installation.database, partial := database.with_suffix(".partial"))
+            partial.replace(database)
+        if self._port_is_fixed:
+            attempts = [self.port]
+        else:
+            # The one of before, so that links stay valid; then whichever is free.
+            attempts = [port for port in (self.port,) if port and not is_taken(port)] + [None, None]
+        for port in attempts:
+            with contextlib.suppress(_PortTaken):
+                self._launch(port or free_port())
+                return self
+        raise LabelStudioStartError(f"port {self.port} of {HOST} is in use; choose another one")
+
+    def stop(self) -> None:
+        """End the server and everything it started; nothing to do where it does not run."""
+        process, self._process = self._process, None
+        if process is not None:
+            end(process)
+
+    def kill(self) -> None:
+        """End the server as `kill -9` does, in the middle of whatever it does."""
+        process, self._process = self._process, None
+        if process is not None:
+            kill(process)
+
+    def request(self, method: str, path: str, body: Any = None, *, timeout: float = 60.0) -> tuple[int, Any]:
+        """Ask Label Studio as the admin user; return the status and the decoded answer, text where it is no JSON."""
+        # Not urllib: a proxy of the user's is not meant for the loopback interface.
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=timeout)
+        headers = {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            content = answer.read()
+        finally:
+            connection.close()
+        if "json" in (answer.getheader("Content-Type") or ""):
+            return answer.status, json.loads(content)
+        return answer.status, content.decode("utf-8", "replace")
+
+    def __enter__(self) -> Self:
+        return self if self._process is not None else self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _launch(self, port: int) -> None:
+        self.port = port
+        if is_taken(port):
+            raise _PortTaken
+        self._write_account()
+        command = [str(self.installation.environment.executable), "-c", RUN_WITH_PARENT, "start", "--no-browser"]
+        # Without --internal-host it listens on every interface.
+        command += ["--internal-host", HOST, "--port", str(port)]
+        with self.log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                env=self._env(),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            self._wait_until_up(self._process)
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def _account(self) -> Path:
+        return self.data_dir / "server.json"
+
+    def _read_account(self) -> dict[str, Any]:
+        try:
+            known: dict[str, Any] = json.loads(self._account.read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return known
+
+    def _write_account(self) -> None:
+        known = {name: getattr(self, name) for name in ("port", "username", "password", "token")}
+        self._account.touch(mode=0o600)
+        self._account.write_text(json.dumps(known), "utf-8")
+
+    def _env(self) -> dict[str, str]:
+        return {
+            **self.installation.variables(self.data_dir),
+            # Read only where the user or the organization does not exist yet.
+            "LABEL_STUDIO_USERNAME": self.username,
+            "LABEL_STUDIO_PASSWORD": self.password,
+            "LABEL_STUDIO_USER_TOKEN": self.token,
+            "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
+            "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
+            **self.extra_env,
+        }
+
+    def _wait_until_up(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            self.progress("starting Label Studio")
+            if b"Trying to start at" in self.log.read_bytes():
+                raise _PortTaken
+            if process.poll() is not None:
+                raise LabelStudioStartError(self._complaint(f"ended with exit code {process.returncode}"))
+            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+                self._check_identity()
+                return
+            time.sleep(POLL_SECONDS)
+        raise LabelStudioStartError(self._complaint(f"did not answer within {START_SECONDS:.0f} s"))
+
+    def _check_identity(self) -> None:
+        """Pass where it is our server that answers: Label Studio moves to the next port if this one is taken."""
+        status, _ = self.request("GET", "/health", timeout=5)
+        who = self.request("GET", "/api/current-user/whoami", timeout=30)
+        if status != 200 or who[0] != 200 or who[1].get("email") != self.username:
+            raise _PortTaken
+
+    def _complaint(self, what: str) -> str:
+        said = self.log.read_text("utf-8", "replace").strip().splitlines()[-8:]
+        return "\n".join([f"Label Studio {what}; its output is in {self.log}", *said])
+
+
+def is_taken(port: int) -> bool:
+    """Tell whether somebody listens on a port of the loopback interface."""
+    with socket.socket() as client:
+        return client.connect_ex((HOST, port)) == 0
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,56 @@
+"""What `doctor` looks at: one module per subject, each a few functions from the set-up to findings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from label_studio_otel.cli.doctor.finding import Finding
+    from label_studio_otel.cli.doctor.installation import Installation
+    from label_studio_otel.settings import Settings
+
+__all__ = ["SetUp", "findings"]
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """Everything a check may look at."""
+
+    environ: Mapping[str, str]
+    installation: Installation
+    settings: Settings
+    #: Tracing is set up by the application's code, not by `opentelemetry-instrument`.
+    in_code: bool = False
+
+    def value(self, variable: str) -> str:
+        """Return a variable's value, empty where it is not set."""
+        return self.environ.get(variable, "").strip()
+
+
+def findings(set_up: SetUp) -> Iterator[Finding]:
+    """Yield what all checks find, subject by subject."""
+    from label_studio_otel.cli.doctor import content, exporters, instrumentation, python, sdk, server, state
+
+    everywhere: tuple[Callable[[SetUp], Iterator[Finding]], ...] = (
+        python.interpreter,
+        sdk.disabled,
+        instrumentation.instrumentations,
+        content.traceloop,
+        content.gen_ai,
+        content.openinference,
+        sdk.limits,
+        sdk.sampler,
+        sdk.batch_processor,
+        server.settings,
+        server.label_studio,
+        state.state_directory,
+        state.waiting,
+        state.versions,
+        state.span_ids,
+    )
+    configured = (exporters.distro, exporters.declarative, exporters.named, exporters.installed, exporters.listeners)
+    for check in everywhere[:2] + (() if set_up.in_code else configured) + everywhere[2:]:
+        yield from check(set_up)

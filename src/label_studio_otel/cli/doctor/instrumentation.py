@@ -1,0 +1,169 @@
+"""Whether something makes spans of LLM calls, and makes each once."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from label_studio_otel.cli.doctor.finding import error, ok, warning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.metadata import EntryPoint
+
+    from label_studio_otel.cli.doctor.checks import SetUp
+    from label_studio_otel.cli.doctor.finding import Finding
+    from label_studio_otel.cli.doctor.installation import Package
+
+__all__ = ["instrumentations"]
+
+
+class Library(NamedTuple):
+    """A library that calls LLMs."""
+
+    #: Its package.
+    package: str
+    #: What to install to see its calls.
+    instrumentation: str
+    #: Names of the entry points by which instrumentations of it are known.
+    names: frozenset[str]
+
+
+def _library(package: str, instrumentation: str, *names: str) -> Library:
+    return Library(package, f"opentelemetry-instrumentation-{instrumentation}", frozenset(names))
+
+
+#: Frameworks first: their instrumentation sees every provider.
+LIBRARIES = (
+    _library("langchain-core", "langchain", "langchain"),
+    _library("llama-index-core", "llamaindex", "llama-index", "llama_index", "llamaindex"),
+    _library("haystack-ai", "haystack", "haystack-ai", "haystack"),
+    _library("crewai", "crewai", "crewai"),
+    _library("litellm", "litellm", "litellm"),
+    _library("openai-agents", "openai-agents", "openai_agents"),
+    _library("agno", "agno", "agno"),
+    _library("openai", "openai", "openai", "openai_v2"),
+    _library("anthropic", "anthropic", "anthropic"),
+    _library("boto3", "bedrock", "boto3", "bedrock"),
+    _library("google-genai", "google-generativeai", "google_generativeai", "google-genai", "google_genai"),
+    _library("google-cloud-aiplatform", "vertexai", "google_cloud_aiplatform", "vertexai"),
+    _library("mistralai", "mistralai", "mistralai"),
+    _library("cohere", "cohere", "cohere"),
+    _library("ollama", "ollama", "ollama"),
+    _library("groq", "groq", "groq"),
+    _library("together", "together", "together"),
+    _library("replicate", "replicate", "replicate"),
+    _library("transformers", "transformers", "transformers"),
+)
+
+
+class Instrumentation(NamedTuple):
+    """An installed instrumentation of a library that is installed too."""
+
+    point: EntryPoint
+    package: Package
+    library: Library
+
+    @property
+    def name(self) -> str:
+        """As OTEL_PYTHON_DISABLED_INSTRUMENTATIONS knows it."""
+        return self.point.name
+
+    def broken(self) -> str | None:
+        """Return why it cannot be imported; OpenTelemetry says so at debug level only, where a module is missing."""
+        try:
+            self.point.load()
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        return None
+
+
+def instrumentations(set_up: SetUp) -> Iterator[Finding]:
+    """Look at the instrumentations: missing, left out, switched off, or two of one library."""
+    there = [one for one in _all(set_up) if set_up.installation.get(one.library.package)]
+    active = []
+    for one in there:
+        # Code asks no extra and no list, and sees for itself what cannot be imported.
+        if found := None if set_up.in_code else _obstacle(set_up, one):
+            yield found
+        else:
+            active.append(one)
+            yield ok("instrumentation", f"{one.package.name} {one.package.version} instruments {one.library.package}")
+    yield from _doubles(active)
+    if not there:
+        yield _missing(set_up)
+
+
+def _obstacle(set_up: SetUp, one: Instrumentation) -> Finding | None:
+    """Return why `opentelemetry-instrument` does not use an instrumentation, None where it does."""
+    off = _switched_off(set_up)
+    if one.name in off or "*" in off:
+        return warning(
+            "instrumentation",
+            f"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS switches {one.package.name} off",
+            f"take {one.name if '*' not in off else '*'} out of OTEL_PYTHON_DISABLED_INSTRUMENTATIONS",
+        )
+    if unmet := one.package.unmet(set_up.installation):
+        return _skipped(one, unmet)
+    why = one.broken()
+    return _broken(one, why) if why else None
+
+
+def _all(set_up: SetUp) -> Iterator[Instrumentation]:
+    for package, point in set_up.installation.offers("opentelemetry_instrumentor"):
+        for library in LIBRARIES:
+            if point.name in library.names:
+                yield Instrumentation(point, package, library)
+
+
+def _switched_off(set_up: SetUp) -> list[str]:
+    return [name.strip() for name in set_up.value("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS").split(",")]
+
+
+def _skipped(one: Instrumentation, unmet: str) -> Finding:
+    beside = "" if unmet.startswith(one.library.package) else f"; {one.library.package} alone is not enough"
+    return error(
+        "instrumentation",
+        f"opentelemetry-instrument skips {one.package.name}, because {unmet} is not installed{beside}",
+        f'pip install "{unmet.partition(" or ")[0]}"',
+    )
+
+
+def _broken(one: Instrumentation, why: str) -> Finding:
+    missing = re.search(r"No module named '([^'.]+)'", why)
+    return error(
+        "instrumentation",
+        f"{one.package.name} cannot be imported ({why}), so opentelemetry-instrument leaves it out",
+        f"pip install {missing[1]}" if missing else f"pip install --upgrade {one.package.name} {one.library.package}",
+    )
+
+
+def _doubles(active: list[Instrumentation]) -> Iterator[Finding]:
+    by_library: dict[str, list[Instrumentation]] = {}
+    for one in active:
+        by_library.setdefault(one.library.package, []).append(one)
+    for library, ones in by_library.items():
+        if len(ones) > 1:
+            packages = [one.package.name for one in ones]
+            # Where both have one name, the list of disabled instrumentations switches both off.
+            yield error(
+                "instrumentation",
+                f"{library} is instrumented {len(ones)} times ({', '.join(packages)}): each call has as many spans, in "
+                "traces of their own, and may become as many tasks",
+                f"pip uninstall {packages[-1]}",
+            )
+
+
+def _missing(set_up: SetUp) -> Finding:
+    for library in LIBRARIES:
+        if set_up.installation.get(library.package):
+            return error(
+                "instrumentation",
+                f"{library.package} is installed and nothing instruments it: there are no spans of its LLM calls",
+                f"pip install {library.instrumentation}",
+            )
+    return warning(
+        "instrumentation",
+        "no library that calls LLMs was found here: spans of LLM calls can only come from the application's own code",
+        "run this with the application's Python, or install the instrumentation of the library that it uses",
+    )

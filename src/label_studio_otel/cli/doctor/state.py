@@ -1,0 +1,192 @@
+"""The state directory: does it stay, can it be written, and what waits there."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from label_studio_otel.cli.doctor.finding import counted, error, ok, warning
+from label_studio_otel.errors import OutboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from label_studio_otel.cli.doctor.checks import SetUp
+    from label_studio_otel.cli.doctor.finding import Finding
+
+__all__ = ["file_system", "span_ids", "state_directory", "versions", "waiting"]
+
+MOUNTS = Path("/proc/self/mountinfo")
+IN_MEMORY = ("tmpfs", "ramfs", "rootfs")
+CONTAINER_LAYER = ("overlay", "aufs", "fuse-overlayfs", "fuse.fuse-overlayfs")
+NETWORK = (
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb2",
+    "smb3",
+    "smbfs",
+    "ceph",
+    "fuse.ceph",
+    "glusterfs",
+    "fuse.glusterfs",
+    "lustre",
+    "afs",
+    "9p",
+    "fuse.sshfs",
+    "fuse.s3fs",
+    "fuse.gcsfuse",
+    "gpfs",
+    "beegfs",
+    "fuse.rclone",
+)
+#: Calls that wait, and seconds that the oldest of them does, from which on somebody should look.
+MANY = 1000
+LONG = 3600.0
+ELSEWHERE = "export LABEL_STUDIO_OTEL_STATE_DIR=a directory on a disk of this machine"
+
+
+class Mount(NamedTuple):
+    """Where a file system is mounted."""
+
+    point: str
+    kind: str
+
+
+def state_directory(set_up: SetUp, mounts: str | None = None) -> Iterator[Finding]:
+    """Look at the disk under the state directory.
+
+    Args:
+        set_up: what to look at.
+        mounts: the text of /proc/self/mountinfo; read from there by default.
+    """
+    directory = set_up.settings.state_dir
+    existing = next(one for one in (directory, *directory.parents) if one.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        yield error(
+            "state directory",
+            f"{directory} cannot be written by this user ({existing}): calls wait in memory and are lost at exit",
+            "make it writable, or " + ELSEWHERE,
+        )
+        return
+    kind = file_system(existing.resolve(), MOUNTS.read_text() if mounts is None and MOUNTS.exists() else mounts or "")
+    lost = {
+        **dict.fromkeys(IN_MEMORY, "is in memory: what waits there is lost when the machine restarts"),
+        **dict.fromkeys(
+            CONTAINER_LAYER, "is in the container's own layer: what waits there is lost with the container"
+        ),
+        **dict.fromkeys(NETWORK, "is on a network disk, where SQLite and the locks cannot be trusted"),
+    }
+    if kind in lost:
+        mend = "mount a volume there, or " + ELSEWHERE if kind in CONTAINER_LAYER else ELSEWHERE
+        yield warning("state directory", f"{directory} {lost[kind]} ({kind})", mend)
+    else:
+        yield ok("state directory", f"{directory} can be written" + (f" ({kind})" if kind else ""))
+
+
+def file_system(path: Path, mounts: str) -> str:
+    """Return the kind of file system under a path, empty where that is not known.
+
+    Fields of a line: id, parent, device, root, mount point, options, …, a dash, kind (man 5 proc_pid_mountinfo).
+    """
+    found = Mount("", "")
+    for line in mounts.splitlines():
+        before, dash, after = line.partition(" - ")
+        if not dash:
+            continue
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), before.split()[4])
+        # Of several mounts on one point the last one is seen.
+        if path.is_relative_to(point) and len(point) >= len(found.point):
+            found = Mount(point, after.split()[0])
+    return found.kind
+
+
+def waiting(set_up: SetUp) -> Iterator[Finding]:
+    """Look at what has not arrived yet."""
+    from label_studio_otel.cli.status import summary_of
+
+    for directory in _servers(set_up):
+        try:
+            summary = summary_of(directory)
+        except OutboxError as problem:
+            yield error("state directory", str(problem), "move that file away; a new one is made")
+            continue
+        number = sum(summary.states[state] for state in ("pending", "leased", "uncertain"))
+        age = time.time() - summary.oldest if summary.oldest else 0.0
+        if number >= MANY or (number and age > LONG):
+            yield warning(
+                "waiting",
+                f"{counted(number, 'call')} in {directory} did not arrive yet"
+                + (f", the oldest for {age / 3600:.1f} hours" if age > LONG else ""),
+                "label-studio-otel status says why; label-studio-otel deliver sends them",
+            )
+        if summary.states["parked"]:
+            yield warning(
+                "waiting",
+                f"{counted(summary.states['parked'], 'call')} in {directory}: refused by Label Studio and parked",
+                "label-studio-otel status says why; then label-studio-otel retry",
+            )
+
+
+def versions(set_up: SetUp) -> Iterator[Finding]:
+    """Look for files that another version of this package wrote."""
+    from label_studio_otel.delivery.deliverer import OUTBOX
+    from label_studio_otel.outbox.inspection import newer_schema
+    from label_studio_otel.pipeline import spool_directory
+    from label_studio_otel.spool.reader import spool_files
+
+    for directory in _servers(set_up):
+        if schema := newer_schema(directory / OUTBOX):
+            yield error(
+                "state directory",
+                f"{directory / OUTBOX} was written by a newer version (schema {schema[0]}, this one knows {schema[1]})",
+                "pip install --upgrade label-studio-otel, here as well",
+            )
+        for path in spool_files(spool_directory(directory)):
+            if _foreign(path):
+                yield error(
+                    "state directory",
+                    f"{path.name} in {path.parent} has records of another version; this one cannot read them",
+                    "pip install --upgrade label-studio-otel, then label-studio-otel deliver",
+                )
+
+
+def _foreign(path: Path) -> bool:
+    from label_studio_otel.spool.record import MAGIC
+
+    try:
+        with path.open("rb") as file:
+            begin = file.read(len(MAGIC))
+    except OSError:
+        return False  # delivered meanwhile
+    return len(begin) == len(MAGIC) and begin != MAGIC and begin.startswith(MAGIC[:3])
+
+
+def span_ids(set_up: SetUp) -> Iterator[Finding]:
+    """Look for span ids that came twice with different start times: the application seeds `random`."""
+    from label_studio_otel.delivery.deliverer import OUTBOX
+    from label_studio_otel.outbox.inspection import repeated_span_ids
+
+    for directory in _servers(set_up):
+        if number := repeated_span_ids(directory / OUTBOX):
+            yield repeated(number, f"in {directory}")
+
+
+def repeated(number: int, where: str) -> Finding:
+    """Return what span ids that are not unique mean."""
+    return warning(
+        "span ids",
+        f"{counted(number, 'span id')} came more than once {where}: OpenTelemetry draws them from `random`, and the "
+        "application seeds it. Each call is still a task; in trace backends they overwrite each other",
+        "seed a generator of your own, random.Random(seed), instead of random.seed(seed)",
+    )
+
+
+def _servers(set_up: SetUp) -> list[Path]:
+    try:
+        return sorted(path for path in set_up.settings.state_dir.glob("*") if path.is_dir())
+    except OSError:
+        return []

@@ -1,0 +1,129 @@
+"""What `label-studio-otel convert` prints of a call: its messages in the JSON form of OTel's GenAI conventions.
+
+https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/gen-ai/gen-ai-input-messages.json and
+gen-ai-output-messages.json.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel.calls import assembly
+from label_studio_otel.generation import (
+    BlobPart,
+    FilePart,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    ToolCallPart,
+    ToolResponsePart,
+    UriPart,
+)
+from label_studio_otel.tasks.metadata import link_to, tool_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from label_studio_otel.errors import DialectError
+    from label_studio_otel.generation import Choice, Generation, Message, Part
+    from label_studio_otel.spans import LogRecord, Span
+
+__all__ = ["convert", "converted"]
+
+#: The conventions' value of `error.type` where none is known.
+UNKNOWN_ERROR = "_OTHER"
+
+
+def convert(
+    spans: Iterable[Span],
+    logs: Iterable[LogRecord],
+    unreadable: Callable[[Span, DialectError], None],
+    trace_link: str | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield each LLM call among these spans, in the order of their start.
+
+    Args:
+        spans: of any kind; those that are no LLM calls are passed over.
+        logs: the log events that came with them.
+        unreadable: called for each span that claims to be an LLM call and cannot be read.
+        trace_link: template of a URL that each call gets.
+    """
+    spans = list(spans)
+    for call in assembly.calls(assembly.join(spans, logs), unreadable, spans):
+        line = converted(call.span, call.dialect, call.generation, call.start_time_unix_nano)
+        link = link_to(call.span, trace_link)
+        yield {**line, "trace_link": link} if link else line
+
+
+def converted(
+    span: Span, dialect: str, generation: Generation, start_time_unix_nano: int | None = None
+) -> dict[str, Any]:
+    """Return a call as the JSON object of one line; what is not known is null.
+
+    Args:
+        span: the call's span, for its identity and times.
+        dialect: name of the dialect that read it.
+        generation: what was read.
+        start_time_unix_nano: when the call began, where its span says something else.
+    """
+    started = span.start_time_unix_nano if start_time_unix_nano is None else start_time_unix_nano
+    return {
+        "trace_id": span.trace_id,
+        "span_id": span.span_id,
+        "dialect": dialect,
+        "operation": "text_completion" if generation.operation == "text_completion" else "chat",
+        "provider": generation.provider,
+        "request_model": generation.request_model,
+        "response_model": generation.response_model,
+        "input": [_message(message) for message in generation.messages],
+        "output": [_choice(choice) for choice in generation.choices],
+        "tools": list(tool_names(generation)),
+        "usage": {"input_tokens": generation.input_tokens, "output_tokens": generation.output_tokens},
+        "session_id": generation.session_id or generation.conversation_id,
+        "user_id": generation.user_id,
+        "error": generation.error_type or (UNKNOWN_ERROR if generation.error else None),
+        "incomplete": list(dict.fromkeys(gap.reason for gap in generation.incomplete)),
+        "start_time": _iso(started),
+        "duration_ms": max(0, span.end_time_unix_nano - started) / 1e6,
+    }
+
+
+def _message(message: Message) -> dict[str, Any]:
+    named = {"name": message.name} if message.name else {}
+    return {"role": message.role, **named, "parts": [_part(part) for part in message.parts]}
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    return {**_message(choice.message), "finish_reason": choice.finish_reason}
+
+
+def _part(part: Part) -> Any:
+    match part:
+        case TextPart(content):
+            return {"type": "text", "content": content}
+        case ReasoningPart(content):
+            return {"type": "reasoning", "content": content}
+        case RefusalPart(content):
+            return {"type": "refusal", "content": content}
+        case ToolCallPart(name, arguments, identifier):
+            # A call without arguments is met as null, as "" and as {}.
+            arguments = {} if arguments is None or arguments == "" else arguments
+            return {"type": "tool_call", "id": identifier, "name": name, "arguments": arguments}
+        case ToolResponsePart(response, identifier):
+            return {"type": "tool_call_response", "id": identifier, "response": response}
+        case BlobPart(modality, mime_type, content):
+            return {"type": "blob", "modality": modality, "mime_type": mime_type or None, "content": content}
+        case UriPart(modality, uri, mime_type):
+            return {"type": "uri", "modality": modality, "mime_type": mime_type or None, "uri": uri}
+        case FilePart(modality, file_id, mime_type):
+            return {"type": "file", "modality": modality, "mime_type": mime_type or None, "file_id": file_id}
+        case _:
+            return part.raw
+
+
+def _iso(unix_nano: int) -> str:
+    # Whole numbers: a float has no room for nanoseconds.
+    seconds, rest = divmod(unix_nano, 1_000_000_000)
+    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"

@@ -1,0 +1,3 @@
+"""The delivery station."""
+
+__all__: list[str] = []

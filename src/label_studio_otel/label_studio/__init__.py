@@ -1,0 +1,3 @@
+"""The label_studio station."""
+
+__all__: list[str] = []

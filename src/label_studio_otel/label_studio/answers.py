@@ -1,0 +1,102 @@
+"""What Label Studio's answers mean: one table, and what of an error's text may be said.
+
+Label Studio echoes the tasks that it refuses; nothing that anybody said to an LLM may go on from here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from label_studio_otel.errors import BatchTooLarge, DestinationBlocked, ItemRejected, Retryable, Uncertain
+
+if TYPE_CHECKING:
+    from label_studio_otel.label_studio.transport import Answer
+
+__all__ = ["cause", "is_import", "not_label_studio", "refusal"]
+
+
+def is_import(path: str) -> bool:
+    """Tell the one request that may not simply be repeated."""
+    return path.partition("?")[0].endswith("/import")
+
+
+def refusal(url: str, method: str, path: str, answer: Answer, now: float) -> Exception:
+    """Return what a status of 300 or more means: the one table."""
+    status, importing = answer.status, is_import(path)
+    where = f"{url} answered {status} to {method} {path.partition('?')[0]}"
+    detail = _detail(answer)
+    if status in (301, 302, 303, 307, 308):
+        return DestinationBlocked(f"{where}: it redirects; set LABEL_STUDIO_URL to where it redirects to")
+    if status == 401:
+        return DestinationBlocked(f"{where}: {detail}; set LABEL_STUDIO_API_KEY to a valid token")
+    if status == 403:
+        return DestinationBlocked(f"{where}: {detail}; the token's user may not do this", refused=True)
+    if status == 404:
+        return _not_found(where, answer)
+    if status == 413 or (status in (414, 431) and not importing):
+        return BatchTooLarge(f"{where}: the request is too large")
+    if status == 429:
+        return Retryable(f"{where}: too many requests", retry_after=answer.retry_after(now))
+    if status < 500:
+        if importing:
+            return ItemRejected(f"{where}: {detail}", reasons=_reasons(answer))
+        return DestinationBlocked(f"{where}: {detail}", refused=True)
+    if importing:
+        return Uncertain(f"{where}: {detail}", status=status)
+    return Retryable(f"{where}: {detail}", retry_after=answer.retry_after(now))
+
+
+def not_label_studio(url: str, method: str, path: str, answer: Answer) -> DestinationBlocked:
+    """Return what an answer means that is none of Label Studio's."""
+    return DestinationBlocked(
+        f"{url} answered {answer.status} to {method} {path.partition('?')[0]}, but not as Label Studio does; is "
+        "LABEL_STUDIO_URL the address of Label Studio?"
+    )
+
+
+def _not_found(where: str, answer: Answer) -> DestinationBlocked:
+    # A proxy's page says nothing about the project, and a batch in doubt must not be sent again because of it.
+    if not isinstance(answer.json(), dict):
+        return DestinationBlocked(f"{where}, but not as Label Studio does; is LABEL_STUDIO_URL its address?")
+    return DestinationBlocked(f"{where}: there is no such project, or the token's user may not see it", missing=True)
+
+
+def _reasons(answer: Answer) -> dict[int, str]:
+    """Return the reason by position from a validation error; `{}` stands there for each task that was good."""
+    body = answer.json()
+    errors = body.get("validation_errors") if isinstance(body, dict) else None
+    listed = errors.get("non_field_errors") if isinstance(errors, dict) else None
+    if not isinstance(listed, list):
+        return {}
+    reasons: dict[int, str] = {}
+    for text in listed:
+        match = re.match(r"Error at item (\d+): (.*)", text, re.DOTALL) if isinstance(text, str) else None
+        if match:
+            reasons[int(match[1])] = _without_content(match[2])
+    return reasons
+
+
+def _detail(answer: Answer) -> str:
+    """Return what the server says is wrong, without the task that it echoes."""
+    body = answer.json()
+    if not isinstance(body, dict):
+        return "no explanation"
+    if answer.status >= 500:
+        return cause(str(body.get("detail") or "no explanation"))
+    errors = body.get("validation_errors")
+    texts = [str(body.get("detail") or "no explanation")]
+    if isinstance(errors, dict):
+        for name, messages in errors.items():
+            texts += [f"{name}: {text}" for text in messages if isinstance(text, str)][:3]
+    return "; ".join(_without_content(text) for text in texts)[:500]
+
+
+def cause(text: str) -> str:
+    """Return the beginning of an exception's text: what is quoted behind it, PostgreSQL's context too, is content."""
+    return re.split(r"""[\n:'"`{\[(<]""", text, maxsplit=1)[0].strip()[:120] or "no explanation"
+
+
+def _without_content(text: str) -> str:
+    text = re.split(r" ::|\bGot: ", text, maxsplit=1)[0]
+    return re.sub(r"(data\[[^\]]*\])=.* is of type", r"\1 is of type", text, flags=re.DOTALL)[:300]

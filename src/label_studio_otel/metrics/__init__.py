@@ -1,0 +1,3 @@
+"""The metrics station."""
+
+__all__: list[str] = []

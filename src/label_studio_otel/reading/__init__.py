@@ -1,0 +1,135 @@
+"""The dialects in which instrumentations write an LLM call, and who reads which span.
+
+A dialect is a module with `name`, `keys`, `matches` and `read` (`Dialect`); a new one is a file, a line in
+`DIALECTS`, and recorded spans under tests/cases. The first that matches reads the whole span: fields of two dialects
+are never mixed. Other packages can bring dialects (`_registered`); theirs are asked first, as somebody chose them.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, Protocol
+
+from label_studio_otel.errors import DialectError
+from label_studio_otel.reading.emitters import (
+    anthropic_sdk,
+    gen_ai,
+    google_adk,
+    haystack,
+    langfuse,
+    langsmith,
+    mlflow,
+    openinference,
+    openllmetry,
+    vercel,
+)
+from label_studio_otel.reading.registered import registered
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from label_studio_otel.generation import Generation
+    from label_studio_otel.spans import Span
+
+__all__ = ["DIALECTS", "Dialect", "dialect_of", "facts", "gives_facts", "is_llm_call", "keys", "read"]
+
+
+class Dialect(Protocol):
+    """What a dialect's module offers."""
+
+    #: As logs and `DialectError` name it.
+    name: str
+    #: Attributes of which a span of this dialect has at least one.
+    keys: frozenset[str]
+
+    def matches(self, attributes: Mapping[str, Any], scope_name: str) -> bool:
+        """Tell an LLM call of this dialect from every other span; wrappers around a call are none."""
+        ...
+
+    def read(self, span: Span) -> Generation:
+        """Read a span that `matches`.
+
+        Raises:
+            DialectError: an attribute has a type that no emitter writes.
+        """
+        ...
+
+
+#: In order: the first that matches reads.
+DIALECTS: tuple[Dialect, ...] = (
+    mlflow,
+    langsmith,
+    langfuse,
+    vercel,
+    openinference,
+    haystack,
+    openllmetry,
+    google_adk,
+    gen_ai,
+)
+
+
+@functools.cache
+def _known() -> tuple[frozenset[str], tuple[Dialect, ...]]:
+    """Return all dialects, those of other packages first, and all their keys."""
+    known: tuple[Dialect, ...] = (*registered(), *DIALECTS)
+    return frozenset[str]().union(*(dialect.keys for dialect in known)), known
+
+
+def keys() -> frozenset[str]:
+    """Return attributes of which every LLM call has at least one, whatever its dialect."""
+    return _known()[0]
+
+
+def is_llm_call(attributes: Mapping[str, Any], scope_name: str) -> bool:
+    """Tell whether this span is an LLM call; runs in the application's thread for every span that ends.
+
+    `isdisjoint` walks the attributes once; `in` takes the lock of the SDK's attribute mapping for each key.
+    """
+    known_keys, known = _known()
+    if known_keys.isdisjoint(attributes):
+        return False
+    return any(dialect.matches(attributes, scope_name) for dialect in known)
+
+
+def read(span: Span) -> Generation:
+    """Read an LLM call.
+
+    Raises:
+        DialectError: no dialect knows the span, or its dialect cannot read it.
+    """
+    return _read(dialect_of(span), span)
+
+
+def gives_facts(attributes: Mapping[str, Any], scope_name: str) -> bool:
+    """Tell a span that is no call of its own and only knows facts of one: its models, ids and counts."""
+    return anthropic_sdk.matches(attributes, scope_name)
+
+
+def facts(span: Span) -> Generation:
+    """Read a span that `gives_facts`.
+
+    Raises:
+        DialectError: it cannot be read.
+    """
+    return _read(anthropic_sdk, span)
+
+
+def dialect_of(span: Span) -> Dialect:
+    """Return the dialect that reads this span.
+
+    Raises:
+        DialectError: no dialect knows the span.
+    """
+    for dialect in _known()[1]:
+        if dialect.matches(span.attributes, span.scope_name):
+            return dialect
+    raise DialectError(f"span {span.span_id} is no LLM call that a dialect knows (scope {span.scope_name!r})")
+
+
+def _read(dialect: Dialect, span: Span) -> Generation:
+    try:
+        return dialect.read(span)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        # Only the kind: the message of such an error can quote what the user said.
+        raise DialectError(f"span {span.span_id}: {dialect.name} failed with {type(error).__name__}") from None

@@ -1,0 +1,3 @@
+"""The emitters station."""
+
+__all__: list[str] = []

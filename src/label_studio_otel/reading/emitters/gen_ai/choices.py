@@ -1,0 +1,105 @@
+"""The answers of a model in `gen_ai.output.messages`: one message each, where the emitter keeps to the conventions.
+
+What was met beyond them: Google's ADK writes each chunk of a stream as a message, without a finish reason but for the
+last; OpenLLMetry writes each item of an answer of OpenAI's Responses API as a message, LiteLLM the user's role,
+OpenTelemetry's LangChain instrumentation "error" where it found no reason, and OpenLLMetry's and OpenLIT's none or
+"stop" for Anthropic: an answer that ends in tool calls stopped for them, which is how Gemini has it, too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel.generation import Choice, Message, Part, TextPart, ToolCallPart
+from label_studio_otel.reading.attributes import string_list
+from label_studio_otel.reading.emitters.gen_ai.messages import message_of
+from label_studio_otel.reading.finish_reason import finish_reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from label_studio_otel.spans import Span
+
+__all__ = ["FINISH_REASONS", "choices_of", "finish_reasons"]
+
+# https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/registry/attributes/gen-ai.md
+FINISH_REASONS = "gen_ai.response.finish_reasons"
+# https://github.com/microsoft/semantic-kernel/blob/python-1.37.0/python/semantic_kernel/utils/telemetry/model_diagnostics/gen_ai_attributes.py
+FINISH_REASON = "gen_ai.response.finish_reason"
+RESPONSE_ID = "gen_ai.response.id"
+PROVIDER = "gen_ai.provider.name"
+SYSTEM = "gen_ai.system"
+
+#: The ids of OpenAI's Responses API and of Anthropic, which have no n > 1.
+_IDS_OF_ONE_ANSWER = ("resp_", "msg_")
+
+
+def finish_reasons(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the reasons that the span has, in their order."""
+    single = attributes.get(FINISH_REASON)
+    return string_list(attributes.get(FINISH_REASONS)) or (tuple(single.split(",")) if isinstance(single, str) else ())
+
+
+def choices_of(items: Sequence[Any], attributes: Mapping[str, Any], span: Span) -> tuple[Choice, ...]:
+    """Read the answers; those that are pieces of one become one."""
+    reasons = finish_reasons(attributes)
+    # OpenLLMetry writes each reason once, however many choices there are: only equal counts can be matched.
+    known: Sequence[str | None] = reasons if len(reasons) == len(items) else (None,) * len(items)
+    choices = [_choice(item, reason, span) for item, reason in zip(items, known, strict=True)]
+    if len(choices) < 2:
+        return tuple(choices)
+    last = finish_reason(reasons[-1]) if reasons else None
+    if _are_chunks(items):
+        return (_joined(choices, _of_chunks(choices), last),)
+    if _has_one_answer(attributes):
+        parts = (part for choice in choices for part in choice.message.parts)
+        return (_joined(choices, tuple(part for part in parts if part != TextPart("")), last),)
+    return tuple(choices)
+
+
+def _choice(raw: Any, reason: str | None, span: Span) -> Choice:
+    message = message_of(raw, "assistant")
+    own = raw.get("finish_reason") if isinstance(raw, dict) else None
+    word = finish_reason(own) or finish_reason(reason)
+    if word == "error" and span.status_code != "ERROR":
+        word = None
+    if word in (None, "stop") and isinstance(message.parts[-1] if message.parts else None, ToolCallPart):
+        word = "tool_call"
+    return Choice(Message("assistant", message.parts, message.name), word)
+
+
+def _are_chunks(items: Sequence[Any]) -> bool:
+    *before, last = (item.get("finish_reason") if isinstance(item, dict) else None for item in items)
+    return bool(last) and all(reason == "" for reason in before)
+
+
+def _has_one_answer(attributes: Mapping[str, Any]) -> bool:
+    response = attributes.get(RESPONSE_ID)
+    if isinstance(response, str) and response.startswith(_IDS_OF_ONE_ANSWER):
+        return True
+    return "anthropic" in (attributes.get(PROVIDER), attributes.get(SYSTEM))
+
+
+def _joined(choices: Sequence[Choice], parts: tuple[Part, ...], reason: str | None) -> Choice:
+    reasons = [choice.finish_reason for choice in choices if choice.finish_reason]
+    return Choice(Message("assistant", parts), reasons[-1] if reasons else reason)
+
+
+def _of_chunks(choices: Sequence[Choice]) -> tuple[Part, ...]:
+    """Return what the chunks of a stream say together; its last one can be the whole again."""
+    *before, last = choices
+    parts = _texts_joined(before)
+    return parts if last.message.parts == parts else _texts_joined(choices)
+
+
+def _texts_joined(choices: Iterable[Choice]) -> tuple[Part, ...]:
+    parts: list[Part] = []
+    for part in (part for choice in choices for part in choice.message.parts):
+        previous = parts[-1] if parts else None
+        if part == TextPart("") and parts:
+            continue
+        if isinstance(part, TextPart) and isinstance(previous, TextPart):
+            parts[-1] = TextPart(previous.content + part.content)
+        else:
+            parts.append(part)
+    return tuple(parts)

@@ -1,0 +1,140 @@
+"""Messages in events, one event each: of a span (Strands, Azure) or of the log (OpenLLMetry, OpenTelemetry once).
+
+https://github.com/open-telemetry/semantic-conventions/blob/v1.36.0/docs/gen-ai/gen-ai-events.md
+
+The body of a log event is structured, or the JSON of that (Semantic Kernel); a span event has it in its attributes,
+where values are texts: Strands writes the JSON of Bedrock's blocks, Azure one `gen_ai.event.content` with all of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel.reading.attributes import json_of
+from label_studio_otel.reading.emitters.gen_ai.messages import messages_of
+from label_studio_otel.reading.forms import bedrock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from label_studio_otel.generation import Message
+    from label_studio_otel.spans import Span
+
+__all__ = ["Said", "said_in_events"]
+
+ROLES = {
+    "gen_ai.system.message": "system",
+    "gen_ai.user.message": "user",
+    "gen_ai.assistant.message": "assistant",
+    "gen_ai.tool.message": "tool",
+}
+CHOICE = "gen_ai.choice"
+_NAMES = frozenset({*ROLES, CHOICE})
+# https://github.com/open-telemetry/semantic-conventions/blob/v1.27.0/docs/gen-ai/gen-ai-spans.md#events
+PROMPT_EVENT, PROMPT = "gen_ai.content.prompt", "gen_ai.prompt"
+COMPLETION_EVENT, COMPLETION = "gen_ai.content.completion", "gen_ai.completion"
+# https://github.com/pydantic/pydantic-ai/blob/v0.8.1/pydantic_ai_slim/pydantic_ai/models/instrumented.py
+EVENTS = "events"
+EVENT_NAME = "event.name"
+# https://github.com/Azure/azure-sdk-for-python/blob/azure-ai-inference_1.0.0b9/sdk/ai/azure-ai-inference/azure/ai/inference/tracing.py
+EVENT_CONTENT = "gen_ai.event.content"
+
+
+@dataclass(slots=True)
+class Said:
+    """What the events of one call hold."""
+
+    #: Whether there was any, with content or without.
+    came: bool = False
+    messages: list[Message] = field(default_factory=list)
+    #: Messages as JSON objects, each with its finish reason, in the order of their index.
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    tools: list[Any] = field(default_factory=list)
+
+
+def said_in_events(span: Span) -> Said:
+    """Read the events of a call: those of the span, else those of the log."""
+    said = Said()
+    for name, body in (*_of_span(span), *_of_two(span)):
+        _add(said, name, body)
+    for name, body in () if said.came else (*_of_log(span), *_of_attribute(span)):
+        _add(said, name, body)
+    said.answers.sort(key=_index)
+    return said
+
+
+def _of_span(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for event in span.events:
+        if event.name in _NAMES:
+            content = event.attributes.get(EVENT_CONTENT)
+            decoded = json_of(content) if isinstance(content, str) else None
+            yield event.name, decoded if isinstance(decoded, dict) else _of_attributes(event.attributes)
+
+
+def _of_two(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the messages of the two events that the conventions had before 1.28: the prompt's and the completion's."""
+    for event in span.events:
+        for message in _listed(event.attributes.get(PROMPT) if event.name == PROMPT_EVENT else None):
+            yield "gen_ai.user.message", message
+        for message in _listed(event.attributes.get(COMPLETION) if event.name == COMPLETION_EVENT else None):
+            yield CHOICE, {"message": message}
+
+
+def _listed(value: Any) -> list[dict[str, Any]]:
+    decoded = json_of(value) if isinstance(value, str) else value
+    items = [decoded] if isinstance(decoded, dict) else decoded
+    if isinstance(items, list) and items and all(isinstance(item, dict) for item in items):
+        return items
+    return [{"content": value}] if isinstance(value, str) and value else []
+
+
+def _of_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a body whose values are texts; only Bedrock's blocks are decoded, as any text can look like JSON."""
+    said = {key: json_of(value) for key, value in attributes.items() if isinstance(value, str) and value[:1] == "["}
+    return {**attributes, **{key: value for key, value in said.items() if bedrock.are_blocks(value)}}
+
+
+def _of_log(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for record in span.logs:
+        if record.event_name in _NAMES:
+            body = record.body
+            decoded = json_of(body) if isinstance(body, str) else body
+            yield record.event_name, decoded if isinstance(decoded, dict) else {"content": body}
+
+
+def _of_attribute(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the events that Pydantic AI and Logfire once wrote into one attribute, as JSON."""
+    value = span.attributes.get(EVENTS)
+    events = json_of(value) if isinstance(value, str) else value
+    for event in events if isinstance(events, (list, tuple)) else ():
+        name = event.get(EVENT_NAME) if isinstance(event, dict) else None
+        if isinstance(name, str) and name in _NAMES:
+            yield name, event
+
+
+def _add(said: Said, name: str, body: Mapping[str, Any]) -> None:
+    if name == CHOICE:
+        said.came = True
+        said.answers.append(_answer(body))
+        return
+    said.came = True
+    role, content = ROLES[name], body.get("content")
+    if isinstance(content, dict) and content.keys() == {"tools"}:
+        # OpenLLMetry writes Anthropic's tools as a message of the user.
+        said.tools += content["tools"] if isinstance(content["tools"], list) else ()
+        return
+    said.messages += messages_of({"role": role, **body, "content": content}, role)
+
+
+def _answer(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a choice as the message that it holds; OpenLLMetry writes the tool calls beside it."""
+    message = body.get("message")
+    message = message if isinstance(message, dict) else {"content": message}
+    beside = {key: body[key] for key in ("content", "tool_calls", "finish_reason", "index") if key in body}
+    return {"content": None, **beside, **{key: value for key, value in message.items() if value is not None}}
+
+
+def _index(answer: Mapping[str, Any]) -> int:
+    index = answer.get("index")
+    return index if isinstance(index, int) else 0

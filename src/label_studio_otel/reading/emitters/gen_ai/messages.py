@@ -1,0 +1,183 @@
+"""Messages in the JSON form of OpenTelemetry's GenAI conventions, as instrumentations really write them.
+
+The schemas are gen-ai-input-messages.json and gen-ai-output-messages.json
+(https://github.com/open-telemetry/semantic-conventions/tree/v1.37.0/docs/gen-ai); for the parts see `_parts`. What was
+met beyond them:
+
+- OpenLLMetry writes the role of a streamed answer as "unknown", an empty answer as `parts: []`, and a tool call of
+  Anthropic or of OpenAI's Responses API twice: as `tool_call` and as a text, the JSON of its block (OpenLIT: its
+  `repr`);
+- the results of tools stand in a message of the user (Anthropic, Google, Pydantic AI) or as plain text in one of the
+  tool (LiteLLM, OpenLIT), with the id beside the parts or without;
+- LiteLLM leaves `tool_calls` beside `parts`;
+- a length limit of the SDK cuts the JSON in the middle, without a mark (`_cut`).
+
+Nothing is dropped: a part or message that nobody knows becomes an `UnknownPart`, text that is no JSON stays text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel.generation import (
+    BlobPart,
+    Message,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    ToolCallPart,
+    ToolResponsePart,
+    UnknownPart,
+)
+from label_studio_otel.reading.attributes import json_of
+from label_studio_otel.reading.emitters.gen_ai.echoed_calls import unechoed
+from label_studio_otel.reading.emitters.gen_ai.parts import part_of
+from label_studio_otel.reading.forms.openai_parts import tool_call_of
+from label_studio_otel.reading.truncated_json import beginning_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+__all__ = ["message_of", "messages_of", "part_of", "split", "without_stump"]
+
+_CUT_LIST = re.compile(r'\[\s*\{\s*"\w+"\s*:')
+
+#: LangChain's and Google's words for the conventions' roles.
+_ROLES = {"ai": "assistant", "function": "tool", "human": "user", "model": "assistant"}
+
+#: OpenLLMetry's word for the role of a streamed answer.
+_UNKNOWN_ROLE = "unknown"
+
+
+def split(value: Any) -> tuple[list[Any], bool]:
+    """Take a list of messages or parts apart: its items, and whether a length limit cut it.
+
+    Text that is no JSON is one item. Of a list that is cut, the last item may be half of one (`without_stump`).
+
+    Raises:
+        TypeError: neither text nor structured.
+    """
+    cut = False
+    if isinstance(value, str):
+        decoded = json_of(value)
+        if not isinstance(decoded, (list, dict)):
+            if not _CUT_LIST.match(value):
+                return [value], False
+            decoded, cut = beginning_of(value) or [], True
+        value = decoded
+    if isinstance(value, dict):
+        return [value], cut
+    if isinstance(value, (list, tuple)):
+        # An attribute can be an array of strings, each the JSON of one message.
+        return [_decoded_object(item) for item in value], cut
+    raise TypeError(type(value).__name__)
+
+
+def _decoded_object(item: Any) -> Any:
+    if not isinstance(item, str):
+        return item
+    decoded = json_of(item)
+    return decoded if isinstance(decoded, dict) else item
+
+
+def messages_of(raw: Any, default_role: str) -> Iterator[Message]:
+    """Read one message, the results of tools in it as messages of the tool, as OpenAI's wire has them."""
+    message = message_of(raw, default_role)
+    said: list[Part] = []
+    for part in message.parts:
+        if not isinstance(part, ToolResponsePart):
+            said.append(part)
+            continue
+        if said:
+            yield Message(message.role, tuple(said), message.name)
+            said = []
+        yield Message("tool", (part,), message.name)
+    if said or not message.parts:
+        yield Message(message.role, tuple(said), message.name)
+
+
+def message_of(raw: Any, default_role: str) -> Message:
+    """Read one message; a text becomes a message of the default role."""
+    if isinstance(raw, str):
+        return Message(default_role, (TextPart(raw),))
+    if not isinstance(raw, dict):
+        return Message(default_role, (UnknownPart(raw),))
+    role, name = raw.get("role"), raw.get("name")
+    role = role if isinstance(role, str) and role not in ("", _UNKNOWN_ROLE) else default_role
+    role = _ROLES.get(role, role)
+    parts = _without_blanks(tuple(_without_echoes(tuple(_parts(raw)))))
+    if role == "tool":
+        parts = _results(raw, parts)
+    return Message(role, parts, name if isinstance(name, str) and name else None)
+
+
+def _parts(raw: Mapping[str, Any]) -> Iterator[Part]:
+    content, calls = raw.get("parts"), raw.get("tool_calls")
+    content = raw.get("content") if content is None else content
+    reasoning, refusal = raw.get("reasoning_content"), raw.get("refusal")
+    if isinstance(reasoning, str) and reasoning:
+        yield ReasoningPart(reasoning)
+    if isinstance(content, (list, tuple)):
+        # Agent Framework writes null for what it has no part for.
+        yield from (part_of(part) for part in content if part is not None)
+    elif isinstance(content, dict) and isinstance(content.get("parts"), list):  # Google's
+        yield from map(part_of, content["parts"])
+    elif isinstance(content, dict) and "type" in content:
+        yield part_of(content)
+    elif isinstance(content, str):
+        yield TextPart(content)
+    elif content is not None or not (_SAID_ELSEWHERE & raw.keys()):
+        yield UnknownPart(content if content is not None else raw)
+    if isinstance(refusal, str) and refusal:
+        yield RefusalPart(refusal)
+    if isinstance(calls, (list, tuple)):
+        yield from (tool_call_of(_decoded_object(call)) for call in calls)
+
+
+#: A message without content that has one of these says something, or says that there was nothing.
+_SAID_ELSEWHERE = frozenset({"content", "parts", "tool_calls", "refusal", "reasoning_content"})
+
+
+def _without_blanks(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Drop the empty texts beside which something is said: they stand where a tool is called, or a stream ended."""
+    said = tuple(part for part in parts if part != TextPart(""))
+    return said or parts[:1]
+
+
+def _without_echoes(parts: tuple[Part, ...]) -> Iterator[Part]:
+    """Drop what says a tool call again: among `content` and `tool_calls`, or as the text of its block."""
+    calls = {part.id for part in parts if isinstance(part, ToolCallPart) and part.id}
+    called: set[str | None] = set()
+    for part in parts:
+        if isinstance(part, TextPart):
+            yield from unechoed(part.content, calls)
+        elif not isinstance(part, ToolCallPart) or part.id not in called:
+            called |= {part.id} & calls if isinstance(part, ToolCallPart) else set()
+            yield part
+
+
+def _results(raw: Mapping[str, Any], parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Read what a tool said in plain text as its result."""
+    texts = [part.content for part in parts if isinstance(part, TextPart)]
+    if not texts or len(texts) != len(parts):
+        return parts
+    identifiers = (raw.get("tool_call_id"), raw.get("id"))
+    identifier = next((value for value in identifiers if isinstance(value, str) and value), None)
+    return (ToolResponsePart("".join(texts), identifier),)
+
+
+def without_stump(messages: Iterable[Message]) -> list[Message]:
+    """Drop what cannot be read of the end of a list that was cut: half a part, or a message of nothing else."""
+    whole = list(messages)
+    last = whole[-1] if whole else None
+    if last is None or not last.parts:
+        return whole[:-1]
+    *before, end = last.parts
+    if isinstance(end, BlobPart):
+        # Base64 comes in fours; a browser shows the beginning of an image.
+        before.append(BlobPart(end.modality, end.mime_type, end.content[: len(end.content) // 4 * 4]))
+    elif not isinstance(end, UnknownPart):
+        before.append(end)
+    return [*whole[:-1], Message(last.role, tuple(before), last.name)] if before else whole[:-1]

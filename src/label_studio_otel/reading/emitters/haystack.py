@@ -1,0 +1,198 @@
+"""Haystack's own tracing of pipelines and agents (`HAYSTACK_CONTENT_TRACING_ENABLED`).
+
+https://github.com/deepset-ai/haystack/blob/v2.20.0/haystack/core/pipeline/base.py (_create_component_span)
+https://github.com/deepset-ai/haystack/blob/v2.20.0/haystack/tracing/utils.py (coerce_tag_value)
+https://github.com/deepset-ai/haystack/blob/v2.20.0/haystack/dataclasses/chat_message.py (to_dict)
+
+Every component of a pipeline has the same span. A generator, of chats or of texts, is one that takes messages or a
+prompt and gives replies, whatever its class is. What JSON cannot say, such as tools, makes the whole value a Python
+`repr`; media are replaced by their size.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel.generation import Choice, Generation, Message, TextPart, UnknownPart
+from label_studio_otel.reading import gaps
+from label_studio_otel.reading.attributes import first_integer, json_of
+from label_studio_otel.reading.failure import error_of, error_type_of
+from label_studio_otel.reading.finish_reason import finish_reason
+from label_studio_otel.reading.forms.haystack_repr import parts_of, value_of
+from label_studio_otel.reading.truncated_json import beginning_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from label_studio_otel.generation import Gap, Part
+    from label_studio_otel.spans import Span
+
+__all__ = ["keys", "matches", "name", "read"]
+
+name = "haystack"
+
+TYPE = "haystack.component.type"
+INPUT_SPEC = "haystack.component.input_spec"
+OUTPUT_SPEC = "haystack.component.output_spec"
+INPUTS = ("haystack.component.input", "haystack.agent.step.llm.input")
+OUTPUTS = ("haystack.component.output", "haystack.agent.step.llm.output")
+
+keys = frozenset({OUTPUT_SPEC, "haystack.agent.step.llm.input", "haystack.agent.step.llm.output"})
+
+_SWITCH = "set HAYSTACK_CONTENT_TRACING_ENABLED=true"
+
+#: A text of Python's, or what stands there for an object that has no literal: `<ChatRole.USER: 'user'>`.
+_OBJECTS = re.compile(
+    r"""(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|<[\w.]+: (?P<value>'[^'\\]*')>|<(?:[^<>]|<[^<>]*>)*>""", re.DOTALL
+)
+#: https://github.com/deepset-ai/haystack/blob/v2.20.0/haystack/dataclasses/image_content.py (_to_trace_dict)
+_OMITTED = re.compile(r"Base64 string \(\d+ characters\)")
+
+_CLASSES = {
+    "text": "TextContent",
+    "reasoning": "ReasoningContent",
+    "tool_call": "ToolCall",
+    "tool_call_result": "ToolCallResult",
+    "image": "ImageContent",
+    "file": "FileContent",
+}
+
+
+def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
+    """Tell a generator, or an agent's call of one, from all other components."""
+    if OUTPUT_SPEC not in attributes:
+        return not keys.isdisjoint(attributes)
+    takes, gives = attributes.get(INPUT_SPEC), attributes.get(OUTPUT_SPEC)
+    if not isinstance(takes, str) or not isinstance(gives, str):
+        return False
+    return '"replies"' in gives and ('"messages"' in takes or '"prompt"' in takes)
+
+
+def read(span: Span) -> Generation:
+    """Read what a generator took and gave."""
+    incomplete: list[Gap] = []
+    taken, given = (_value(span, names, incomplete) for names in (INPUTS, OUTPUTS))
+    messages = _messages(taken, incomplete)
+    replies = _replies(given)
+    choices = tuple(_choice(reply, meta, incomplete) for reply, meta in replies)
+    error = error_of(span)
+    incomplete += gaps.missing(span, messages, choices, _SWITCH, failed=error is not None)
+    meta = replies[0][1] if replies else {}
+    usage = meta.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    model = meta.get("model")
+    component = span.attributes.get(TYPE)
+    return Generation(
+        operation="chat",
+        messages=messages,
+        choices=choices,
+        provider=_provider(component) if isinstance(component, str) else None,
+        response_model=model if isinstance(model, str) else None,
+        input_tokens=first_integer(usage, "prompt_tokens", "input_tokens"),
+        output_tokens=first_integer(usage, "completion_tokens", "output_tokens"),
+        error=error,
+        error_type=error_type_of(span),
+        tools=_tools(taken),
+        incomplete=tuple(incomplete),
+    )
+
+
+def _provider(component: str) -> str | None:
+    """Return the provider that a generator is named after: `OpenAIChatGenerator`."""
+    provider = component.removesuffix("Generator").removesuffix("Chat")
+    return provider.lower() if provider and provider != component else None
+
+
+def _value(span: Span, names: tuple[str, ...], incomplete: list[Gap]) -> Mapping[str, Any]:
+    for attribute in names:
+        value = span.attributes.get(attribute)
+        if not isinstance(value, str):
+            continue
+        decoded = json_of(value)
+        if decoded is None:
+            decoded = _shown(value)
+        if decoded is None:
+            decoded = beginning_of(value)
+            incomplete.append(gaps.truncated(attribute))
+        return decoded if isinstance(decoded, dict) else {}
+    return {}
+
+
+def _shown(text: str) -> Any:
+    """Return what a Python `repr` shows, objects as their fields; None where it shows nothing."""
+    import ast  # noqa: PLC0415 - only few calls need it
+
+    try:
+        return value_of(ast.parse(_OBJECTS.sub(_literal, text), mode="eval").body)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return None
+
+
+def _literal(found: re.Match[str]) -> str:
+    return found["text"] or found["value"] or "None"
+
+
+def _messages(taken: Mapping[str, Any], incomplete: list[Gap]) -> tuple[Message, ...]:
+    said = taken.get("messages", taken.get("prompt"))
+    raws = said if isinstance(said, list) else [said] if said else []
+    messages = tuple(_message(raw, "user", incomplete) for raw in raws)
+    system = taken.get("system_prompt")
+    return (Message("system", (TextPart(system),)), *messages) if isinstance(system, str) and system else messages
+
+
+def _message(raw: Any, default_role: str, incomplete: list[Gap]) -> Message:
+    if isinstance(raw, str):
+        return Message(default_role, (TextPart(raw),))
+    if not isinstance(raw, dict):
+        return Message(default_role, (UnknownPart(raw),))
+    role, speaker = _field(raw, "role"), _field(raw, "name")
+    content = _field(raw, "content")
+    blocks = content if isinstance(content, list) else [content]
+    return Message(
+        role if isinstance(role, str) else default_role,
+        tuple(part for block in blocks for part in _parts(block, incomplete)),
+        speaker if isinstance(speaker, str) else None,
+    )
+
+
+def _field(raw: Mapping[str, Any], key: str) -> Any:
+    """Return a field of a message: `to_dict` names it otherwise than the object does."""
+    return raw.get(f"_{key}", raw.get(key))
+
+
+def _parts(block: Any, incomplete: list[Gap]) -> Iterator[Part]:
+    if isinstance(block, str):
+        yield TextPart(block)
+        return
+    if isinstance(block, dict) and len(block) == 1:
+        ((kind, value),) = block.items()
+        fields = value if isinstance(value, dict) else {kind: value}
+        block = {"class": _CLASSES[kind], **fields} if kind in _CLASSES else block
+    if isinstance(block, dict) and _OMITTED.fullmatch(str(block.get("base64_image", block.get("base64_data")))):
+        kind = "images" if block.get("class") == "ImageContent" else "files"
+        gap = gaps.media_not_captured(kind)
+        if gap not in incomplete:
+            incomplete.append(gap)
+        return
+    yield from parts_of(block)
+
+
+def _replies(given: Mapping[str, Any]) -> list[tuple[Any, Mapping[str, Any]]]:
+    """Return the replies, each with its `meta`: a text's stands beside it."""
+    replies, metas = given.get("replies"), given.get("meta")
+    if not isinstance(replies, list):
+        return []
+    beside = metas if isinstance(metas, list) and len(metas) == len(replies) else [{}] * len(replies)
+    pairs = zip(replies, beside, strict=True)
+    found = ((reply, _field(reply, "meta") if isinstance(reply, dict) else meta) for reply, meta in pairs)
+    return [(reply, meta if isinstance(meta, dict) else {}) for reply, meta in found]
+
+
+def _choice(reply: Any, meta: Mapping[str, Any], incomplete: list[Gap]) -> Choice:
+    return Choice(_message(reply, "assistant", incomplete), finish_reason(meta.get("finish_reason")))
+
+
+def _tools(taken: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    tools = taken.get("tools")
+    return tuple(tool for tool in tools if isinstance(tool, dict)) if isinstance(tools, list) else ()

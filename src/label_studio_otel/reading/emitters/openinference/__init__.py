@@ -1,0 +1,291 @@
+"""OpenInference: Arize's conventions and the instrumentations that write them, for some thirty libraries.
+
+https://github.com/Arize-ai/openinference/blob/python-openinference-semantic-conventions-v0.1.25/spec/semantic_conventions.md
+
+A call stands twice in its span: flattened (`_openinference_messages`), and as the request and response themselves in
+`input.value` and `output.value` (`_openinference_values`). The latter say more, and what they say belongs together:
+of a span that Google's ADK uses for two calls, the flattened attributes hold a mixture. They are read where they are
+whole and in a form that is known; a span without them is read as flattened.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from label_studio_otel.generation import Choice, Gap, Generation, Message, TextPart, UnknownPart
+from label_studio_otel.reading import gaps
+from label_studio_otel.reading.attributes import first_text, integer, json_of, string_list
+from label_studio_otel.reading.emitters.openinference.messages import (
+    CONTENT,
+    REDACTED,
+    ROLE,
+    merged,
+    messages_of,
+    shown,
+)
+from label_studio_otel.reading.emitters.openinference.values import Value, answered_by, tools_of, usage_of, value_of
+from label_studio_otel.reading.emitters.openinference.values import choices_of as choices_of_value
+from label_studio_otel.reading.emitters.openinference.values import messages_of as messages_of_value
+from label_studio_otel.reading.failure import error_of, error_type_of
+from label_studio_otel.reading.finish_reason import finish_reason, unsaid_reason
+from label_studio_otel.reading.forms import langchain
+from label_studio_otel.reading.identities import identities
+from label_studio_otel.reading.indexed import indexed, mend
+from label_studio_otel.reading.providers import provider_of_class
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from label_studio_otel.spans import Span
+
+__all__ = ["keys", "matches", "name", "read"]
+
+name = "openinference"
+
+# https://github.com/Arize-ai/openinference/blob/python-openinference-semantic-conventions-v0.1.25/python/openinference-semantic-conventions/src/openinference/semconv/trace/__init__.py
+KIND = "openinference.span.kind"
+INPUT_MESSAGES = "llm.input_messages."
+OUTPUT_MESSAGES = "llm.output_messages."
+PROMPTS = "llm.prompts"
+CHOICES = "llm.choices."
+INPUT_VALUE = "input.value"
+INPUT_MIME_TYPE = "input.mime_type"
+OUTPUT_VALUE = "output.value"
+OUTPUT_MIME_TYPE = "output.mime_type"
+MODEL_NAME = "llm.model_name"
+REQUEST_MODEL_NAME = "llm.request.model_name"
+RESPONSE_MODEL_NAME = "llm.response.model_name"
+PARAMETERS = "llm.invocation_parameters"
+PROVIDER = "llm.provider"
+SYSTEM = "llm.system"
+INPUT_TOKENS = "llm.token_count.prompt"
+OUTPUT_TOKENS = "llm.token_count.completion"
+FINISH_REASON = "llm.finish_reason"
+TOOLS = "llm.tools."
+TOOL = "tool.json_schema"
+PROMPT_TEMPLATE = "llm.prompt_template.template"
+METADATA = "metadata"
+# https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/registry/attributes/gen-ai.md
+GEN_AI_OPERATION = "gen_ai.operation.name"
+GEN_AI_MESSAGES = "gen_ai.input.messages"
+
+keys = frozenset({KIND})
+
+_LLM = "LLM"
+#: https://github.com/openai/openai-agents-python/blob/v0.6.0/src/agents/models/openai_responses.py
+_INCOMPLETE = re.compile(r"response\.incomplete.*reason='(\w+)'")
+#: The packages whose `llm.model_name` is the response's; that of the others is the request's.
+_OF_THE_RESPONSE = frozenset({"anthropic", "autogen_agentchat", "langchain", "openai"})
+_HIDDEN = "OPENINFERENCE_HIDE_INPUTS, OPENINFERENCE_HIDE_OUTPUTS and the like"
+_SWITCH = f"unset {_HIDDEN}"
+_IMAGES = "OPENINFERENCE_BASE64_IMAGE_MAX_LENGTH, OPENINFERENCE_HIDE_INPUT_IMAGES"
+
+
+def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
+    """Tell an LLM call by the span's kind; some packages use it for what they do before a call, or instead of one."""
+    if attributes.get(KIND) != _LLM or _prepares(attributes):
+        return False
+    # A span that keeps to the GenAI conventions, to which somebody added these, is read by those.
+    return not (GEN_AI_OPERATION in attributes and GEN_AI_MESSAGES in attributes)
+
+
+def _prepares(attributes: Mapping[str, Any]) -> bool:
+    """Tell a span of this kind that called no model: counted tokens, or made a prompt for the call that follows."""
+    output = attributes.get(OUTPUT_VALUE)
+    if isinstance(output, str) and output.startswith(('{"input_tokens":', '{"total_tokens":')):
+        return True  # Anthropic's and Google's counting of tokens
+    value = attributes.get(INPUT_VALUE)
+    if not isinstance(value, str) or any(key.startswith((INPUT_MESSAGES, OUTPUT_MESSAGES)) for key in attributes):
+        return False
+    # LlamaIndex's `LLM.predict` and `_prepare_chat_with_tools`, around and before the call.
+    prompts = PROMPT_TEMPLATE in attributes or "PromptTemplate(" in value
+    return '"chat_history": ' in value or (prompts and PROMPTS not in attributes)
+
+
+def read(span: Span) -> Generation:
+    """Read an LLM call; what the span does not hold is named in `incomplete`."""
+    attributes = span.attributes
+    request = value_of(attributes.get(INPUT_VALUE), attributes.get(INPUT_MIME_TYPE))
+    response = value_of(attributes.get(OUTPUT_VALUE), attributes.get(OUTPUT_MIME_TYPE))
+    messages = _messages(span, request, response)
+    choices = _choices(span, response)
+    request_model, response_model = _models(span, request, response)
+    input_tokens, output_tokens = usage_of(response)
+    metadata = json_of(str(attributes.get(METADATA))) or {}
+    return Generation(
+        operation="chat" if _is_chat(attributes) else "text_completion",
+        messages=messages,
+        choices=choices,
+        provider=_provider(span),
+        request_model=request_model,
+        response_model=response_model,
+        response_id=_response_id(response),
+        input_tokens=integer(attributes, INPUT_TOKENS) if input_tokens is None else input_tokens,
+        output_tokens=integer(attributes, OUTPUT_TOKENS) if output_tokens is None else output_tokens,
+        error=None if _cut_short(span) else error_of(span),
+        error_type=None if _cut_short(span) else error_type_of(span),
+        tools=_tools(attributes, request),
+        incomplete=tuple(_incomplete(span, request, response, messages, choices)),
+        **_identities(attributes, metadata if isinstance(metadata, dict) else {}),
+    )
+
+
+def _is_chat(attributes: Mapping[str, Any]) -> bool:
+    prompted = any(key.startswith(PROMPTS) for key in attributes)
+    return not prompted or any(key.startswith(INPUT_MESSAGES) for key in attributes)
+
+
+def _messages(span: Span, request: Value, response: Value) -> tuple[Message, ...]:
+    items = indexed(span.attributes, INPUT_MESSAGES)
+    if span.dropped_attributes:
+        mend(items, ROLE, CONTENT)
+    flat = tuple(message for message in messages_of(items.values(), "user") if message.parts)
+    whole = _with_instructions(messages_of_value(request) or (), flat, response)
+    if not whole or (flat and (request.cut or not all(map(_is_read, whole)))):
+        whole = flat or tuple(_prompts(span.attributes)) or _plain(span.attributes)
+    return tuple(message for message in map(shown, _as_sent(whole, span.scope_name)) if message.parts)
+
+
+def _is_read(message: Message) -> bool:
+    """Tell a message that was understood: its form may be another than the one that it seems to have."""
+    return bool(message.parts) and not any(isinstance(part, UnknownPart) for part in message.parts)
+
+
+def _with_instructions(
+    messages: tuple[Message, ...], flat: tuple[Message, ...], response: Value
+) -> tuple[Message, ...]:
+    """Put the system message first: the Agents SDK's `input.value` is the input alone, without the instructions."""
+    if not messages or any(message.role in {"system", "developer"} for message in messages):
+        return messages
+    instructions = response.fields.get("instructions")
+    if isinstance(instructions, str) and instructions:
+        return (Message("system", (TextPart(instructions),)), *messages)
+    leading = flat[:1] if flat and flat[0].role in {"system", "developer"} else ()
+    return (*leading, *messages)
+
+
+def _prompts(attributes: Mapping[str, Any]) -> Iterator[Message]:
+    flat = [fields.get("prompt.text") for fields in indexed(attributes, f"{PROMPTS}.").values()]
+    texts = [*string_list(attributes.get(PROMPTS)), *flat]
+    yield from (Message("user", (TextPart(text),)) for text in texts if _is_said(text))
+
+
+def _plain(attributes: Mapping[str, Any]) -> tuple[Message, ...]:
+    """Return what a function that somebody instrumented by hand was given."""
+    value = attributes.get(INPUT_VALUE)
+    return (Message("user", (TextPart(value),)),) if _is_said(value) else ()
+
+
+def _as_sent(messages: tuple[Message, ...], scope_name: str) -> tuple[Message, ...]:
+    if not scope_name.endswith(".autogen_agentchat"):
+        return messages
+    # It calls every system message the developer's; AutoGen sends it as the system's.
+    return tuple(
+        Message("system", message.parts, message.name) if message.role == "developer" else message
+        for message in messages
+    )
+
+
+def _choices(span: Span, response: Value) -> tuple[Choice, ...]:
+    attributes = span.attributes
+    flat = merged(messages_of(indexed(attributes, OUTPUT_MESSAGES).values(), "assistant"))
+    whole = choices_of_value(response)
+    if whole is None or (flat and (response.cut or not all(_is_read(choice.message) for choice in whole))):
+        whole = tuple(map(Choice, flat)) or tuple(_completions(attributes)) or _answer(attributes)
+    reason = finish_reason(attributes.get(FINISH_REASON)) or finish_reason(_cut_short(span))
+    if not whole and reason:  # and the answer is hidden
+        whole = (Choice(Message("assistant", ())),)
+    elif span.status_code == "ERROR":
+        whole = tuple(choice for choice in whole if choice.message.parts not in ((), (TextPart(""),)))
+    return tuple(_with_reason(choice, reason) for choice in whole)
+
+
+def _cut_short(span: Span) -> str | None:
+    """Return why an answer ended early that the Agents SDK made an error of, and the answer away."""
+    found = _INCOMPLETE.search(span.status_message or "")
+    return found[1] if found else None
+
+
+def _with_reason(choice: Choice, reason: str | None) -> Choice:
+    message = shown(choice.message)
+    return Choice(message, choice.finish_reason or reason or unsaid_reason(message.parts))
+
+
+def _completions(attributes: Mapping[str, Any]) -> Iterator[Choice]:
+    for fields in indexed(attributes, CHOICES).values():
+        text = fields.get("completion.text")
+        if _is_said(text):
+            yield Choice(Message("assistant", (TextPart(text),)))
+
+
+def _answer(attributes: Mapping[str, Any]) -> tuple[Choice, ...]:
+    """Return an answer that is nothing but the output's value."""
+    value = attributes.get(OUTPUT_VALUE)
+    return (Choice(Message("assistant", (TextPart(value),))),) if _is_said(value) else ()
+
+
+def _is_said(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and value not in {"", REDACTED}
+
+
+def _models(span: Span, request: Value, response: Value) -> tuple[str | None, str | None]:
+    """Return the model that was asked for and the one that answered; `llm.model_name` can be either."""
+    attributes = span.attributes
+    decoded = json_of(str(attributes.get(PARAMETERS)))
+    # The Agents SDK writes the response here.
+    parameters = decoded if isinstance(decoded, dict) and "created_at" not in decoded else {}
+    asked = first_text(attributes, REQUEST_MODEL_NAME) or first_text(request.fields, "model")
+    asked = asked or first_text(parameters, "model", "model_name")
+    answered = first_text(attributes, RESPONSE_MODEL_NAME) or answered_by(response)
+    named = first_text(attributes, MODEL_NAME)
+    of_the_answer = not parameters if decoded else span.scope_name.rpartition(".")[2] in _OF_THE_RESPONSE
+    if asked is None and named != answered and (span.status_code == "ERROR" or not of_the_answer):
+        asked = named
+    elif answered is None and named != asked:
+        answered = named
+    return asked, answered
+
+
+def _response_id(response: Value) -> str | None:
+    said = {**response.fields, **langchain.response_of(response.fields)}
+    return first_text(said, "id", "response_id", "responseId")
+
+
+def _provider(span: Span) -> str | None:
+    provider = first_text(span.attributes, PROVIDER, SYSTEM)
+    return provider.lower() if provider else provider_of_class(span.name, span.scope_name)
+
+
+def _tools(attributes: Mapping[str, Any], request: Value) -> tuple[Mapping[str, Any], ...]:
+    schemas = [fields.get(TOOL) for fields in indexed(attributes, TOOLS).values()]
+    tools = [json_of(schema) if isinstance(schema, str) else schema for schema in schemas]
+    return tuple(tool for tool in tools if isinstance(tool, dict)) or tools_of(request)
+
+
+def _identities(attributes: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, str | None]:
+    found = identities(attributes)
+    found["session_id"] = found["session_id"] or first_text(metadata, "session_id")
+    found["user_id"] = found["user_id"] or first_text(metadata, "user_id")
+    found["conversation_id"] = found["conversation_id"] or first_text(metadata, "conversation_id", "thread_id")
+    return found
+
+
+def _incomplete(
+    span: Span, request: Value, response: Value, messages: tuple[Message, ...], choices: tuple[Choice, ...]
+) -> Iterator[Gap]:
+    if span.dropped_attributes:
+        yield gaps.attributes_dropped(span.dropped_attributes)
+    for value, attribute in ((request, INPUT_VALUE), (response, OUTPUT_VALUE)):
+        if value.cut:
+            yield gaps.truncated(attribute)
+    redacted = [key for key, value in span.attributes.items() if value == REDACTED]
+    if any(key.endswith("image.url") for key in redacted):
+        yield gaps.redacted("An image", _IMAGES)
+    hidden = [key for key in redacted if not key.endswith("image.url")]
+    if hidden:
+        yield gaps.redacted(hidden[0], _HIDDEN)
+    elif not messages:
+        yield gaps.no_input()
+    elif not choices and span.status_code != "ERROR":
+        yield gaps.no_output()

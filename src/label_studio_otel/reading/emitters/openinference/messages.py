@@ -1,0 +1,205 @@
+"""Messages as OpenInference flattens them: one attribute for each field of each part of each message.
+
+https://github.com/Arize-ai/openinference/blob/python-openinference-semantic-conventions-v0.1.25/spec/semantic_conventions.md
+
+What writers make of it:
+
+- the index can have gaps: the OpenAI package keeps 0 for `instructions`, whether there are any or not;
+- a tool call of Anthropic stands in `tool_calls` and, with the same id, in `contents`;
+- the Agents SDK writes the text in `content` and in `contents`, and the items of one answer as several messages;
+- AutoGen writes results of tools as `function.N`, the JSON of each, and says `developer` where the wire says `system`;
+- what was hidden or is too long is the word __REDACTED__.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel.generation import (
+    BlobPart,
+    Message,
+    Part,
+    ReasoningPart,
+    TextPart,
+    ToolCallPart,
+    ToolResponsePart,
+    UnknownPart,
+    UriPart,
+)
+from label_studio_otel.reading.attributes import first_text, json_of
+from label_studio_otel.reading.forms import media
+from label_studio_otel.reading.forms.openai_parts import arguments_of, joined, part_of, with_calls
+from label_studio_otel.reading.indexed import indexed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+__all__ = ["CONTENT", "REDACTED", "ROLE", "merged", "messages_of", "shown"]
+
+REDACTED = "__REDACTED__"
+
+ROLE = "message.role"
+CONTENT = "message.content"
+NAME = "message.name"
+TOOL_CALL_ID = "message.tool_call_id"
+CONTENTS = "message.contents."
+TOOL_CALLS = "message.tool_calls."
+FUNCTION_NAME = "message.function_call_name"
+FUNCTION_ARGUMENTS = "message.function_call_arguments_json"
+FUNCTIONS = "function."
+
+_PART = "message_content."
+_CALL = "tool_call."
+_ROLES = {"model": "assistant", "function": "tool", "ai": "assistant", "human": "user"}
+
+
+def messages_of(items: Iterable[Mapping[str, Any]], default_role: str) -> tuple[Message, ...]:
+    """Read the fields of each message; a message without any is none."""
+    return tuple(message for fields in items for message in _messages(fields, default_role))
+
+
+def merged(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """Join what are items of one answer: thoughts, and the text or the calls after them.
+
+    Two messages that both say something are two choices.
+    """
+    found: list[Message] = []
+    for message in messages:
+        last = found[-1] if found else None
+        if last and (_thinks(last) or (_calls(message) and not any(map(_is_call, last.parts)))):
+            found[-1] = Message(message.role, last.parts + message.parts, last.name)
+        else:
+            found.append(message)
+    return tuple(found)
+
+
+def shown(message: Message) -> Message:
+    """Return a message without the parts that were replaced by the placeholder."""
+    if not any(map(_is_hidden, message.parts)):
+        return message
+    return Message(message.role, tuple(part for part in message.parts if not _is_hidden(part)), message.name)
+
+
+def _is_hidden(part: Part) -> bool:
+    match part:
+        case TextPart() | ReasoningPart() | BlobPart():
+            return part.content == REDACTED
+        case UriPart():
+            return part.uri == REDACTED
+    return False
+
+
+def _thinks(message: Message) -> bool:
+    return bool(message.parts) and all(isinstance(part, ReasoningPart) for part in message.parts)
+
+
+def _calls(message: Message) -> bool:
+    return bool(message.parts) and all(map(_is_call, message.parts))
+
+
+def _is_call(part: Part) -> bool:
+    return isinstance(part, ToolCallPart)
+
+
+def _messages(fields: Mapping[str, Any], default_role: str) -> Iterator[Message]:
+    functions = indexed(fields, FUNCTIONS)
+    if functions:
+        yield from (Message("tool", (_function(function.get("")),)) for function in functions.values())
+        return
+    raw_role = first_text(fields, ROLE) or default_role
+    role = _ROLES.get(raw_role, raw_role)
+    if role == "tool":
+        yield Message(role, tuple(_tool_result(fields)), first_text(fields, NAME))
+    elif fields:
+        yield Message(role, tuple(_parts(fields)), first_text(fields, NAME))
+
+
+def _function(value: Any) -> ToolResponsePart:
+    result = json_of(value) if isinstance(value, str) else value
+    if not isinstance(result, dict) or "content" not in result:
+        return ToolResponsePart(value)
+    return ToolResponsePart(result["content"], first_text(result, "call_id"))
+
+
+def _tool_result(fields: Mapping[str, Any]) -> Iterator[Part]:
+    parts = tuple(_contents(fields))
+    content = fields.get(CONTENT)
+    if content is None:
+        texts = [part.content for part in parts if isinstance(part, TextPart)]
+        content = "".join(texts) if texts else None
+    if content == REDACTED:
+        return
+    if content is not None or TOOL_CALL_ID in fields:
+        yield ToolResponsePart("" if content is None else _result(content), first_text(fields, TOOL_CALL_ID))
+    yield from (part for part in parts if not isinstance(part, TextPart))
+
+
+def _result(content: Any) -> Any:
+    """Return what a tool answered; of Anthropic's blocks, which are written as JSON, the text."""
+    blocks = json_of(content) if isinstance(content, str) and content.startswith('[{"type": "text"') else None
+    return joined(blocks) if isinstance(blocks, list) and isinstance(joined(blocks), str) else content
+
+
+def _parts(fields: Mapping[str, Any]) -> Iterator[Part]:
+    calls = list(_tool_calls(fields))
+    contents = list(_contents(fields))
+    texts = [part.content for part in contents if isinstance(part, TextPart)]
+    content = fields.get(CONTENT)
+    if isinstance(content, str) and content not in ("".join(texts), *texts):
+        contents.insert(0, TextPart(content))
+    elif content is not None and not isinstance(content, str):
+        contents.insert(0, UnknownPart(content))
+    # Beside a call an empty text is how clients write that there is none.
+    said = [part for part in contents if not calls or part != TextPart("")]
+    yield from with_calls(said, calls)
+
+
+def _contents(fields: Mapping[str, Any]) -> Iterator[Part]:
+    for part_fields in indexed(fields, CONTENTS).values():
+        part = _content(part_fields)
+        if part is not None:
+            yield part
+
+
+def _content(fields: Mapping[str, Any]) -> Part | None:
+    """Read one part; None where it was hidden."""
+    kind, text = fields.get(f"{_PART}type"), fields.get(f"{_PART}text")
+    if f"{_CALL}function.name" in fields:
+        return _call(fields)
+    medium = _medium(fields)
+    if medium is not None:
+        return medium
+    if text is None or text == REDACTED:
+        return None
+    if not isinstance(text, str):
+        return UnknownPart(dict(fields))
+    if kind == "reasoning":
+        return ReasoningPart(text) if text else None
+    # What is no text and has no fields of its own is the JSON of the provider's block.
+    block = json_of(text) if kind not in (None, "text") else None
+    return part_of(block) if isinstance(block, dict) else TextPart(text)
+
+
+def _medium(fields: Mapping[str, Any]) -> Part | None:
+    for kind in ("image", "audio", "video", "file"):
+        prefix = f"{_PART}{kind}.{kind}."
+        url = fields.get(f"{prefix}url")
+        if url and url != REDACTED:
+            return media.by_reference(url, kind, fields.get(f"{prefix}mime_type"))
+    return None
+
+
+def _tool_calls(fields: Mapping[str, Any]) -> Iterator[Part]:
+    for call in indexed(fields, TOOL_CALLS).values():
+        yield _call(call)
+    name = first_text(fields, FUNCTION_NAME)
+    if name is not None:  # before tool_calls came, a message could have one
+        yield ToolCallPart(name, arguments_of(fields.get(FUNCTION_ARGUMENTS)))
+
+
+def _call(fields: Mapping[str, Any]) -> Part:
+    name = first_text(fields, f"{_CALL}function.name")
+    arguments = fields.get(f"{_CALL}function.arguments", {})
+    if name is None:
+        return UnknownPart(dict(fields))
+    return ToolCallPart(name, arguments_of(arguments), first_text(fields, f"{_CALL}id"))

@@ -1,0 +1,133 @@
+"""What stands in OpenInference's `input.value` and `output.value`: the request and the response, in whose form ever.
+
+They hold what the flattened attributes have no place for: sound, files, refusals, the text of a completion, the
+provider's id. Only forms that are known are read; anything else may be an argument of the instrumented function.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel.generation import Choice, Message, Part, TextPart
+from label_studio_otel.reading.attributes import first_text, json_of
+from label_studio_otel.reading.finish_reason import finish_reason
+from label_studio_otel.reading.forms import any_form as _payload
+from label_studio_otel.reading.forms import google as _google
+from label_studio_otel.reading.forms import haystack_repr, langchain, openai
+from label_studio_otel.reading.forms.openai_parts import tool_call_of
+from label_studio_otel.reading.truncated_json import beginning_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Value", "answered_by", "choices_of", "messages_of", "tools_of", "usage_of", "value_of"]
+
+_MODEL = re.compile(r"_meta=\{'model': '([^']+)'")
+_TOOL = re.compile(r"Tool\(name='([^']+)'")
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An attribute that holds JSON, decoded."""
+
+    #: None where the attribute is missing or no JSON of an object or list.
+    content: Any = None
+    #: A length limit cut the JSON.
+    cut: bool = False
+    #: The object, or an empty one.
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+def value_of(raw: Any, mime_type: Any) -> Value:
+    """Decode an attribute; JSON that was cut says what its beginning says."""
+    if not isinstance(raw, str) or raw[:1] not in ("{", "["):
+        return Value()
+    content = json_of(raw)
+    cut = content is None and mime_type == "application/json"
+    if cut:
+        content = beginning_of(raw)
+    return Value(content, cut, content if isinstance(content, dict) else {})
+
+
+def messages_of(value: Value) -> tuple[Message, ...] | None:
+    """Read a request; None where it is none that is known."""
+    fields = value.fields
+    shown = fields.get("messages")
+    if isinstance(shown, list) and any(isinstance(raw, str) for raw in shown):
+        return haystack_repr.messages_of(shown)
+    google = _google.messages_of(fields)
+    if google is not None:
+        return google
+    request = _payload.request_of(value.content)
+    return request.messages if request and (request.operation == "chat" or "prompt" in fields) else None
+
+
+def choices_of(value: Value) -> tuple[Choice, ...] | None:
+    """Read a response; None where it is none that is known."""
+    fields = value.fields
+    if isinstance(value.content, list):
+        return _listed(value.content)
+    return (
+        langchain.choices_of(fields)
+        or openai.choices_of(fields)
+        or _google.choices_of(fields)
+        or haystack_repr.choices_of(fields.get("replies"))
+        or _autogen(fields)
+    )
+
+
+def answered_by(value: Value) -> str | None:
+    """Return the model that the response names."""
+    said = {**value.fields, **langchain.response_of(value.fields)}
+    replies = value.fields.get("replies")
+    shown = _MODEL.search(replies[0]) if isinstance(replies, list) and replies and isinstance(replies[0], str) else None
+    return first_text(said, "model_name", "model", "model_version") or (shown[1] if shown else None)
+
+
+def usage_of(value: Value) -> tuple[int | None, int | None]:
+    """Return the tokens of input and output as the provider counted them; writers add cached ones, or once a choice."""
+    response = _payload.response_of(value.content) if value.fields and not value.cut else None
+    return (response.input_tokens, response.output_tokens) if response else (None, None)
+
+
+def tools_of(value: Value) -> tuple[Mapping[str, Any], ...]:
+    """Return the definitions of tools in a request; of Haystack's, shown by their `repr`, the name."""
+    tools = value.fields.get("tools")
+    found: list[Mapping[str, Any]] = []
+    for tool in tools if isinstance(tools, list) else ():
+        shown = _TOOL.match(tool) if isinstance(tool, str) else None
+        if shown:
+            found.append({"name": shown[1]})
+        elif isinstance(tool, dict):
+            found.append(tool)
+    return tuple(found)
+
+
+def _listed(items: list[Any]) -> tuple[Choice, ...] | None:
+    """Read what the Agents SDK gives for Chat Completions: messages, or the response that it makes of a stream."""
+    if not items or not all(isinstance(raw, dict) for raw in items):
+        return None
+    if len(items) == 1 and isinstance(items[0].get("output"), list):
+        return openai.choices_of(items[0])
+    if all(raw.get("role") == "assistant" for raw in items):
+        return tuple(Choice(openai.message_of(raw, "assistant")) for raw in items)
+    return None
+
+
+def _autogen(fields: Mapping[str, Any]) -> tuple[Choice, ...] | None:
+    """Read AutoGen's result of a call; `thought` is the text beside its calls.
+
+    https://github.com/microsoft/autogen/blob/python-v0.7.5/python/packages/autogen-core/src/autogen_core/models/_types.py
+    """
+    content = fields.get("content")
+    if "finish_reason" not in fields or "cached" not in fields:
+        return None
+    thought = fields.get("thought")
+    parts: tuple[Part, ...] = (TextPart(thought),) if isinstance(thought, str) and thought else ()
+    if isinstance(content, list):
+        parts += tuple(tool_call_of(call) for call in content)
+    elif isinstance(content, str):
+        parts = (TextPart(content),)
+    return (Choice(Message("assistant", parts), finish_reason(fields["finish_reason"])),)

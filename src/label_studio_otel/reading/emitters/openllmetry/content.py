@@ -1,0 +1,96 @@
+"""What OpenLLMetry put into the `content` and `tool_calls` of one message (see `openllmetry`).
+
+Text is written as it is, a list of parts as its JSON: the attribute does not say which. It is parts where it is exactly
+what `json.dumps` writes for a list of parts that the providers know, unless it is a single one of plain text: that may
+as well be what the user typed, and stays text.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel.generation import ReasoningPart, TextPart, ToolCallPart, UnknownPart
+from label_studio_otel.reading.attributes import first_text, json_of
+from label_studio_otel.reading.forms import openai_responses
+from label_studio_otel.reading.forms.openai_parts import KINDS, arguments_of, part_of, with_calls
+from label_studio_otel.reading.indexed import indexed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from label_studio_otel.generation import Part
+
+__all__ = ["parts_of"]
+
+_ITEMS = ("function_call", "custom_tool_call", "reasoning")
+#: What stands beside a message's calls where it has no content: none, or the JSON of none.
+_NOTHING = ("", '""', "[]", "null")
+_PLAIN_TEXT = frozenset({"type", "text"})
+
+
+def parts_of(fields: Mapping[str, Any]) -> tuple[Part, ...]:
+    """Read the fields of a message; a call that stands in the content and beside it is one."""
+    calls = [_call(call) for call in indexed(fields, "tool_calls.").values()]
+    legacy = {
+        name: fields[f"function_call.{name}"] for name in ("name", "arguments") if f"function_call.{name}" in fields
+    }
+    if legacy and not calls:
+        calls = [_call(legacy)]
+    content = _content(fields.get("content"), has_calls=bool(calls))
+    return (*_reasoning(fields.get("reasoning")), *with_calls(content, calls))
+
+
+def _call(fields: Mapping[str, Any]) -> Part:
+    name = first_text(fields, "name", "function.name")
+    arguments = fields.get("arguments", fields.get("function.arguments"))
+    if name is None:
+        return UnknownPart(dict(fields))
+    return ToolCallPart(name, arguments_of(arguments), first_text(fields, "id"))
+
+
+def _reasoning(value: Any) -> tuple[Part, ...]:
+    """Read the summary of OpenAI's Responses: the JSON of its parts."""
+    if not isinstance(value, str) or not value:
+        return ()
+    decoded = json_of(value)
+    return openai_responses.reasoning_of({"summary": decoded}) if isinstance(decoded, list) else (ReasoningPart(value),)
+
+
+def _content(value: Any, *, has_calls: bool) -> Iterator[Part]:
+    if isinstance(value, str):
+        parts = _decoded(value)
+        if parts is not None:
+            yield from (part for raw in parts for part in _part(raw))
+        elif value not in _NOTHING or not has_calls:
+            yield TextPart(value)
+    elif isinstance(value, (list, tuple)):
+        yield from (part for raw in value for part in _part(raw))
+    elif value is not None:
+        yield UnknownPart(value)
+
+
+def _decoded(text: str) -> list[Any] | None:
+    """Return the parts that a text is the JSON of, None where it is a text."""
+    if not text.startswith("[{"):
+        return None
+    parts = json_of(text)
+    if not isinstance(parts, list) or not all(_is_part(part) for part in parts) or _is_plain_text(parts):
+        return None
+    # OpenLLMetry writes with `json.dumps`; the JSON of somebody else is what somebody said.
+    return parts if text in {json.dumps(parts), json.dumps(parts, ensure_ascii=False)} else None
+
+
+def _is_part(raw: Any) -> bool:
+    return isinstance(raw, dict) and isinstance(raw.get("type"), str) and raw["type"] in KINDS.union(_ITEMS)
+
+
+def _is_plain_text(parts: list[Any]) -> bool:
+    return len(parts) == 1 and parts[0].keys() == _PLAIN_TEXT
+
+
+def _part(raw: Any) -> tuple[Part, ...]:
+    kind = raw.get("type") if isinstance(raw, dict) else None
+    if kind == "reasoning":
+        return openai_responses.reasoning_of(raw)
+    return (openai_responses.tool_call_of(raw),) if kind in _ITEMS else (part_of(raw),)

@@ -1,0 +1,46 @@
+"""Why a call failed: the span's exception event, `error.type` and status.
+
+https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/exceptions/exceptions-spans.md
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel.reading.attributes import first_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from label_studio_otel.spans import Span
+
+__all__ = ["ERROR_TYPE", "error_of", "error_type_of", "exception_of"]
+
+ERROR_TYPE = "error.type"
+EXCEPTION_EVENT = "exception"
+EXCEPTION_TYPE = "exception.type"
+EXCEPTION_MESSAGE = "exception.message"
+
+
+def error_of(span: Span) -> str | None:
+    """Return a failed call's error as "Type: message", from the exception, else the status; None where it did not."""
+    if span.status_code != "ERROR":
+        return None
+    kind = error_type_of(span)
+    message = first_text(exception_of(span), EXCEPTION_MESSAGE) or span.status_message
+    if kind and message and not message.startswith(kind):
+        return f"{kind}: {message}"
+    return message or kind or "error"
+
+
+def error_type_of(span: Span) -> str | None:
+    """Return the class of a failed call's exception, else `error.type`; None where the call did not fail."""
+    if span.status_code != "ERROR":
+        return None
+    return first_text(exception_of(span), EXCEPTION_TYPE) or first_text(span.attributes, ERROR_TYPE)
+
+
+def exception_of(span: Span) -> Mapping[str, Any]:
+    """Return the attributes of the last exception event; none where there is no event."""
+    events = [event for event in span.events if event.name == EXCEPTION_EVENT]
+    return events[-1].attributes if events else {}

@@ -1,0 +1,3 @@
+"""The forms station."""
+
+__all__: list[str] = []

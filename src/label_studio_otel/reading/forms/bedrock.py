@@ -1,0 +1,109 @@
+"""Content blocks of Amazon Bedrock's Converse API: objects whose one key is their kind.
+
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ContentBlock.html. Strands writes them whatever the
+model's provider is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from label_studio_otel.generation import Part, ReasoningPart, TextPart, ToolCallPart, ToolResponsePart, UnknownPart
+from label_studio_otel.reading.forms import media
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["PLACEHOLDER", "are_blocks", "block_of", "media_of", "reasoning_of", "text_of"]
+
+
+def are_blocks(value: Any) -> TypeGuard[list[dict[str, Any]]]:
+    """Tell a list of nothing but such blocks."""
+    return isinstance(value, list) and all(isinstance(item, dict) and _kind(item) is not None for item in value)
+
+
+def block_of(raw: dict[str, Any]) -> Part:
+    """Read one block; one of a kind we do not know, or not in its kind's form, is kept as it came."""
+    kind = _kind(raw) or ""
+    reader = _READERS.get(kind)
+    return (reader(raw[kind]) if reader else None) or UnknownPart(raw)
+
+
+def text_of(content: Any) -> Any:
+    """Return what a tool answered: texts become one text, a single `json` its value; anything else stays."""
+    if not isinstance(content, list) or not content or not all(isinstance(item, dict) for item in content):
+        return content
+    if len(content) == 1 and content[0].keys() == {"json"}:
+        return content[0]["json"]
+    texts = [_plain_text(item) for item in content]
+    return content if None in texts else "".join(text for text in texts if text is not None)
+
+
+def _plain_text(item: dict[str, Any]) -> str | None:
+    """Return the text of a block that is nothing else, in Bedrock's form, Anthropic's or the conventions'."""
+    known = {"text"}, {"type", "text"}, {"type", "content"}
+    text = (
+        item.get("text", item.get("content")) if item.keys() in known and item.get("type", "text") == "text" else None
+    )
+    return text if isinstance(text, str) else None
+
+
+def _kind(raw: dict[str, Any]) -> str | None:
+    return next((key for key in raw if key in _KINDS), None) if len(raw) == 1 else None
+
+
+def _text(raw: Any) -> Part | None:
+    return TextPart(raw) if isinstance(raw, str) else None
+
+
+def _tool_use(raw: Any) -> Part | None:
+    name = raw.get("name") if isinstance(raw, dict) else None
+    return ToolCallPart(name, raw.get("input"), _identifier(raw)) if isinstance(name, str) else None
+
+
+def _tool_result(raw: Any) -> Part | None:
+    return ToolResponsePart(text_of(raw.get("content")), _identifier(raw)) if isinstance(raw, dict) else None
+
+
+def _identifier(raw: dict[str, Any]) -> str | None:
+    value = raw.get("toolUseId")
+    return value if isinstance(value, str) and value else None
+
+
+def reasoning_of(raw: Any) -> Part | None:
+    """Read the value of `reasoningContent`."""
+    text = raw.get("reasoningText") if isinstance(raw, dict) else None
+    text = text.get("text") if isinstance(text, dict) else text
+    return ReasoningPart(text) if isinstance(text, str) else None
+
+
+def media_of(kind: str, raw: Any) -> Part | None:
+    """Read the value of `image`, `document` or `video`."""
+    source = raw.get("source") if isinstance(raw, dict) else None
+    if not isinstance(source, dict):
+        return None
+    family = kind if kind in ("image", "video") else "file"
+    form = raw.get("format")
+    mime_type = f"{'application' if family == 'file' else family}/{form}" if isinstance(form, str) else ""
+    location = source.get("location") or source.get("s3Location")
+    uri = location.get("uri") if isinstance(location, dict) else None
+    if source.get("bytes") == PLACEHOLDER:
+        return None
+    return media.inline(source.get("bytes"), mime_type, family) or media.by_reference(uri, family, mime_type)
+
+
+#: What Strands writes for bytes.
+#: https://github.com/strands-agents/sdk-python/blob/v1.18.0/src/strands/telemetry/tracer.py (JSONEncoder)
+PLACEHOLDER = "<replaced>"
+
+_READERS: dict[str, Callable[[Any], Part | None]] = {
+    "text": _text,
+    "toolUse": _tool_use,
+    "toolResult": _tool_result,
+    "reasoningContent": reasoning_of,
+    "image": lambda raw: media_of("image", raw),
+    "document": lambda raw: media_of("document", raw),
+    "video": lambda raw: media_of("video", raw),
+}
+
+_KINDS = frozenset(_READERS) | {"cachePoint", "citationsContent", "guardContent"}

@@ -1,0 +1,103 @@
+"""Haystack's chat messages as Python's `repr` shows them: OpenInference writes them so into its JSON.
+
+https://github.com/deepset-ai/haystack/blob/v2.20.0/haystack/dataclasses/chat_message.py
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel.generation import (
+    Choice,
+    Message,
+    Part,
+    ReasoningPart,
+    TextPart,
+    ToolCallPart,
+    ToolResponsePart,
+    UnknownPart,
+)
+from label_studio_otel.reading.finish_reason import finish_reason
+from label_studio_otel.reading.forms import media
+
+if TYPE_CHECKING:
+    import ast
+    from collections.abc import Mapping
+
+__all__ = ["choices_of", "messages_of", "parts_of", "value_of"]
+
+_START = re.compile(r"ChatMessage\(_role=<ChatRole\.\w+: '(\w+)'>,")
+_CUT = "..."  # how the `repr` of an image ends
+
+
+def messages_of(raws: Any) -> tuple[Message, ...] | None:
+    """Read a list of messages; None where one of them is no such `repr`."""
+    found = [_read(raw) for raw in raws] if isinstance(raws, list) else []
+    messages = tuple(message for message, _ in filter(None, found))
+    return messages if messages and len(messages) == len(found) else None
+
+
+def choices_of(raws: Any) -> tuple[Choice, ...] | None:
+    """Read a list of replies; None where one of them is no such `repr`."""
+    found = [_read(raw) for raw in raws] if isinstance(raws, list) else []
+    known = list(filter(None, found))
+    if not known or len(known) != len(found):
+        return None
+    return tuple(Choice(message, finish_reason(meta.get("finish_reason"))) for message, meta in known)
+
+
+def _read(raw: Any) -> tuple[Message, Mapping[str, Any]] | None:
+    start = _START.match(raw) if isinstance(raw, str) else None
+    if start is None:
+        return None
+    import ast  # noqa: PLC0415 - only few calls need it
+
+    try:
+        fields = value_of(ast.parse(f"ChatMessage({raw[start.end() :].lstrip()}", mode="eval").body)
+    except (SyntaxError, TypeError, ValueError, MemoryError, RecursionError):
+        return None
+    name, content, meta = (fields.get(field) for field in ("_name", "_content", "_meta"))
+    if not isinstance(content, list):
+        return None
+    parts = tuple(part for block in content for part in parts_of(block))
+    message = Message(start[1], parts, name if isinstance(name, str) else None)
+    return message, meta if isinstance(meta, dict) else {}
+
+
+def value_of(node: ast.expr) -> Any:
+    """Return what an expression shows: an object as its fields, its class among them."""
+    import ast  # noqa: PLC0415
+
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return {"class": node.func.id, **{word.arg: value_of(word.value) for word in node.keywords if word.arg}}
+    if isinstance(node, ast.List):
+        return [value_of(item) for item in node.elts]
+    if isinstance(node, ast.Dict):
+        return {value_of(key): value_of(item) for key, item in zip(node.keys, node.values, strict=True) if key}
+    return ast.literal_eval(node)
+
+
+def parts_of(block: Any) -> tuple[Part, ...]:
+    """Read one of a message's contents: its fields and its class."""
+    match block:
+        case {"class": "TextContent", "text": str(text)}:
+            return (TextPart(text),)
+        case {"class": "ReasoningContent", "reasoning_text": str(text)}:
+            return (ReasoningPart(text),)
+        case {"class": "ToolCall", "tool_name": str(name), "arguments": arguments}:
+            return (ToolCallPart(name, arguments, _identifier(block)),)
+        case {"class": "ToolCallResult", "result": result, "origin": origin}:
+            return (ToolResponsePart(result, _identifier(origin)),)
+        case {"class": "ImageContent", "base64_image": str(data)} if data.endswith(_CUT):
+            return ()
+        case {"class": "ImageContent" | "FileContent" as kind}:
+            data = block.get("base64_image", block.get("base64_data"))
+            medium = media.inline(data, block.get("mime_type"), "image" if kind == "ImageContent" else "file")
+            return (medium or UnknownPart(block),)
+    return (UnknownPart(block),)
+
+
+def _identifier(raw: Any) -> str | None:
+    identifier = raw.get("id") if isinstance(raw, dict) else None
+    return identifier if isinstance(identifier, str) else None

@@ -1,0 +1,3 @@
+"""The sdk station."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""The tasks station."""
+
+__all__: list[str] = []

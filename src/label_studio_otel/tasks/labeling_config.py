@@ -1,0 +1,158 @@
+"""Label Studio's labeling configs: our two templates, and what any config asks a task for.
+
+Only the standard library: a project's own config is read in the application's process. `LabelInterface` of the
+label-studio-sdk validates configs where its import (5 s) does not hurt.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from label_studio_otel.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["LabelConfig", "ObjectTag", "TextArea", "differences", "parse", "root_of", "template"]
+
+MODES = ("prompt", "chat")
+
+# As Label Studio's server finds them (extract_data_types in label_studio/core/label_config.py, 1.23.2): anywhere.
+_VARIABLE = re.compile(r"\$(\w+)((?:\.\w+|\[[^\]]*\])*)")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectTag:
+    """A tag that shows a variable of the task."""
+
+    #: As the config writes it: Text, Paragraphs, Image, …
+    tag: str
+    name: str
+    #: The key of `data` that Label Studio wants.
+    variable: str
+    attributes: Mapping[str, str]
+    #: What follows the variable, as in `$prompt.text` or `$prompt[0]`.
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TextArea:
+    """The control that holds the response."""
+
+    name: str
+    to_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelConfig:
+    """What a labeling config asks a task for."""
+
+    #: Object tags, in the order of the config.
+    objects: tuple[ObjectTag, ...]
+    #: Controls that take their choices from a variable (`<Choices value="$options">`): Label Studio wants it as well.
+    dynamic_controls: tuple[ObjectTag, ...]
+    #: The TextArea named `response`, else the first one.
+    response: TextArea | None
+    #: Whether the messages are shown as messages.
+    dialogue: bool
+    #: Whether an <Image> shows a variable.
+    image: bool = False
+    #: Whether something is repeated for each of `$images`.
+    images: bool = False
+
+
+def template(mode: str) -> str:
+    """Return our labeling config for a mode.
+
+    Raises:
+        ConfigError: the mode is neither prompt nor chat.
+    """
+    if mode not in MODES:
+        raise ConfigError(f"mode is {mode!r}, it should be one of {', '.join(MODES)}")
+    return (resources.files("label_studio_otel.tasks") / "templates" / f"{mode}.xml").read_text("utf-8")
+
+
+def parse(xml: str) -> LabelConfig:
+    """Read a labeling config.
+
+    Raises:
+        ConfigError: it is no XML.
+    """
+    root = root_of(xml)
+    elements = [element for element in root.iter() if isinstance(element.tag, str)]
+    objects = tuple(tag for element in elements if "toName" not in element.attrib for tag in _tags(element))
+    return LabelConfig(
+        objects=objects,
+        dynamic_controls=tuple(tag for element in elements if "toName" in element.attrib for tag in _tags(element)),
+        response=_response(elements),
+        dialogue=any(map(_is_dialogue, objects)),
+        image=any(tag.tag.lower() == "image" for tag in objects),
+        images=any(element.tag.lower() == "repeater" and element.get("on") == "$images" for element in elements),
+    )
+
+
+def root_of(xml: str) -> ET.Element:
+    """Return the outermost element of a labeling config.
+
+    Raises:
+        ConfigError: it is no XML.
+    """
+    try:
+        return ET.fromstring(xml)  # noqa: S314 - its owner wrote it, and expat limits entities
+    except (ET.ParseError, ValueError) as error:
+        raise ConfigError(f"the labeling config is not valid XML: {error}") from None
+
+
+def differences(is_there: str, wanted: str) -> list[str]:
+    """Return what one labeling config has and the other has not, a tag each: `-` is there, `+` is wanted.
+
+    White space, comments and the order of attributes make no difference.
+
+    Raises:
+        ConfigError: one of them is no XML.
+    """
+    before, after = (list(_lines(root_of(xml))) for xml in (is_there, wanted))
+    compared = difflib.unified_diff(before, after, n=0, lineterm="")
+    return [line[0] + line[1:].strip() for line in list(compared)[2:] if not line.startswith("@@")]
+
+
+def _lines(element: ET.Element, depth: int = 0) -> Iterator[str]:
+    """Yield a line for each tag, and one for each text; what stands deeper is indented, so that moving is a change."""
+    attributes = "".join(f' {name}="{value}"' for name, value in sorted(element.attrib.items()))
+    yield f"{' ' * depth}<{element.tag}{attributes}>"
+    for text in (element.text, *(child.tail for child in element)):
+        if text and not text.isspace():
+            yield f"{' ' * depth} {' '.join(text.split())}"
+    for child in element:
+        yield from _lines(child, depth + 1)
+
+
+def _tags(element: ET.Element) -> Iterator[ObjectTag]:
+    """Yield a tag for each variable in an element's `value`; without a name, Label Studio wants no variable."""
+    if name := element.get("name"):
+        for variable, path in _VARIABLE.findall(element.get("value", "")):
+            yield ObjectTag(element.tag, name, variable, dict(element.attrib), path)
+
+
+def _response(elements: list[ET.Element]) -> TextArea | None:
+    """Find the TextArea for the whole task's response; one `perRegion` belongs to marked passages."""
+    areas = [
+        TextArea(element.attrib["name"], element.attrib["toName"].split(",")[0].strip())
+        for element in elements
+        if element.tag.lower() == "textarea"
+        and element.get("name")
+        and element.get("toName")
+        and element.get("perRegion", "").lower() != "true"
+    ]
+    named = [area for area in areas if area.name == "response"]
+    return next(iter(named + areas), None)
+
+
+def _is_dialogue(tag: ObjectTag) -> bool:
+    kind = tag.tag.lower()
+    return kind == "chat" or (kind == "paragraphs" and tag.attributes.get("layout") == "dialogue")

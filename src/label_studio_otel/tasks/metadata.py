@@ -1,0 +1,131 @@
+"""What a task's `data` says about a call besides what the labeling config shows: flat, for columns and filters."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel.generation import ReasoningPart
+from label_studio_otel.tasks.size import clean_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from label_studio_otel.generation import Choice, Generation
+    from label_studio_otel.spans import Span
+
+__all__ = ["METADATA", "link_to", "metadata_of", "sentences", "tool_names"]
+
+#: The keys in their order; further choices are `response_2`, `response_3`, ….
+METADATA = (
+    "model",
+    "provider",
+    "operation",
+    "input_tokens",
+    "output_tokens",
+    "finish_reason",
+    "latency_ms",
+    "start_time",
+    "service",
+    "key",
+    "trace_id",
+    "span_id",
+    "trace_link",
+    "session_id",
+    "user_id",
+    "conversation_id",
+    "run_id",
+    "prompt_name",
+    "prompt_version",
+    "tools",
+    "error",
+    "incomplete",
+    "reasoning",
+    "response",
+)
+
+
+_HEX = re.compile(r"[0-9A-Fa-f]+")
+
+
+def metadata_of(
+    span: Span, generation: Generation, responses: Sequence[str], link: str | None = None
+) -> dict[str, Any]:
+    """Return what is known of a call; what is not known has no key."""
+    first = generation.choices[0] if generation.choices else None
+    values = {
+        "model": generation.model,
+        "provider": generation.provider,
+        "operation": generation.operation,
+        "input_tokens": clean_number(generation.input_tokens),
+        "output_tokens": clean_number(generation.output_tokens),
+        "finish_reason": first and first.finish_reason,
+        "latency_ms": _milliseconds(span),
+        "start_time": _iso(span.start_time_unix_nano),
+        "service": _service(span),
+        "key": span.key,
+        "trace_id": span.trace_id,
+        "span_id": span.span_id,
+        "trace_link": link,
+        "session_id": generation.session_id,
+        "user_id": generation.user_id,
+        "conversation_id": generation.conversation_id,
+        "run_id": generation.run_id,
+        "prompt_name": generation.prompt_name,
+        "prompt_version": generation.prompt_version,
+        "tools": ", ".join(tool_names(generation)) or None,
+        "error": generation.error,
+        "incomplete": sentences(generation) or None,
+        "reasoning": first and _reasoning(first),
+    }
+    numbered = {f"response_{number}" if number > 1 else "response": text for number, text in enumerate(responses, 1)}
+    return {key: value for key, value in values.items() if value is not None} | numbered
+
+
+def link_to(span: Span, template: str | None) -> str | None:
+    """Return the URL of a span's trace; None without a template, or where an id could be anything but a number."""
+    if template is None or not (_HEX.fullmatch(span.trace_id) and _HEX.fullmatch(span.span_id)):
+        return None
+    return template.replace("{trace_id}", span.trace_id).replace("{span_id}", span.span_id)
+
+
+def sentences(generation: Generation) -> str:
+    """Return what the call lacks, as text."""
+    return " ".join(gap.sentence for gap in generation.incomplete)
+
+
+def _service(span: Span) -> str | None:
+    name = span.resource.get("service.name")
+    return name if isinstance(name, str) else None
+
+
+def _reasoning(choice: Choice) -> str | None:
+    thoughts = [part.content for part in choice.message.parts if isinstance(part, ReasoningPart)]
+    return "\n\n".join(thoughts) or None
+
+
+def tool_names(generation: Generation) -> Iterator[str]:
+    """Yield the names of the tools that the model could call."""
+    for tool in generation.tools:
+        function = tool.get("function")
+        name = (function if isinstance(function, dict) else tool).get("name")
+        if isinstance(name, str):
+            yield name
+
+
+def _milliseconds(span: Span) -> int | None:
+    """Return how long the call took; a span that never ended has no end, and one of a careless writer no start."""
+    if not span.start_time_unix_nano:
+        return None
+    elapsed = span.end_time_unix_nano - span.start_time_unix_nano
+    return elapsed // 1_000_000 if elapsed >= 0 else None
+
+
+def _iso(unix_nano: int) -> str | None:
+    if not unix_nano:
+        return None
+    # Whole numbers: a float has no room for nanoseconds.
+    seconds, rest = divmod(unix_nano, 1_000_000_000)
+    moment = datetime.fromtimestamp(seconds, timezone.utc).isoformat()  # six times as fast as a format
+    return f"{moment[:19]}.{rest // 1_000_000:03d}Z"

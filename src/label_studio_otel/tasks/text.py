@@ -1,0 +1,163 @@
+"""Messages as people read them: Label Studio's Community edition shows text, so every part gets a readable form."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import html
+import json
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel.generation import (
+    BlobPart,
+    FilePart,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    ToolCallPart,
+    ToolResponsePart,
+    UriPart,
+)
+from label_studio_otel.tasks.size import clean_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from label_studio_otel.generation import Message, Part
+
+__all__ = [
+    "anchor",
+    "blob_bytes",
+    "media_note",
+    "message_html",
+    "message_text",
+    "parts_text",
+    "preformatted",
+    "transcript",
+]
+
+#: Deeper values are named, not shown: Label Studio answers 500 to JSON nested 2,000 deep.
+_MAX_DEPTH = 20
+#: A longer word in base64, also in what a tool answered, is nothing to read.
+_MAX_WORD = 2_000
+_ENCODED = re.compile(r"(?:data:[\w.+/;=-]+,)?[A-Za-z0-9+/_-]+={0,2}")
+
+
+def transcript(messages: Iterable[Message]) -> str:
+    """Return a conversation as text, each message under its role."""
+    return "\n\n".join(f"{_speaker(message)}:\n{message_text(message)}" for message in messages)
+
+
+def message_html(messages: Iterable[Message]) -> str:
+    """Return a conversation as HTML; nothing that anybody said becomes markup."""
+    return "\n".join(
+        f"<h4>{html.escape(_speaker(message))}</h4>\n{preformatted(message_text(message))}" for message in messages
+    )
+
+
+def preformatted(text: str) -> str:
+    """Return a text as HTML, its newlines and indentation kept."""
+    return f'<pre style="white-space: pre-wrap">{html.escape(text)}</pre>'
+
+
+def anchor(url: str) -> str:
+    """Return a link as HTML; it opens in a tab of its own, so that an answer half edited is not lost."""
+    shown = html.escape(url)
+    return f'<a href="{shown}" target="_blank" rel="noopener noreferrer">{shown}</a>' if url else ""
+
+
+def _speaker(message: Message) -> str:
+    role = message.role[:1].upper() + message.role[1:]
+    return f"{role} ({message.name})" if message.name else role
+
+
+def message_text(message: Message) -> str:
+    """Return a message as text."""
+    return parts_text(message.parts)
+
+
+def parts_text(parts: Sequence[Part]) -> str:
+    """Return parts as text, with an empty line between them."""
+    return "\n\n".join(map(_part_text, parts))
+
+
+def _part_text(part: Part) -> str:
+    if isinstance(part, TextPart):
+        return part.content
+    if isinstance(part, ReasoningPart):
+        return f"[reasoning]\n{part.content}"
+    if isinstance(part, RefusalPart):
+        return f"[refusal]\n{part.content}"
+    if isinstance(part, ToolCallPart):
+        return _headed(f"[tool call: {part.name}{_reference(part.id)}]", part.arguments)
+    if isinstance(part, ToolResponsePart):
+        return _headed(f"[tool response{_reference(part.id)}]", part.response, _short_word)
+    if isinstance(part, BlobPart):
+        return media_note(part)
+    if isinstance(part, UriPart):
+        return f"[{part.modality}: {_short(part.uri)}]"
+    if isinstance(part, FilePart):
+        return f"[{part.modality}: {part.file_id}]"
+    return _indented(part.raw, _short_word)
+
+
+def _reference(identifier: str | None) -> str:
+    return f", id {identifier}" if identifier else ""
+
+
+def _headed(head: str, value: Any, text: Callable[[str], str] = str) -> str:
+    if value is None:
+        return head
+    return f"{head}\n{text(value) if isinstance(value, str) else _indented(value, text)}"
+
+
+def media_note(part: BlobPart) -> str:
+    """Name inline media by type, size and hash, as they cannot be shown inside text."""
+    content = blob_bytes(part)
+    digest = hashlib.sha256(content).hexdigest()[:12]
+    return f"[{part.modality}: {part.mime_type or 'unknown type'}, {_size(len(content))}, sha256 {digest}…]"
+
+
+def blob_bytes(part: BlobPart) -> bytes:
+    """Return the bytes of inline media; of what is no base64, the text's own."""
+    try:
+        return base64.b64decode(part.content)
+    except (binascii.Error, ValueError):
+        return part.content.encode("utf-8", "replace")
+
+
+def _size(count: int) -> str:
+    if count < 1000:
+        return f"{count} bytes"
+    return f"{count / 1000:.1f} KB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
+
+
+def _short(uri: str) -> str:
+    """Return a link whole, inline data by its first characters and its size."""
+    return f"{uri[:40]}… ({_size(len(uri))})" if uri.startswith("data:") and len(uri) > 100 else uri
+
+
+def _indented(value: Any, text: Callable[[str], str]) -> str:
+    """Return a value as indented JSON; what is no JSON, or nested too deeply, is named in its place."""
+    return json.dumps(_plain(value, _MAX_DEPTH, text), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any, depth: int, text: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return text(value)
+    if value is None or isinstance(value, (bool, int, float)):
+        return clean_number(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, depth - 1, text) for key, item in value.items()} if depth else "{…}"
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, depth - 1, text) for item in value] if depth else "[…]"
+    return f"<{type(value).__name__}>"
+
+
+def _short_word(text: str) -> str:
+    if len(text) <= _MAX_WORD or not _ENCODED.fullmatch(text):
+        return text
+    return f"{text[:40]}… ({_size(len(text))})"
