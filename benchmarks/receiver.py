@@ -37,7 +37,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tes
 
 from spans import attributes_of  # noqa: E402
 
-from go_programs import collector_program  # noqa: E402
+from support.go_programs import collector_program  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -24,7 +24,7 @@ from typing import NamedTuple
 from receiver_load import SPANS, Bodies, GrpcClient, HttpClient, Load
 
 from label_studio_otel.testing import FakeLabelStudio
-from servers import running
+from support.servers import running
 
 #: Seconds until imports, caches and pools have what they need.
 WARM_UP = 180

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
-from postgresql import PostgreSQL, migrated
-from servers import Api
+from support.postgresql import PostgreSQL, migrated
+from support.servers import Api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from applications import Deployment
-from otlp_sink import OtlpSink
+from support.applications import Deployment
+from support.otlp_sink import OtlpSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from servers import Api
+    from support.servers import Api
 
 
 @pytest.fixture

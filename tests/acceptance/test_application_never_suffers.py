@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from applications import Deployment, Ended
-from otlp_sink import OtlpSink
-from relay import Relay
+from support.applications import Deployment, Ended
+from support.otlp_sink import OtlpSink
+from support.relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from otlp_sink import SunkSpan
-    from servers import Api
+    from support.otlp_sink import SunkSpan
+    from support.servers import Api
 
 #: Seconds that jitter of a busy machine may add.
 SLACK = 1.0

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
     from label_studio_otel.spans import Span
-    from servers import Api
+    from support.servers import Api
 
 SCREENSHOT = Path(__file__).parents[2] / "docs" / "labeling.png"
 FLAGS = (

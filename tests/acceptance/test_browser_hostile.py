@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from test_browser import Labeler
 
-    from servers import Api
+    from support.servers import Api
 
 __all__ = ["labeler"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from servers import PROMPT_CONFIG, Api
+from support.servers import PROMPT_CONFIG, Api
 
 if TYPE_CHECKING:
-    from applications import Deployment
+    from support.applications import Deployment
 
 
 def prediction(task: dict[str, Any]) -> list[tuple[str, list[str]]]:

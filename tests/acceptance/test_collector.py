@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from applications import COMMANDS
-from collector import Daemon, answers, validate
-from go_programs import MANIFEST, collector_program
 from label_studio_otel.cli.demo.label_studio_server import free_port
-from pages import PAGES, ROOT, commands
+from support.applications import COMMANDS
+from support.collector import Daemon, answers, validate
+from support.go_programs import MANIFEST, collector_program
+from support.pages import PAGES, ROOT, commands
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,13 +14,13 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from test_collector import README, blocks
 from test_serve import arrived, spans
 
-from bridge import Bridge
-from collector import FAN_OUT, Collector
-from delivering import all_tasks
 from label_studio_otel.testing import FakeLabelStudio
-from receiving import JSON, span, traces
-from servers import wait_for
-from telemetry_sink import TelemetrySink
+from support.bridge import Bridge
+from support.collector import FAN_OUT, Collector
+from support.delivering import all_tasks
+from support.receiving import JSON, span, traces
+from support.servers import wait_for
+from support.telemetry_sink import TelemetrySink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

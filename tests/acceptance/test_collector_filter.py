@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from collector import Collector, Jaeger
 from corpus.recordings import runs, variants
 from label_studio_otel import reading
 from label_studio_otel.otlp import json as otlp
 from label_studio_otel.spans import MESSAGE_EVENTS, Span
-from pages import ROOT
-from receiving import JSON, PROTOBUF, span, traces
-from servers import wait_for
-from telemetry_sink import TelemetrySink
+from support.collector import Collector, Jaeger
+from support.pages import ROOT
+from support.receiving import JSON, PROTOBUF, span, traces
+from support.servers import wait_for
+from support.telemetry_sink import TelemetrySink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from servers import PROMPT_CONFIG
+from support.servers import PROMPT_CONFIG
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from applications import Deployment
-    from otlp_sink import OtlpSink
-    from servers import Api
+    from support.applications import Deployment
+    from support.otlp_sink import OtlpSink
+    from support.servers import Api
 
 PROMPTS = Counter({"To complete": 1, "User:\nTo answer": 1})
 OWN_CONFIG = PROMPT_CONFIG.replace("<View>", '<View><Header value="Ours"/>')

@@ -18,8 +18,8 @@ from label_studio_otel.cli.demo.environment import cache_directory, find_uv
 from label_studio_otel.cli.demo.example import example_environment
 from label_studio_otel.cli.demo.label_studio_installation import LabelStudioInstallation
 from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
-from processes import processes_mentioning
-from servers import Api, wait_for
+from support.processes import processes_mentioning
+from support.servers import Api, wait_for
 
 DESCRIPTION = (
     "The Fjord 2 folds in ten seconds and weighs 10.5 kg, so it goes under the seat of any train. "

@@ -17,7 +17,13 @@ import pytest
 from opentelemetry.sdk.trace.export import SpanExportResult
 from test_serve import arrived, exporter, spans
 
-from deployments import (
+from label_studio_otel._version import __version__
+from label_studio_otel.receiver import access
+from label_studio_otel.receiver.service import GRACE
+from label_studio_otel.receiver.settings import SERVE_SETTINGS
+from label_studio_otel.settings import SETTINGS
+from label_studio_otel.testing import FakeLabelStudio
+from support.deployments import (
     COMPOSE,
     CONFIGURATION,
     CONTAINERFILE,
@@ -41,14 +47,8 @@ from deployments import (
     unit,
     variables_of,
 )
-from label_studio_otel._version import __version__
-from label_studio_otel.receiver import access
-from label_studio_otel.receiver.service import GRACE
-from label_studio_otel.receiver.settings import SERVE_SETTINGS
-from label_studio_otel.settings import SETTINGS
-from label_studio_otel.testing import FakeLabelStudio
-from manifests import image, objects
-from pages import ROOT
+from support.manifests import image, objects
+from support.pages import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

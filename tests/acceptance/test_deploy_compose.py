@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-import go_programs
-from collector import FAN_OUT
-from deployments import (
+from label_studio_otel.cli.demo.label_studio_installation import LABEL_STUDIO_VERSION
+from support import go_programs
+from support.collector import FAN_OUT
+from support.deployments import (
     COMPOSE,
     CONFIGURATION,
     DEPLOY,
@@ -22,8 +23,7 @@ from deployments import (
     services,
     variables_of,
 )
-from label_studio_otel.cli.demo.label_studio_installation import LABEL_STUDIO_VERSION
-from manifests import project
+from support.manifests import project
 
 if TYPE_CHECKING:
     from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer

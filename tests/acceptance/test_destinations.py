@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 
-from applications import Deployment
-from servers import Api, wait_for
+from support.applications import Deployment
+from support.servers import Api, wait_for
 
 TO_COMPLETE = [("To complete", "A completion")]
 TO_ANSWER = [([{"role": "user", "content": "To answer"}], "An answer")]

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from applications import APPS, COMMANDS, PATIENCE
-from environments import environment
-from openai_server import OpenAIServer
+from support.applications import APPS, COMMANDS, PATIENCE
+from support.environments import environment
+from support.openai_server import OpenAIServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from applications import Deployment, Ended
     from label_studio_otel.cli.demo.environment import VirtualEnvironment
-    from servers import Api
+    from support.applications import Deployment, Ended
+    from support.servers import Api
 
 OPENLLMETRY = "opentelemetry-instrumentation-langchain==0.62.4"
 INTERACTIVE = ["--", sys.executable, str(APPS / "interactive.py")]

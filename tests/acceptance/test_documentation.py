@@ -21,8 +21,8 @@ from label_studio_otel import LabelStudioSpanProcessor
 from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
 from label_studio_otel.reading import DIALECTS
 from label_studio_otel.settings import SETTINGS
-from pages import PAGES, ROOT, commands
-from servers import Api
+from support.pages import PAGES, ROOT, commands
+from support.servers import Api
 
 #: Every command line of the pages, and the test that runs it.
 COMMANDS = {

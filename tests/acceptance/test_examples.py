@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from label_studio_otel.cli.demo.label_studio_server import free_port
-from openai_server import OpenAIServer
-from pages import ROOT, commands
-from servers import wait_for
+from support.openai_server import OpenAIServer
+from support.pages import ROOT, commands
+from support.servers import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from servers import Api
+    from support.servers import Api
 
 #: Seconds after which a process is taken for one that hangs.
 PATIENCE = 90.0

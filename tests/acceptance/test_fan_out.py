@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from bridge import Bridge
-from collector import Collector, Jaeger
-from openai_server import OpenAIServer
-from servers import wait_for
-from telemetry_sink import TelemetrySink
+from support.bridge import Bridge
+from support.collector import Collector, Jaeger
+from support.openai_server import OpenAIServer
+from support.servers import wait_for
+from support.telemetry_sink import TelemetrySink
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from applications import Deployment, Running
-    from collector import Daemon
     from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
-    from otlp_sink import OtlpSink
+    from support.applications import Deployment, Running
+    from support.collector import Daemon
+    from support.otlp_sink import OtlpSink
 
 #: The spans of one turn of the application.
 TURN = (

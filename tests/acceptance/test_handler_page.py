@@ -16,11 +16,11 @@ from urllib.parse import urlencode
 import pytest
 from inline_snapshot import snapshot
 
-from applications import Deployment
-from handler_configs import HANDLER_CHAT, HANDLER_CUSTOM, HANDLER_PROMPT
 from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer, is_taken
-from openai_server import OpenAIServer
-from servers import Api
+from support.applications import Deployment
+from support.handler_configs import HANDLER_CHAT, HANDLER_CUSTOM, HANDLER_PROMPT
+from support.openai_server import OpenAIServer
+from support.servers import Api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

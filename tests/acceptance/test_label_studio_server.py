@@ -12,8 +12,8 @@ import pytest
 
 from label_studio_otel.cli.demo import label_studio_server
 from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer, LabelStudioStartError, free_port
-from processes import processes_mentioning
-from servers import Api, wait_for
+from support.processes import processes_mentioning
+from support.servers import Api, wait_for
 
 
 def test_admin_user_and_token_are_those_that_were_asked_for(tmp_path: Path) -> None:

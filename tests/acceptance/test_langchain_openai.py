@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from inline_snapshot import snapshot
 
-from applications import Deployment
-from openai_server import OpenAIServer
-from otlp_sink import OtlpSink
+from support.applications import Deployment
+from support.openai_server import OpenAIServer
+from support.otlp_sink import OtlpSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from servers import Api
+    from support.servers import Api
 
 #: Different in every run.
 VOLATILE = ("key", "trace_id", "span_id", "start_time", "latency_ms")

@@ -12,9 +12,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from applications import COMMANDS, INSTRUMENT, Deployment, Ended
 from label_studio_otel.cli.demo.label_studio_server import free_port
-from servers import wait_for
+from support.applications import COMMANDS, INSTRUMENT, Deployment, Ended
+from support.servers import wait_for
 
 
 def assert_one_task_per_call(deployment: Deployment, *runs: Ended) -> None:

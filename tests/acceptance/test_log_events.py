@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from applications import APPS, PATIENCE
-from environments import environment
 from label_studio_otel import pipeline
 from label_studio_otel.calls import assembly
 from label_studio_otel.generation import TextPart
 from label_studio_otel.spans import LogRecord, Span
 from label_studio_otel.spool import record as spool
 from label_studio_otel.spool.reader import SpoolFile, spool_files
-from openai_server import OpenAIServer
+from support.applications import APPS, PATIENCE
+from support.environments import environment
+from support.openai_server import OpenAIServer
 
 if TYPE_CHECKING:
     from pathlib import Path

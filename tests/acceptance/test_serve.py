@@ -30,11 +30,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from delivering import all_tasks, imports
 from label_studio_otel.cli import main
 from label_studio_otel.testing import FakeLabelStudio, Fault
-from relay import Relay
-from sdk import CALL
+from support.delivering import all_tasks, imports
+from support.relay import Relay
+from support.sdk import CALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

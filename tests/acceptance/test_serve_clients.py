@@ -11,12 +11,12 @@ import pytest
 from inline_snapshot import snapshot
 from test_serve import arrived, served
 
-from delivering import all_tasks
 from label_studio_otel.cli import main
 from label_studio_otel.testing import FakeLabelStudio
-from lost_answers import LostAnswers
-from otlp_clients import JavaScript, Rotel, clients
-from servers import wait_for
+from support.delivering import all_tasks
+from support.lost_answers import LostAnswers
+from support.otlp_clients import JavaScript, Rotel, clients
+from support.servers import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from test_serve import Served
 
-    from otlp_clients import Client
+    from support.otlp_clients import Client
 
 NAMES = ("python-json", "js-json", "python-proto", "js-proto", "python-grpc", "js-grpc", "rotel-http", "rotel-grpc")
 #: Those that send again what was refused; OpenTelemetry JS gives it up over gRPC.

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from test_serve import arrived, served
 
-from applications import APPS, PATIENCE
-from environments import ROOT, environment
 from label_studio_otel.cli.status import summary_of
 from label_studio_otel.testing import FakeLabelStudio
-from openai_server import OpenAIServer
-from otlp_sink import OtlpSink
+from support.applications import APPS, PATIENCE
+from support.environments import ROOT, environment
+from support.openai_server import OpenAIServer
+from support.otlp_sink import OtlpSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

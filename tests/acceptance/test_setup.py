@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from inline_snapshot import snapshot
 
-from delivering import Bench
-from handler_configs import HANDLER_CHAT
 from label_studio_otel.cli import config_check, main
 from label_studio_otel.settings import Destination
 from label_studio_otel.tasks import labeling_config
 from label_studio_otel.testing import FakeLabelStudio, span
-from servers import PROMPT_CONFIG
+from support.delivering import Bench
+from support.handler_configs import HANDLER_CHAT
+from support.servers import PROMPT_CONFIG
 
 if TYPE_CHECKING:
-    from servers import Api
+    from support.servers import Api
 
 CHAT_TAG = """<View>
   <Chat name="chat" value="$prompt"/>

@@ -9,12 +9,12 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from test_serve import arrived, exporter, served, spans
 
-from delivering import all_tasks
 from label_studio_otel import LabelStudioSpanProcessor
 from label_studio_otel.cli import main
 from label_studio_otel.testing import FakeLabelStudio
-from receiving import span, traces
-from sdk import CALL
+from support.delivering import all_tasks
+from support.receiving import span, traces
+from support.sdk import CALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

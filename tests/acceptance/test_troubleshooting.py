@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pages import ROOT
+from support.pages import ROOT
 
 if TYPE_CHECKING:
-    from applications import Deployment
-    from servers import Api
+    from support.applications import Deployment
+    from support.servers import Api
 
 
 def quoted(heading: str) -> str:

@@ -192,7 +192,7 @@ def _database(name: str) -> Iterator[dict[str, str]]:
         yield {}
         return
     sys.path.append(str(Path(__file__).parents[1]))
-    from postgresql import PostgreSQL, migrated
+    from support.postgresql import PostgreSQL, migrated
 
     with PostgreSQL(migrated()) as database:
         yield database.variables

@@ -21,7 +21,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from delivering import record
 from label_studio_otel import log
 from label_studio_otel.delivery import backoff
 from label_studio_otel.delivery.sending import Delivery
@@ -37,6 +36,7 @@ from label_studio_otel.spool.writer import SpoolWriter
 from label_studio_otel.tasks import labeling_config
 from label_studio_otel.testing import START_TIME, span
 from label_studio_otel.testing.store import Call, Flaws, Store
+from support.delivering import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable

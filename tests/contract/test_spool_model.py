@@ -21,7 +21,7 @@ from label_studio_otel.spool import reader
 from label_studio_otel.spool import record as spool
 from label_studio_otel.spool.reader import SpoolFile, spool_files
 from label_studio_otel.spool.writer import SpoolWriter
-from spooling import record
+from support.spooling import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,7 +23,7 @@ sys.path.insert(0, str(TESTS))
 
 from corpus.recordings import runs, variants  # noqa: E402
 from label_studio_otel.errors import OutboxError  # noqa: E402
-from receiving import span, traces  # noqa: E402
+from support.receiving import span, traces  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence

@@ -17,7 +17,7 @@ import pytest
 from fuzz_receiver_changes import shaken
 from fuzz_receiver_requests import export
 
-from receiving import span, traces
+from support.receiving import span, traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable

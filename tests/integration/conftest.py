@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from delivering import Bench, State
 from label_studio_otel import log
 from label_studio_otel.label_studio import projects
 from label_studio_otel.testing import FakeLabelStudio
+from support.delivering import Bench, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,215 @@
+"""The deliverer: from spool files to tasks, by whoever holds the lock; and what it says, which is never content."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from label_studio_otel.delivery.deliverer import Deliverer
+from label_studio_otel.outbox import database
+from label_studio_otel.spool import record
+from label_studio_otel.testing import FakeLabelStudio, Fault, span
+from support.delivering import CHATS, State, copies, imports, run, states_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_what_stands_in_the_spool_becomes_tasks(state: State, fake: FakeLabelStudio) -> None:
+    state.put(span(number=1), span(number=2))
+    state.put(span(number=3), destination=CHATS)
+    run(state.deliverer())
+    assert copies(fake) == {"1": 1, "2": 1, "3": 1}
+
+
+def test_a_live_file_stays_and_is_read_on_from_where_it_was(state: State, fake: FakeLabelStudio) -> None:
+    deliverer = state.deliverer()
+    state.put(span(number=1))
+    run(deliverer)
+    state.put(span(number=2))
+    run(deliverer)
+    assert len(list((state.directory / "spool").iterdir())) == 1
+    assert copies(fake) == {"1": 1, "2": 1}
+
+
+def test_a_file_is_removed_once_its_writer_has_gone(state: State, fake: FakeLabelStudio) -> None:
+    state.put(span(number=1))
+    deliverer = state.deliverer()
+    run(deliverer)
+    state.writer.close()
+    run(deliverer)
+    assert list((state.directory / "spool").iterdir()) == []
+    assert copies(fake) == {"1": 1}
+
+
+def test_a_file_read_again_after_a_crash_changes_nothing(state: State, fake: FakeLabelStudio, tmp_path: Path) -> None:
+    state.put(span(number=1))
+    state.writer.close()
+    (file,) = (state.directory / "spool").iterdir()
+    copy = file.read_bytes()
+    run(state.deliverer())
+    file.with_name("again.spool").write_bytes(copy)
+    run(state._made[0])
+    assert copies(fake) == {"1": 1}
+
+
+def test_an_item_settles_before_it_is_sent_unless_waived(state: State, fake: FakeLabelStudio) -> None:
+    deliverer = state.deliverer(settle=2.0)
+    state.put(span(number=1))
+    run(deliverer)
+    assert imports(fake) == []
+    assert deliverer._delivery.next_at() == state.clock.now + 2
+    state.clock.sleep(2)
+    run(deliverer)
+    assert copies(fake) == {"1": 1}
+    state.put(span(number=2))
+    deliverer.waive()
+    run(deliverer)
+    assert copies(fake) == {"1": 1, "2": 1}
+
+
+def test_only_one_delivers(state: State, fake: FakeLabelStudio) -> None:
+    first, second = state.deliverer(), state.deliverer()
+    run(first)
+    state.put(span(number=1))
+    run(second)
+    assert (first.holding, second.holding, copies(fake)) == (True, False, {})
+    run(first)
+    assert copies(fake) == {"1": 1}
+
+
+def test_who_takes_over_looks_up_what_the_other_had_sent(state: State, fake: FakeLabelStudio) -> None:
+    first = state.deliverer()
+    state.put(span(number=1))
+    run(first)
+    state.put(span(number=2))
+    _die_during_the_import(first, state)
+    assert copies(fake) == {"1": 1, "2": 1}
+    second = state.deliverer()
+    run(second)
+    assert states_of(second) == {"delivered": 1, "uncertain": 1}
+    state.clock.sleep(1)
+    run(second)
+    assert states_of(second) == {"delivered": 2}
+    assert copies(fake) == {"1": 1, "2": 1}
+
+
+def _die_during_the_import(deliverer: Deliverer, state: State) -> None:
+    """Leave the state as a process does that is killed between the import and its answer."""
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    deliverer._outbox.deliver = die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        deliverer.step()
+    deliverer.close()
+
+
+def test_who_takes_over_tries_blocked_destinations_at_once(state: State, fake: FakeLabelStudio) -> None:
+    fake.fail(Fault(method="GET", path="/api/projects/", status=403))
+    state.put(span(number=1))
+    first = state.deliverer()
+    run(first)
+    first.close()
+    run(state.deliverer())
+    assert copies(fake) == {"1": 1}
+
+
+def test_the_wish_to_retry_travels_through_the_spool(state: State, fake: FakeLabelStudio) -> None:
+    deliverer = state.deliverer()
+    fake.fail(Fault(reject=(0,)))
+    state.put(span(number=1))
+    run(deliverer)
+    assert states_of(deliverer) == {"parked": 1}
+    state.writer.append(record.encode_retry())
+    run(deliverer)
+    run(deliverer)
+    assert copies(fake) == {"1": 1}
+
+
+@pytest.mark.parametrize("damage", ["no database", "a page"])
+def test_a_corrupt_outbox_is_set_aside_and_a_new_one_begun(
+    state: State, fake: FakeLabelStudio, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    first = state.deliverer()
+    state.put(*(span("x" * 3000, number=number) for number in range(1, 30)))
+    run(first)
+    first.close()
+    path = state.directory / "outbox.db"
+    content = path.read_bytes()
+    kept = 4096 if damage == "a page" else 0
+    path.write_bytes(content[:kept] + b"\xff" * (len(content) - kept))
+    state.writer.close()
+    state.put(span(number=99))
+    second = state.deliverer()
+    for _ in range(4):
+        run(second)
+        state.clock.sleep(301)  # what cannot be read may have been under way
+    assert copies(fake)[hex(99)[2:]] == 1
+    (aside,) = (file for file in state.directory.iterdir() if ".corrupt-" in file.name and file.suffix != ".db-wal")
+    assert aside.read_bytes()[-1:] == b"\xff"
+    assert "was set aside" in caplog.text
+
+
+def test_the_outbox_of_a_newer_version_is_left_alone_and_said(
+    state: State, fake: FakeLabelStudio, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = state.deliverer()
+    run(first)
+    first.close()
+    path = state.directory / "outbox.db"
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    state.put(span(number=1))
+    run(state.deliverer())
+    assert "upgrade this installation" in caplog.text
+    assert len(caplog.records) == 1
+    assert [file.name for file in state.directory.glob("*corrupt*")] == []
+    assert len(list((state.directory / "spool").iterdir())) == 1
+
+
+def test_an_outbox_that_cannot_be_written_keeps_the_spool_and_resumes(
+    state: State, fake: FakeLabelStudio, caplog: pytest.LogCaptureFixture
+) -> None:
+    state.put(span(number=1))
+    (state.directory / "outbox.db").mkdir()
+    deliverer = state.deliverer()
+    for _ in range(3):
+        run(deliverer)
+    assert len(caplog.records) == 1
+    assert f"LLM calls wait in {state.directory} until this is mended" in caplog.text
+    (state.directory / "outbox.db").rmdir()
+    run(deliverer)
+    assert copies(fake) == {"1": 1}
+
+
+def test_an_outbox_that_somebody_else_locks_is_waited_for(
+    state: State, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.05)
+    deliverer = state.deliverer()
+    run(deliverer)
+    other = sqlite3.connect(state.directory / "outbox.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    state.put(span(number=1))
+    run(deliverer)
+    assert copies(fake) == {}
+    other.close()
+    run(deliverer)
+    assert copies(fake) == {"1": 1}
+
+
+def test_delivered_keys_are_forgotten_after_30_days(state: State, fake: FakeLabelStudio) -> None:
+    deliverer = state.deliverer()
+    state.put(span(number=1))
+    run(deliverer)
+    state.clock.sleep(29 * 86400)
+    run(deliverer)
+    assert states_of(deliverer) == {"delivered": 1}
+    state.clock.sleep(2 * 86400)
+    run(deliverer)
+    assert states_of(deliverer) == {}

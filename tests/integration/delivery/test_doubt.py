@@ -1,0 +1,255 @@
+"""Batches whose arrival is in doubt: looked up before anything is sent again, and never sent twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from label_studio_otel import reading
+from label_studio_otel.settings import Destination
+from label_studio_otel.testing import FakeLabelStudio, Fault, span
+from support.delivering import Bench, all_tasks, copies, imports
+from support.servers import wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ARRIVED = {
+    "the connection breaks after the import": Fault(drop="after"),
+    "a proxy gives up": Fault(status=504, carried_out=True),
+    "an error after the commit": Fault(status=500, carried_out=True),
+    "Label Studio imports later and counts nothing": Fault(without_counts=True),
+    "an answer that is no JSON": Fault(status=201, body=b"<html>", carried_out=True),
+}
+LOST = {
+    "the connection breaks before the import": Fault(drop="before"),
+    "an error before the commit": Fault(status=500),
+    "an answer without counts, and nothing behind it": Fault(status=201, body=b"{}"),
+}
+
+
+@pytest.mark.parametrize("fault", ARRIVED.values(), ids=ARRIVED.keys())
+def test_a_batch_that_arrived_unseen_is_found_and_not_sent_again(
+    bench: Bench, fake: FakeLabelStudio, fault: Fault
+) -> None:
+    fake.fail(fault)
+    bench.put(span(number=1), span(number=2))
+    bench.run()
+    assert bench.states == {"uncertain": 2}
+    bench.run_later(1)
+    assert bench.states == {"delivered": 2}
+    assert copies(fake) == {"1": 1, "2": 1}
+    assert len(imports(fake)) == 1
+
+
+@pytest.mark.parametrize("fault", LOST.values(), ids=LOST.keys())
+def test_absence_is_believed_only_after_a_long_time_of_looking(
+    bench: Bench, fake: FakeLabelStudio, fault: Fault
+) -> None:
+    fake.fail(fault)
+    bench.put(span(number=1))
+    bench.run()
+    for _ in range(14):
+        bench.run_later(60)
+        assert bench.states == {"uncertain": 1}
+    assert len(imports(fake)) == 1
+    bench.run_later(61)
+    assert copies(fake) == {"1": 1}
+    assert len(imports(fake)) == 2
+
+
+def test_look_ups_grow_rare(bench: Bench, fake: FakeLabelStudio) -> None:
+    fake.fail(Fault(drop="before"))
+    bench.put(span(number=1))
+    bench.run()
+    before = len(fake.requests)
+    for _ in range(600):
+        bench.run_later(1)
+    assert len(fake.requests) - before == 24  # after 0.5, 1, 2, 4, 8, 16, then every 30 s
+
+
+def test_a_slow_import_that_ends_after_the_time_out_is_found(tmp_path: Path, fake: FakeLabelStudio) -> None:
+    bench = Bench(tmp_path, fake.url, answer_timeout=0.1)
+    fake.fail(Fault(wait=0.4))
+    bench.put(span(number=1))
+    bench.run()
+    assert bench.states == {"uncertain": 1}
+    bench.run_later(1)
+    assert bench.states == {"uncertain": 1}
+    wait_for(lambda: all_tasks(fake), timeout=10)
+    bench.run_later(1)
+    assert bench.states == {"delivered": 1}
+    assert copies(fake) == {"1": 1}
+    bench.outbox.close()
+
+
+def test_other_batches_go_on_while_one_is_in_doubt(bench: Bench, fake: FakeLabelStudio) -> None:
+    fake.fail(Fault(drop="before"))
+    bench.put(span(number=1))
+    bench.run()
+    bench.put(span(number=2))
+    bench.run_later(2)
+    assert bench.states == {"uncertain": 1, "delivered": 1}
+    assert copies(fake) == {"2": 1}
+
+
+def test_a_part_that_is_found_is_delivered_and_the_rest_waits(bench: Bench, fake: FakeLabelStudio) -> None:
+    fake.fail(Fault(drop="after"))
+    bench.put(span(number=1), span(number=2))
+    bench.run()
+    (first, _) = all_tasks(fake)
+    del fake.store.tasks[first["id"]]
+    bench.run_later(1)
+    assert bench.states == {"delivered": 1, "uncertain": 1}
+    bench.run_later(900)
+    assert copies(fake) == {"1": 1, "2": 1}
+
+
+def test_predictions_that_got_lost_are_added(bench: Bench, fake: FakeLabelStudio) -> None:
+    fake.fail(Fault(lose_predictions=True))
+    bench.put(span("Say hello.", ["Hello!", "Hi!"]))
+    bench.run()
+    assert bench.states == {"uncertain": 1}
+    bench.run_later(1)
+    (task,) = all_tasks(fake)
+    assert [one["result"][0]["value"]["text"] for one in task["predictions"]] == [["Hi!"], ["Hello!"]]
+    assert bench.states == {"delivered": 1}
+
+
+def test_a_repair_that_was_cut_short_adds_only_what_is_missing(bench: Bench, fake: FakeLabelStudio) -> None:
+    fake.fail(Fault(lose_predictions=True), Fault(path="/api/predictions/", drop="after"))
+    bench.put(span("Say hello.", ["Hello!", "Hi!"]))
+    bench.run()
+    bench.run_later(1)
+    assert bench.states == {"uncertain": 1}
+    bench.run_later(2)
+    (task,) = all_tasks(fake)
+    assert sorted(one["result"][0]["value"]["text"] for one in task["predictions"]) == [["Hello!"], ["Hi!"]]
+
+
+def test_surplus_copies_are_removed_but_never_an_annotated_one(bench: Bench, fake: FakeLabelStudio) -> None:
+    fake.fail(Fault(drop="after"))
+    bench.put(span(number=1))
+    bench.run()
+    (task,) = all_tasks(fake)
+    fake.store.tasks[900] = {**task, "id": 900, "total_annotations": 1}
+    fake.store.tasks[901] = {**task, "id": 901}
+    bench.run_later(1)
+    assert [task["id"] for task in all_tasks(fake)] == [900]
+    assert bench.states == {"delivered": 1}
+
+
+def test_a_task_from_before_the_batch_is_not_taken_for_it(bench: Bench, fake: FakeLabelStudio) -> None:
+    bench.put(span(number=1))
+    bench.run()
+    (old,) = all_tasks(fake)
+    old["data"]["key"] = span(number=2).key  # as people copy tasks
+    fake.fail(Fault(drop="after"))
+    bench.put(span(number=2))
+    bench.run()
+    bench.run_later(1)
+    assert len(all_tasks(fake)) == 2
+    assert bench.states == {"delivered": 2}
+
+
+def test_more_keys_than_one_look_up_takes(bench: Bench, fake: FakeLabelStudio) -> None:
+    fake.fail(Fault(drop="after"))
+    bench.put(*(span(number=number) for number in range(1, 251)))
+    bench.run()
+    bench.run_later(1)
+    assert bench.states == {"delivered": 250}
+    lookups = [request for request in fake.requests if "in_list" in request.path]
+    assert len(lookups) == 4
+    assert max(len(request.path) for request in lookups) < 8000
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"drop": "after"},
+        *({"status": status} for status in (302, 401, 403, 429, 500)),
+        {"status": 200, "body": b"<html>"},
+        {"status": 200, "body": b'{"tasks": [], "total": 1}'},
+    ],
+    ids=str,
+)
+def test_a_look_up_without_a_usable_answer_decides_nothing(
+    bench: Bench, fake: FakeLabelStudio, fault: dict[str, Any]
+) -> None:
+    fake.fail(Fault(drop="after"))
+    bench.put(span(number=1))
+    bench.run()
+    fake.fail(Fault(method="GET", path="/api/tasks", **fault))
+    bench.run_later(901)
+    assert bench.states == {"uncertain": 1}
+    bench.run_later(2)
+    assert bench.states == {"delivered": 1}
+    assert copies(fake) == {"1": 1}
+
+
+def test_what_another_deliverer_had_leased_is_looked_up(bench: Bench, fake: FakeLabelStudio) -> None:
+    bench.put(span(number=1))
+    bench.run()
+    project = bench.target.project
+    assert project is not None
+    bench.put(span(number=2))
+    (item,) = bench.outbox.due(bench.target.id, 10)
+    bench.outbox.lease(bench.target.id, project, bench.target.watermark or 0, {item.id: 1})
+    assert bench.outbox.take_over("died") == 1
+    bench.run_later(1)
+    assert bench.states == {"delivered": 1, "uncertain": 1}
+    bench.run_later(900)
+    assert copies(fake) == {"1": 1, "2": 1}
+
+
+@pytest.mark.parametrize(
+    ("destination", "states", "projects"),
+    [(Destination("Prompts"), {"delivered": 1}, ["Prompts"]), (Destination("", project_id=1), {"pending": 1}, [])],
+    ids=["named", "by id"],
+)
+def test_a_batch_in_doubt_whose_project_is_deleted(
+    bench: Bench, fake: FakeLabelStudio, destination: Destination, states: dict[str, int], projects: list[str]
+) -> None:
+    fake.store.projects[1] = {"id": 1, "title": "Prompts", "label_config": CONFIG, "model_version": ""}
+    fake.fail(Fault(drop="before"))
+    bench.put(span(number=1), destination=destination)
+    bench.run()
+    del fake.store.projects[1]
+    bench.run_later(1)
+    assert bench.states == {"uncertain": 1}
+    bench.run_later(900)
+    bench.run_later(2)
+    assert bench.states == states
+    assert [project["title"] for project in fake.store.projects.values()] == projects
+
+
+CONFIG = '<View><Text name="prompt" value="$prompt"/><TextArea name="response" toName="prompt"/></View>'
+
+
+def test_a_task_that_is_found_but_cannot_be_repaired_holds_nobody_up(
+    bench: Bench, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.fail(Fault(lose_predictions=True))
+    bench.put(span(number=1))
+    bench.run()
+    monkeypatch.setattr(reading, "_known", lambda: (frozenset(), ()))  # as an older version after a step back
+    bench.put(span(number=2))
+    bench.run_later(1)
+    assert bench.states == {"delivered": 1, "parked": 1}
+    assert copies(fake) == {"1": 1}
+
+
+def test_a_copy_that_people_removed_during_the_look_up_sends_nothing_again(bench: Bench, fake: FakeLabelStudio) -> None:
+    fake.fail(Fault(drop="after"))
+    bench.put(span(number=1))
+    bench.run()
+    (task,) = all_tasks(fake)
+    fake.store.tasks[900] = {**task, "id": 900}
+    fake.fail(Fault(method="DELETE", path="/api/tasks/900/", status=404, body=b'{"detail": "Not found."}'))
+    bench.run_later(1)
+    assert bench.states == {"uncertain": 1}
+    bench.run_later(2)
+    assert bench.states == {"delivered": 1}
+    assert copies(fake) == {"1": 1}
+    assert len(imports(fake)) == 1

@@ -1,0 +1,396 @@
+"""What a client, the disk or the state can make the receiver hold or wait for, and who may send."""
+
+from __future__ import annotations
+
+import gzip
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from google.rpc.status_pb2 import Status
+
+from label_studio_otel.errors import ConfigError, DecodeError
+from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.receiver import access
+from label_studio_otel.receiver.http import Limits
+from label_studio_otel.receiver.otlp_http import decompressed
+from label_studio_otel.receiver.service import Bridge
+from label_studio_otel.receiver.settings import Serving
+from label_studio_otel.receiver.tls import Tls
+from label_studio_otel.settings import load
+from support.receiving import JSON, PROTOBUF, Receiver, answer, bomb, span, traces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+def test_64_mib_decompressed_are_read_and_a_byte_more_is_413(tmp_path: Path) -> None:
+    body = traces(span())
+    with Receiver(tmp_path) as receiver:
+        largest = gzip.compress(body + b" " * ((64 << 20) - len(body)), 1)
+        assert receiver.post(largest, content_encoding="gzip").status == 200
+        got = receiver.post(gzip.compress(body + b" " * ((64 << 20) - len(body) + 1), 1), content_encoding="gzip")
+        assert (got.status, got.json["code"]) == (413, 8)
+        assert receiver.kept == 1
+
+
+def test_a_bomb_costs_no_more_memory_than_its_limit() -> None:
+    import tracemalloc
+
+    packed = bomb(1 << 30)
+    tracemalloc.start()
+    began = time.process_time()
+    with pytest.raises(DecodeError, match=r"larger than 1048576 bytes, decompressed"):
+        decompressed(packed, 1 << 20)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 << 20
+    assert time.process_time() - began < 1
+
+
+def test_a_chunked_body_without_end_is_413_while_it_comes(tmp_path: Path) -> None:
+    with Receiver(tmp_path, limits=Limits(body=100_000)) as receiver, receiver.connect() as client:
+        head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {PROTOBUF}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        client.sendall(head.encode())
+        for _ in range(11):
+            client.sendall(b"2710\r\n" + b"x" * 10_000 + b"\r\n")
+        got = answer(client)
+    assert (got.status, Status.FromString(got.body).code) == (413, 8)
+    assert got.headers["connection"] == "close"
+
+
+def test_a_refused_client_that_sends_all_before_it_reads_gets_the_answer(tmp_path: Path) -> None:
+    with Receiver(tmp_path, limits=Limits(body=100_000)) as receiver:
+        assert receiver.post(b"x" * (8 << 20)).status == 413
+
+
+def test_bodies_beyond_what_may_be_held_are_503(tmp_path: Path) -> None:
+    with Receiver(tmp_path, limits=Limits(bodies=100_000)) as receiver:
+        got = receiver.post(b" " * 200_000)
+        assert (got.status, got.json["code"], got.headers["retry-after"]) == (503, 14, "5")
+        assert receiver.post(traces(span())).status == 200
+        assert _soon(lambda: receiver.server.held == 0)
+
+
+def test_connections_beyond_the_limit_are_503(tmp_path: Path) -> None:
+    with Receiver(tmp_path, limits=Limits(connections=1)) as receiver:
+        with receiver.connect() as first:
+            first.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert answer(first, "GET").status == 200
+            with receiver.connect() as second:
+                got = answer(second)
+            assert (got.status, got.json["message"], got.headers["retry-after"]) == (503, "too many connections", "5")
+        assert _soon(lambda: receiver.send("GET", "/healthz").status == 200)
+
+
+def _soon(true: Any) -> bool:
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        if true():
+            return True
+    return False
+
+
+def test_a_head_that_comes_byte_by_byte_is_cut_off(tmp_path: Path) -> None:
+    with Receiver(tmp_path, limits=Limits(head=0.2)) as receiver, receiver.connect() as client:
+        client.sendall(b"POST /v1/traces HTTP/1.1\r\nHost:")
+        got = answer(client)
+    assert (got.status, got.json["code"]) == (408, 4)
+
+
+def test_a_body_that_does_not_come_is_cut_off(tmp_path: Path) -> None:
+    with Receiver(tmp_path, limits=Limits(sending=0.2)) as receiver:
+        got = receiver.send("POST", "/v1/traces", b"{", content_type=JSON, content_length="2")
+    assert got.status == 408
+
+
+def test_a_silent_connection_is_closed(tmp_path: Path) -> None:
+    with Receiver(tmp_path, limits=Limits(idle=0.1)) as receiver, receiver.connect() as client:
+        assert client.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01 TLS\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_400(tmp_path: Path, sent: bytes) -> None:
+    with Receiver(tmp_path) as receiver, receiver.connect() as client:
+        client.sendall(sent)
+        got = answer(client)
+    assert (got.status, got.json["code"]) == (400, 3)
+
+
+def test_a_body_in_chunks_of_a_byte_holds_nobody_up(tmp_path: Path) -> None:
+    with Receiver(tmp_path) as receiver, receiver.connect() as slow:
+        head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        slow.sendall(head.encode() + b"1\r\n \r\n" * 80_000)
+        began = time.monotonic()
+        assert receiver.post(traces(span())).status == 200
+        assert time.monotonic() - began < 1
+        slow.sendall(b"2\r\n{}\r\n0\r\n\r\n")
+        assert answer(slow).status == 200
+
+
+def test_far_more_connections_than_the_limit_are_closed_without_a_word(tmp_path: Path) -> None:
+    with Receiver(tmp_path, limits=Limits(connections=1, lingering=5)) as receiver, ExitStack() as clients:
+        crowd = [clients.enter_context(receiver.connect()) for _ in range(100)]
+        assert _soon(lambda: len(receiver.server._connections) == 65)
+        for last in crowd[65:]:
+            with suppress(ConnectionResetError):
+                assert last.recv(1) == b""
+
+
+def test_a_head_too_large_is_431(tmp_path: Path) -> None:
+    with Receiver(tmp_path) as receiver:
+        assert receiver.send("GET", "/healthz", x="y" * 32_000).status == 200
+        assert receiver.send("GET", "/healthz", x="y" * 34_000).status == 431
+        assert receiver.send("GET", "/healthz", x="y" * 100_000).status == 431
+
+
+def test_hundreds_of_silent_connections_keep_nobody_out(tmp_path: Path) -> None:
+    with Receiver(tmp_path, limits=Limits(connections=400)) as receiver:
+        idle = [receiver.connect() for _ in range(350)]
+        try:
+            for client in idle:
+                client.sendall(b"POST /v1/tra")
+            began = time.monotonic()
+            assert receiver.post(traces(span())).status == 200
+            assert time.monotonic() - began < 5
+        finally:
+            for client in idle:
+                client.close()
+
+
+def test_a_full_outbox_is_503_with_a_time_and_nothing_is_taken(tmp_path: Path) -> None:
+    with Receiver(tmp_path, max_state_bytes=1) as receiver:
+        got = receiver.post(traces(span()))
+        assert (got.status, got.json["code"], got.headers["retry-after"]) == (503, 14, "5")
+        ready = receiver.send("GET", "/readyz")
+        assert (ready.status, ready.body) == (503, b"the outbox is full\n")
+        assert receiver.send("GET", "/healthz").status == 200
+        assert receiver.kept == 0
+
+
+def test_without_the_lock_it_is_503_until_this_process_has_it(tmp_path: Path) -> None:
+    with Receiver(tmp_path) as receiver:
+        receiver.holding = False
+        assert receiver.post(traces(span())).status == 503
+        assert receiver.send("GET", "/readyz").status == 503
+        receiver.holding = True
+        assert receiver.post(traces(span())).status == 200
+        assert receiver.send("GET", "/readyz").status == 200
+
+
+def test_a_disk_that_refuses_is_503_and_then_it_takes_again(tmp_path: Path) -> None:
+    class Refusing(SqliteOutbox):
+        refuses = True
+
+        def _open(self) -> sqlite3.Connection:
+            if self.refuses:
+                raise sqlite3.OperationalError("database or disk is full")
+            return super()._open()
+
+    outbox = Refusing(tmp_path / "outbox.db", synchronous="FULL")
+    with Receiver(tmp_path, outbox=outbox) as receiver:
+        got = receiver.post(traces(span()))
+        assert (got.status, got.headers["retry-after"]) == (503, "5")
+        assert b"disk" not in got.body
+        assert receiver.send("GET", "/readyz").status == 503
+        outbox.refuses = False
+        assert receiver.post(traces(span())).status == 200
+        assert receiver.kept == 1
+
+
+def test_the_service_synchronises_every_commit(tmp_path: Path) -> None:
+    bridge = Bridge(load({"state_dir": tmp_path}, {}), Serving(settle=0))
+    outbox = bridge._deliverer._outbox
+    with outbox._transaction() as run:
+        assert run.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+    assert bridge._intake._outbox is outbox
+    outbox.close()
+
+
+class Slow(SqliteOutbox):
+    """Counts commits, and waits in the first one until told."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, synchronous="FULL")
+        self.commits: list[int] = []
+        self.go = threading.Event()
+
+    def accept(self, records: Sequence[Any], *rest: Any) -> int:
+        self.commits.append(len(records))
+        assert self.go.wait(10)
+        if any(one.key.startswith("dead") for one in records):
+            raise ZeroDivisionError
+        return super().accept(records, *rest)
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[Slow]:
+    outbox = Slow(tmp_path / "outbox.db")
+    yield outbox
+    outbox.go.set()
+
+
+def test_requests_that_wait_are_committed_together(tmp_path: Path, slow: Slow) -> None:
+    with Receiver(tmp_path, outbox=slow) as receiver, ThreadPoolExecutor(20) as clients:
+        sent = [clients.submit(receiver.post, traces(span(number))) for number in range(1, 21)]
+        assert _soon(lambda: len(receiver._intake._waiting) == 20 - sum(slow.commits))
+        assert not any(one.done() for one in sent)  # not before the commit
+        slow.go.set()
+        assert {one.result().status for one in sent} == {200}
+        assert sum(slow.commits) == 20
+        assert len(slow.commits) <= 3
+        assert receiver.kept == 20
+
+
+def test_a_request_that_fails_does_not_take_the_others_with_it(tmp_path: Path, slow: Slow) -> None:
+    with Receiver(tmp_path, outbox=slow) as receiver, ThreadPoolExecutor(20) as clients:
+        first = clients.submit(receiver.post, traces(span(1)))
+        assert _soon(lambda: slow.commits)
+        bad = clients.submit(receiver.post, traces(span(2, traceId="dead" * 8)))
+        good = clients.submit(receiver.post, traces(span(3)))
+        assert _soon(lambda: len(receiver._intake._waiting) == 2)
+        slow.go.set()
+        assert [one.result().status for one in (first, bad, good)] == [200, 500, 200]
+        assert receiver.kept == 2
+
+
+def test_what_is_under_way_is_answered_when_it_is_told_to_end(tmp_path: Path, slow: Slow) -> None:
+    with Receiver(tmp_path, outbox=slow) as receiver, ThreadPoolExecutor(2) as clients, receiver.connect() as idle:
+        idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer(idle, "GET").status == 200
+        sent = clients.submit(receiver.post, traces(span()))
+        assert _soon(lambda: slow.commits)
+        ended = clients.submit(receiver.stop)
+        assert idle.recv(1) == b""
+        slow.go.set()
+        assert (sent.result().status, sent.result().headers["connection"]) == (200, "close")
+        ended.result()
+        with pytest.raises(ConnectionRefusedError):
+            receiver.connect()
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        ("Bearer s3cret-token", 200),
+        ("bearer s3cret-token", 200),
+        ("", 401),
+        ("Bearer s3cret-toke", 401),
+        ("Bearer s3cret-token2", 401),
+        ("Basic s3cret-token", 401),
+        ("Bearer \u00ff", 401),
+        ("Bearer s3cret-token\u00ff", 401),
+        ("Bearer s3cret-token\r\nAuthorization: Bearer s3cret-token", 401),
+        ("Bearer wrong\r\nAuthorization: Bearer s3cret-token", 401),
+    ],
+)
+def test_only_who_has_the_token_may_send(tmp_path: Path, authorization: str, status: int) -> None:
+    with Receiver(tmp_path, token="s3cret-token") as receiver, receiver.connect() as client:
+        body = traces(span())
+        head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nContent-Length: {len(body)}\r\n"
+        client.sendall(f"{head}Authorization: {authorization}\r\n\r\n".encode("latin-1") + body)
+        got = answer(client)
+        assert got.status == status
+        if status == 401:
+            assert (got.json["code"], got.headers["www-authenticate"]) == (16, "Bearer")
+            assert b"s3cret" not in got.body
+        assert receiver.send("GET", "/readyz").status == 200
+        assert receiver.kept == (1 if status == 200 else 0)
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:4318"])
+def test_no_web_page_sends_without_a_token(tmp_path: Path, origin: str) -> None:
+    with Receiver(tmp_path) as receiver:
+        got = receiver.post(traces(span()), origin=origin)
+        assert (got.status, got.json["code"], receiver.kept) == (403, 7, 0)
+        assert receiver.send("OPTIONS", "/v1/traces", origin=origin).status == 405
+        assert not [name for name in got.headers if name.startswith("access-control")]
+    with Receiver(tmp_path, token="s3cret-token") as receiver:
+        sent = receiver.post(traces(span()), origin=origin, authorization="Bearer s3cret-token")
+        assert sent.status == 200
+
+
+@pytest.mark.parametrize("token", [None, "s3cret-token"])
+@pytest.mark.parametrize("tls", [None, Tls(Path("a"), Path("b")), Tls(Path("a"), Path("b"), Path("c"))])
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.5"])
+def test_where_strangers_would_be_let_in_it_is_refused(host: str, tls: Tls | None, token: str | None) -> None:
+    refused = access.why_refused(host, token, tls)
+    known = token is not None or (tls is not None and tls.client_ca is not None)
+    if host == "127.0.0.1" or known:
+        assert refused is None
+    else:
+        assert refused is not None
+        assert refused.startswith("other machines can reach 10.0.0.5, and anybody there could write tasks: ")
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "tls", "warned"),
+    [
+        ("127.0.0.1", "s3cret-token", None, []),
+        ("10.0.0.5", "s3cret-token", Tls(Path("a"), Path("b")), []),
+        (
+            "10.0.0.5",
+            "s3cret-token",
+            None,
+            ["10.0.0.5 is served without TLS: who listens on the network can read the token and what is sent"],
+        ),
+        ("10.0.0.5", None, None, ["10.0.0.5 is served without TLS: who listens on the network can read what is sent"]),
+    ],
+)
+def test_plain_text_across_machines_is_warned_of(
+    host: str, token: str | None, tls: Tls | None, warned: list[str]
+) -> None:
+    assert access.warnings(host, token, tls) == warned
+
+
+@pytest.mark.parametrize(
+    ("host", "only_here"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("", False),
+        ("10.0.0.5", False),
+        ("example.com", False),
+    ],
+)
+def test_which_addresses_only_this_machine_can_reach(host: str, only_here: bool) -> None:
+    assert access.is_loopback(host) is only_here
+
+
+def test_where_the_token_comes_from(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("from-file\n")
+    (tmp_path / "empty").write_text("\n")
+    assert access.token_of({}) is None
+    assert access.token_of({"LABEL_STUDIO_OTEL_SERVE_TOKEN": "x"}) == "x"
+    file = {"LABEL_STUDIO_OTEL_SERVE_TOKEN_FILE": str(tmp_path / "token")}
+    assert access.token_of({**file, "LABEL_STUDIO_OTEL_SERVE_TOKEN": "x"}) == "from-file"
+    for wrong in ("empty", "missing"):
+        with pytest.raises(ConfigError, match=wrong):
+            access.token_of({"LABEL_STUDIO_OTEL_SERVE_TOKEN_FILE": str(tmp_path / wrong)})
+    with pytest.raises(ConfigError, match="must be ASCII"):
+        access.token_of({"LABEL_STUDIO_OTEL_SERVE_TOKEN": "schlüssel"})
+
+
+def test_while_a_token_is_changed_the_old_and_the_new_one_let_in(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("new-token\nold-token\n")
+    tokens = access.token_of({"LABEL_STUDIO_OTEL_SERVE_TOKEN_FILE": str(tmp_path / "token")})
+
+    assert [
+        access.may_send(tokens, f"Bearer {sent}") for sent in ("new-token", "old-token", "new-token old-token", "")
+    ] == [True, True, False, False]

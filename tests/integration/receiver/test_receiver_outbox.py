@@ -1,0 +1,255 @@
+"""What of requests reaches the disk, and how much memory, when a request, the disk or the outbox is not sound."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from label_studio_otel.delivery.deliverer import Deliverer
+from label_studio_otel.errors import OutboxCorrupt, OutboxError, RequestTooLarge
+from label_studio_otel.metrics.counts import Counts
+from label_studio_otel.otlp import protobuf, wire
+from label_studio_otel.otlp import request as requests
+from label_studio_otel.outbox import aside
+from label_studio_otel.outbox.items import Taken
+from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.salvage import salvage
+from label_studio_otel.pipeline import TakenEvent
+from label_studio_otel.receiver import decoding, group_commit
+from label_studio_otel.receiver.group_commit import Intake
+from label_studio_otel.receiver.service import Bridge
+from label_studio_otel.receiver.settings import Serving
+from label_studio_otel.settings import Destination, load
+from support.receiving import PROTOBUF, Receiver, span, traces, traces_in_protobuf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from label_studio_otel.settings import Settings
+
+KEYS = frozenset({"gen_ai.operation.name"})
+
+
+def with_resource(value: str, *spans: int) -> bytes:
+    """Return a request of one resource, with a scope for each span."""
+    request = ExportTraceServiceRequest.FromString(traces_in_protobuf(*((b"t" * 16, bytes([n]) * 8) for n in spans)))
+    (group,) = request.resource_spans
+    group.resource.attributes.add(key="service.name").value.string_value = value
+    calls = list(group.scope_spans[0].spans)
+    del group.scope_spans[:]
+    for call in calls:
+        group.scope_spans.add().spans.append(call)
+    body: bytes = request.SerializeToString()
+    return body
+
+
+class TestARequestThatCostsMoreThanItSends:
+    def test_calls_that_come_to_more_than_may_be_held_are_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each call is kept with its resource, of which a request has but one."""
+        monkeypatch.setattr(decoding, "MAX_RECORDS_BYTES", 50_000)
+        with Receiver(tmp_path) as receiver:
+            body = with_resource("x" * 10_000, 1, 2, 3, 4, 5)
+
+            assert receiver.post(body, content_type=PROTOBUF).status == 413
+            assert receiver.kept == 0
+            assert receiver.post(with_resource("x" * 10_000, 1, 2, 3), content_type=PROTOBUF).status == 200
+
+    def test_a_resource_is_held_once_for_all_its_scopes(self) -> None:
+        found = list(wire.groups("traces", with_resource("x" * 10_000, 1, 2, 3), KEYS, 100))
+
+        assert len(found) == 3
+        assert len({id(group.resource) for group in found}) == 1
+
+    def test_a_large_resource_is_forgotten_with_its_request(self) -> None:
+        protobuf._remembered.cache_clear()
+        for size in (100, 20_000):
+            spans, _, _ = requests.traces(with_resource("x" * size, 1), KEYS, is_json=False)
+            assert spans[0]["resource"] == {"service.name": "x" * size}
+
+        assert protobuf._remembered.cache_info().currsize == 2  # the small one, and the scope of both
+
+    def test_json_of_nothing_but_brackets_is_refused_unread(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(requests, "MOST_PARTS", 1000)
+
+        with pytest.raises(RequestTooLarge, match="more than 1000 parts"):
+            requests.traces(b'{"unknown": [' + b"[]," * 600 + b"[]]}", KEYS, is_json=True)
+
+    def test_what_waits_for_a_slow_disk_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(group_commit, "MAX_WAITING_BYTES", 1000)
+        outbox = SlowOutbox()
+        intake = Intake(outbox, holding=lambda: True, due_at=lambda: 0.0, max_state_bytes=0, counts=Counts())  # type: ignore[arg-type]
+        intake.start()
+        first = intake.take([TakenEvent("span", b"x" * 2000)])
+        outbox.begun.wait(10)
+        second, third, fourth = (intake.take([TakenEvent("span", b"x" * 600)]) for _ in range(3))
+
+        for refused in (third, fourth):
+            with pytest.raises(OutboxError, match="wait for the disk"):
+                refused.result(10)
+        outbox.go_on.set()
+        assert (first.result(10), second.result(10)) == (None, None)
+        assert intake.take([TakenEvent("span", b"x" * 600)]).result(10) is None
+        intake.close()
+
+
+class SlowOutbox:
+    """Takes nothing until it is told to go on."""
+
+    def is_removed(self) -> bool:
+        return False
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.go_on = threading.Event()
+
+    def accept(self, *_: Any) -> int:
+        self.begun.set()
+        assert self.go_on.wait(10)
+        return 0
+
+
+@pytest.mark.parametrize("name", [["acme"], {"a": 1}, 5, None, "\ud800"])
+def test_a_scope_whose_name_is_no_text_hides_no_call(tmp_path: Path, name: Any) -> None:
+    request = json.loads(traces(span()))
+    request["resourceSpans"][0]["scopeSpans"][0]["scope"]["name"] = name
+    body = json.dumps(request).encode()
+    with Receiver(tmp_path) as receiver:
+        assert receiver.post(body).status == 200
+        assert receiver.kept == 1
+
+
+def test_what_filled_the_outbox_is_a_success_all_the_same(tmp_path: Path) -> None:
+    outbox = SqliteOutbox(tmp_path / "outbox.db", synchronous="FULL")
+    limit = outbox.used_bytes() + 10_000
+    with Receiver(tmp_path, outbox=outbox, max_state_bytes=limit) as receiver:
+        answers = [receiver.post(traces(span(number, "x" * 8000))).status for number in range(1, 5)]
+
+        assert answers == [200] * receiver.kept + [503] * (4 - receiver.kept)
+
+
+def calls(*numbers: int) -> list[Taken]:
+    return [Taken(Destination("Prompts"), f"{'0' * 32}:{number:016x}:1", b"said") for number in numbers]
+
+
+def fill(outbox: SqliteOutbox, numbers: Iterable[int]) -> None:
+    outbox.accept(calls(*numbers), "", 0, 0.0)
+
+
+def break_page(path: Path, name: str) -> None:
+    """Damage the first page of a table or an index."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (name,)).fetchone()
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * size : page * size] = b"\xff" * size
+    path.write_bytes(content)
+
+
+class TestADamagedOutbox:
+    @pytest.fixture
+    def settings(self, tmp_path: Path) -> Settings:
+        return load({"state_dir": tmp_path, "url": "http://127.0.0.1:1"}, {})
+
+    def test_damage_that_only_taking_in_meets_is_mended_while_it_serves(self, settings: Settings) -> None:
+        """The index of keys: delivery does not look there."""
+        outbox = SqliteOutbox(settings.directory / "outbox.db")
+        fill(outbox, range(2000))
+        outbox.close()
+        break_page(settings.directory / "outbox.db", "sqlite_autoindex_item_1")
+        bridge = Bridge(settings, Serving(settle=100))
+        bridge._intake.start()
+        bridge._step()
+
+        with pytest.raises(OutboxCorrupt):
+            bridge._intake.take(calls(5000)).result(10)
+        bridge._step()
+
+        assert bridge._intake.take(calls(5000)).result(10) is None
+        assert bridge._deliverer.summary().states["pending"] == 2001
+        bridge._intake.close()
+        bridge._deliverer.close()
+
+    def test_what_comes_in_while_it_is_set_aside_goes_into_the_new_one(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        outbox = SqliteOutbox(settings.directory / "outbox.db")
+        deliverer = Deliverer(settings, outbox=outbox, settle=100)
+        deliverer.take_lock()
+        fill(outbox, range(3))
+        coming = threading.Thread(target=fill, args=(outbox, [3]))
+
+        def put(path: Path, now: float) -> str:
+            coming.start()
+            coming.join(0.2)
+            return put_aside(path, now)
+
+        put_aside = aside.put
+        monkeypatch.setattr(aside, "put", put)
+        deliverer._set_aside(OutboxCorrupt("outbox.db: malformed"))
+        coming.join(10)
+        deliverer.close()
+
+        with sqlite3.connect(settings.directory / "outbox.db") as new:
+            assert new.execute("SELECT COUNT(*) FROM item").fetchone() == (4,)
+        new.close()
+
+    def test_log_events_are_taken_over_with_their_calls(self, settings: Settings) -> None:
+        outbox = SqliteOutbox(settings.directory / "outbox.db")
+        deliverer = Deliverer(settings, outbox=outbox, settle=100)
+        deliverer.take_lock()
+        outbox.accept(calls(1), "", 0, 0.0, [("span", b"first"), ("span", b"second")])
+        deliverer._set_aside(OutboxCorrupt("outbox.db: malformed"))
+
+        assert outbox.events("span") == [b"first", b"second"]
+        deliverer.close()
+
+    def test_what_was_delivered_is_known_although_no_record_can_be_read(self, settings: Settings) -> None:
+        outbox = SqliteOutbox(settings.directory / "outbox.db")
+        fill(outbox, range(1000))
+        items = {item.id: 1 for item in outbox.due(1, 600)}
+        outbox.deliver(outbox.lease(1, 7, 0, items), dict.fromkeys(items, 70))
+        outbox.close()
+        break_page(settings.directory / "outbox.db", "payload")
+        new = SqliteOutbox(settings.directory / "new.db")
+
+        assert salvage(settings.directory / "outbox.db", new) == 600
+        assert new.summary().states["delivered"] == 600
+        new.close()
+
+    def test_a_sound_one_is_not_set_aside(self, settings: Settings) -> None:
+        bridge = Bridge(settings, Serving(settle=100))
+        bridge._step()
+        bridge._damaged.set()
+        bridge._step()
+
+        assert [path.name for path in settings.directory.glob("*corrupt*")] == []
+        bridge._deliverer.close()
+
+
+def test_the_request_that_fills_the_outbox_is_not_answered_503_and_taken(tmp_path: Path) -> None:
+    with Receiver(tmp_path, max_state_bytes=300_000) as receiver:
+        taken = 0
+        while receiver.post(traces(span(taken + 1, "x" * 50_000))).status == 200:
+            taken += 1
+        assert taken > 1
+        assert receiver.kept == taken
+
+
+def test_where_the_state_was_removed_nothing_is_answered_with_success(tmp_path: Path) -> None:
+    with Receiver(tmp_path) as receiver:
+        assert receiver.post(traces(span(1))).status == 200
+        (tmp_path / "outbox.db").unlink()
+
+        assert receiver.post(traces(span(2))).status == 503
+        got = receiver.send("GET", "/readyz")
+        assert (got.status, b"start the service again" in got.body) == (503, True)

@@ -1,0 +1,1 @@
+"""Servers, fakes and spans that tests of several folders use."""

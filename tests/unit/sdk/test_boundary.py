@@ -1,0 +1,179 @@
+"""What a processor and an exporter have in common: destinations by the date of the call, one shutdown for all."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import pytest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+
+from label_studio_otel.sdk import boundary, recorder
+from label_studio_otel.sdk.boundary import Capture
+from label_studio_otel.spans import Span
+from label_studio_otel.spool import record as spool
+from support.sdk import SdkTest
+
+if TYPE_CHECKING:
+    from label_studio_otel.settings import Destination
+
+
+class CaptureTest(SdkTest):
+    def ended(self, **options: Any) -> Any:
+        """Return a finished span of an LLM call."""
+        self.call(**options)
+        return self.memory_exporter.get_finished_spans()[-1]
+
+    def destinations(self) -> list[Destination | None]:
+        return [record.destination for record in self.records()]
+
+    def test_the_project_is_that_of_the_day_of_the_call(self) -> None:
+        taker = Capture({**self.settings, "project_name": "%Y"})
+        span = self.ended()
+        for year in (2024, 2025, 2025):
+            noon = int(time.mktime((year, 7, 1, 12, 0, 0, 0, 0, -1))) * 1_000_000_000
+            with mock.patch.object(span, "_start_time", noon):
+                taker.take(span)
+        assert [one and one.project_name for one in self.destinations()] == ["2024", "2025", "2025"]
+
+    def test_each_provider_keeps_its_resource(self) -> None:
+        taker = Capture(self.settings)
+        for name in ("one", "two", "one"):
+            self.tracer_provider = TracerProvider(resource=Resource({"service.name": name}))
+            with mock.patch.object(self.tracer_provider, "_active_span_processor") as processor:
+                self.call()
+                taker.take(processor.on_end.call_args.args[0])
+        assert [record.span and record.span["resource"] for record in self.records()] == [
+            {"service.name": "one"},
+            {"service.name": "two"},
+            {"service.name": "one"},
+        ]
+
+    def test_all_of_a_process_share_one_file(self) -> None:
+        for name in ("One", "Two"):
+            Capture({**self.settings, "project_name": name}).take(self.ended())
+        assert len(list(self.state_dir.glob("*/spool/*"))) == 1
+        assert len(self.records()) == 2
+
+    def test_each_server_has_a_file_of_its_own(self) -> None:
+        for url in ("http://one", "http://two"):
+            Capture({**self.settings, "url": url}).take(self.ended())
+        assert len(list(self.state_dir.glob("*/spool/*"))) == 2
+
+    def test_what_is_no_call_is_not_taken(self) -> None:
+        taker = Capture(self.settings)
+        with self.tracer.start_as_current_span("plain"):
+            pass
+        with self.tracer.start_as_current_span("tool", attributes={"gen_ai.operation.name": "execute_tool"}):
+            pass
+        for span in self.memory_exporter.get_finished_spans():
+            taker.take(span)
+        assert (self.records(), taker.failures) == ([], 0)
+
+    def test_anything_may_be_handed_in(self) -> None:
+        taker = Capture(self.settings)
+        with self.assertLogs("label_studio_otel", "WARNING") as logs:
+            for nonsense in (None, object(), 7):
+                taker.take(nonsense)  # type: ignore[arg-type]
+        assert taker.failures == 3
+        assert len(logs.output) == 1
+
+    def test_all_shutdowns_share_the_seconds_of_one_exit(self) -> None:
+        allowed: list[float] = []
+
+        def spend(_: object, timeout: float) -> bool:
+            allowed.append(timeout)
+            now[0] += 1.5
+            return True
+
+        now = [100.0]
+        takers = [Capture({**self.settings, "shutdown_timeout": 2.0}) for _ in range(3)]
+        with (
+            mock.patch.object(recorder.Recorder, "shutdown", spend),
+            mock.patch.object(boundary.time, "monotonic", side_effect=lambda: now[0]),
+        ):
+            for taker in takers:
+                taker.shutdown()
+        assert allowed == [2.0, 0.5, 0.0]
+
+    def test_a_child_forked_in_the_middle_of_a_shutdown_can_shut_down(self) -> None:
+        taker = Capture(self.settings)
+        taker.take(self.ended())
+        boundary._allowance._lock.acquire()
+        child = os.fork()
+        if child == 0:
+            taker.shutdown()
+            os._exit(7)
+        boundary._allowance._lock.release()
+        ended: list[int] = []
+        for _ in range(500):
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid:
+                ended.append(os.waitstatus_to_exitcode(status))
+                break
+            time.sleep(0.02)
+        else:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        assert ended == [7]
+
+    def test_what_settings_leave_out_and_what_an_error_loses_is_counted(self) -> None:
+        taker = Capture({**self.settings, "operations": {"chat"}})
+        taker.take(self.ended())
+        for options in ({"failed": True}, {"gen_ai.operation.name": "text_completion"}):
+            taker.take(self.ended(**options))
+        with mock.patch.object(spool, "encode", side_effect=RuntimeError), self.assertLogs("label_studio_otel"):
+            taker.take(self.ended())
+        with self.tracer.start_as_current_span("plain"):
+            pass
+        taker.take(self.memory_exporter.get_finished_spans()[-1])
+        counts = taker._recorder().counts
+        assert (taker._recorder()._writer.taken, counts.filtered, counts.failed) == (1, 2, 1)
+
+    def test_calls_are_remembered_only_where_somebody_waits_for_their_delivery(self) -> None:
+        for flush, remembered in (("durable", 0), ("delivered", 1)):
+            taker = Capture({**self.settings, "flush": flush})
+            taker.take(self.ended())
+            assert len(taker._recorder()._arrivals._keys) == remembered
+
+    def test_the_key_of_a_call_is_that_of_its_item(self) -> None:
+        taker = Capture({**self.settings, "flush": "delivered"})
+        taker.take(self.ended())
+        (record,) = self.records()
+        assert record.span is not None
+        span = Span.from_fields(record.span)
+        assert list(taker._recorder()._arrivals._keys) == [span.key]
+
+    def test_a_disk_that_refuses_is_said_once_with_what_to_do(self) -> None:
+        self.state_dir.write_text("in the way")
+        taker = Capture(self.settings)
+        with self.assertLogs("label_studio_otel", "WARNING") as logs:
+            for _ in range(3):
+                taker.take(self.ended())
+        assert len(logs.output) == 1
+        assert "cannot be written" in logs.output[0]
+        assert "LABEL_STUDIO_OTEL_STATE_DIR" in logs.output[0]
+        self.state_dir.unlink()
+        assert taker.force_flush(5.0)
+        assert len(self.records()) == 3
+        assert taker.failures == 0
+
+    def test_without_delivery_no_thread_is_begun(self) -> None:
+        before = threading.active_count()
+        taker = Capture(self.settings)
+        taker.take(self.ended())
+        taker.shutdown()
+        assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("module", [boundary, recorder, spool])
+def test_importing_begins_nothing(module: Any) -> None:
+    gc.collect()
+    assert not [thread for thread in threading.enumerate() if thread.name == "LabelStudioDelivery"]
+    assert module.__doc__
