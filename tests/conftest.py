@@ -1,4 +1,4 @@
-"""Fixtures of the real servers. They fail, and never skip, where a server cannot be had."""
+"""Hypothesis' profile, and the fixtures of the real servers: they fail, and never skip, where a server is missing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
 from support.postgresql import PostgreSQL, migrated
@@ -13,6 +14,10 @@ from support.servers import Api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# How long an example takes depends on what else the machine does: no property is about time.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

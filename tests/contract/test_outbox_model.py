@@ -483,6 +483,4 @@ class OutboxModel(RuleBasedStateMachine):
 
 
 TestOutboxModel = OutboxModel.TestCase
-TestOutboxModel.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None, derandomize=True, database=None
-)
+TestOutboxModel.settings = settings(max_examples=100, stateful_step_count=40, derandomize=True, database=None)

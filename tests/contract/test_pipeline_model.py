@@ -390,9 +390,7 @@ def _key(fields: Any) -> str:
 
 
 TestPipelineModel = PipelineModel.TestCase
-TestPipelineModel.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None, derandomize=True, database=None
-)
+TestPipelineModel.settings = settings(max_examples=100, stateful_step_count=40, derandomize=True, database=None)
 
 
 def test_damage_met_while_its_writer_lived_is_set_aside_when_it_has_gone(

@@ -268,6 +268,4 @@ def _text(read: Any) -> str:
 
 
 TestSpoolModel = SpoolModel.TestCase
-TestSpoolModel.settings = settings(
-    max_examples=200, stateful_step_count=40, deadline=None, derandomize=True, database=None
-)
+TestSpoolModel.settings = settings(max_examples=200, stateful_step_count=40, derandomize=True, database=None)

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as effort
+from hypothesis import given
 from hypothesis import strategies as st
 
 from label_studio_otel.settings import Destination, directory_name, labeling_config, load, normalized_url
@@ -276,7 +275,6 @@ def test_a_password_in_the_url_goes_no_further(url: str) -> None:
         | st.dictionaries(st.text(), st.integers()),
     )
 )
-@effort(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_reading_settings_never_raises(arguments: dict[str, Any]) -> None:
     settings = load(arguments, {})
     settings.destination(NOON)

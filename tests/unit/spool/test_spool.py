@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from label_studio_otel.errors import SpoolError
@@ -39,7 +39,6 @@ def _record(text: str = "hello") -> list[bytes]:
 
 
 @given(st.dictionaries(TEXTS, VALUES, max_size=5), st.dictionaries(TEXTS, VALUES, max_size=3))
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_encoded_is_decoded(attributes: dict[str, Any], resource: dict[str, Any]) -> None:
     buffers = spool.encode(
         spool.encode_destination(DESTINATION), spool.to_json(resource), _span(**{"a": 1, **attributes})

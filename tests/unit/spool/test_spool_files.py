@@ -84,7 +84,7 @@ def test_a_torn_record_at_the_end_is_passed_over(writer: SpoolWriter, directory:
 
 
 @given(st.integers(0, 200), st.binary(min_size=1, max_size=40))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_after_damage_reading_goes_on_at_the_next_whole_record(scratch: Path, offset: int, noise: bytes) -> None:
     first, second, third = (b"".join(record(text)) for text in ("first", "second", "third"))
     offset = min(offset, len(second) - 1)

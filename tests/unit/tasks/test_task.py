@@ -1121,7 +1121,7 @@ def strings(value: Any) -> list[str]:
     return [text for item in value for text in strings(item)] if isinstance(value, list) else []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(SPANS, GENERATIONS, st.sampled_from([PROMPT, CHAT, EVERYTHING]))
 def test_any_call_becomes_a_task_that_label_studio_can_hold_and_show(
     span: Span, generation: Generation, config: Any
