@@ -27,7 +27,7 @@ sys.path.insert(0, str(TESTS))
 with atheris.instrument_imports(include=["label_studio_otel"]):
     from label_studio_otel import reading
     from label_studio_otel.calls import assembly
-    from label_studio_otel.cli.genai_json import converted
+    from label_studio_otel.cli.genai_json import call_to_json
     from label_studio_otel.errors import DecodeError, DialectError
     from label_studio_otel.otlp import json as otlp
     from label_studio_otel.spans import LogRecord, Span
@@ -49,7 +49,7 @@ def test_one_input(data: bytes) -> None:
         return
     spans = assembly.join(map(Span.from_fields, telemetry.spans), map(LogRecord.from_fields, telemetry.logs))
     for call in assembly.calls(spans, _unreadable):
-        json.dumps(converted(call.span, call.dialect, call.generation))
+        json.dumps(call_to_json(call.span, call.dialect, call.generation))
         for config in _CONFIGS:
             text = json.dumps(task.render(call.span, call.generation, config), ensure_ascii=False, allow_nan=False)
             assert "\\u0000" not in text.replace("\\\\", "")  # an escaped backslash begins no escape

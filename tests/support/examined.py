@@ -6,8 +6,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from label_studio_otel.cli.doctor.checks import SetUp
-from label_studio_otel.cli.doctor.installation import Installation, Package
+from label_studio_otel.cli.doctor.installation import Installation, Package, SetUp
 from label_studio_otel.settings import load
 
 if TYPE_CHECKING:

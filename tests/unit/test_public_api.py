@@ -48,6 +48,8 @@ ONLY = {
     "requests": set(),
     "httpx": set(),
     "rich": {"cli"},
+    # Only tests use the fakes.
+    "label_studio_otel.testing": {"testing"},
 }
 PURE = {"calls", "errors", "generation", "reading", "spans", "tasks"}
 IMPURE = {"os", "pathlib", "io", "tempfile", "shutil", "threading", "logging", "time"}

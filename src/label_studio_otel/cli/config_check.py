@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from label_studio_otel import reading
 from label_studio_otel.errors import ConfigError, DestinationBlocked
 from label_studio_otel.tasks import labeling_config, task
-from label_studio_otel.testing import span
+from label_studio_otel.tasks.sample_span import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Choice, Generation, Message, Part
     from label_studio_otel.spans import LogRecord, Span
 
-__all__ = ["convert", "converted"]
+__all__ = ["call_to_json", "convert"]
 
 #: The conventions' value of `error.type` where none is known.
 UNKNOWN_ERROR = "_OTHER"
@@ -51,12 +51,12 @@ def convert(
     """
     spans = list(spans)
     for call in assembly.calls(assembly.join(spans, logs), unreadable, spans):
-        line = converted(call.span, call.dialect, call.generation, call.start_time_unix_nano)
+        line = call_to_json(call.span, call.dialect, call.generation, call.start_time_unix_nano)
         link = link_to(call.span, trace_link)
         yield {**line, "trace_link": link} if link else line
 
 
-def converted(
+def call_to_json(
     span: Span, dialect: str, generation: Generation, start_time_unix_nano: int | None = None
 ) -> dict[str, Any]:
     """Return a call as the JSON object of one line; what is not known is null.

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
     from label_studio_otel.label_studio.transport import Transport
 
-__all__ = ["Authorization"]
+__all__ = ["Authorization", "jwt_expiry"]
 
 #: Refresh an access token this many seconds before it ends.
 TOKEN_MARGIN = 30.0
+#: Seconds that an access token is used for which does not say when it expires.
+ASSUMED_LIFETIME = 300.0
 
 
 class Authorization:
@@ -70,13 +72,14 @@ class Authorization:
         if not isinstance(body, dict) or "access" not in body:
             raise not_label_studio(self._transport.url, "POST", path, answer)
         access = str(body["access"])
-        return access, _expiry(access, self._clock()) - TOKEN_MARGIN
+        expiry = jwt_expiry(access)
+        return access, (self._clock() + ASSUMED_LIFETIME if expiry is None else expiry) - TOKEN_MARGIN
 
 
-def _expiry(token: str, now: float) -> float:
-    """Return when a JWT ends; 5 minutes from now where it does not say."""
+def jwt_expiry(token: str) -> float | None:
+    """Return when a JWT expires, in seconds since the epoch; None where the token does not say it or is no JWT."""
     try:
         claims = token.split(".")[1]
         return float(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"])
     except (ValueError, IndexError, KeyError, TypeError):
-        return now + 300
+        return None

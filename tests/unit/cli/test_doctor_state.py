@@ -11,7 +11,7 @@ import pytest
 from inline_snapshot import snapshot
 
 from label_studio_otel.cli.doctor import state
-from label_studio_otel.cli.doctor.checks import SetUp
+from label_studio_otel.cli.doctor.installation import SetUp
 from label_studio_otel.outbox.migrations import STEPS
 from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.settings import Destination

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.cli import _settings
-from label_studio_otel.cli.doctor import checks
+from label_studio_otel.cli.doctor.checks import findings
 from label_studio_otel.cli.doctor.finding import ERROR, OK, WARNING, Finding, counted
+from label_studio_otel.cli.doctor.installation import SetUp, installed
 from label_studio_otel.sdk.observer import VARIABLE
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
     set_up = _set_up(args)
     observed = None
-    found = list(checks.findings(set_up))
+    found = list(findings(set_up))
     if command:
         observed, seen = _observed(command, set_up, quiet=args.json)
         found = [*(_weighed(found, observed) if observed else found), *seen]
@@ -75,15 +76,14 @@ def run(args: argparse.Namespace) -> int:
     return int(any(one.level == ERROR for one in found))
 
 
-def _set_up(args: argparse.Namespace) -> checks.SetUp:
-    from label_studio_otel.cli.doctor.installation import installed
+def _set_up(args: argparse.Namespace) -> SetUp:
     from label_studio_otel.settings import load
 
     settings = load({"url": args.url, "state_dir": args.state_dir})
-    return checks.SetUp(os.environ, installed(), settings, args.in_code)
+    return SetUp(os.environ, installed(), settings, args.in_code)
 
 
-def _observed(command: Sequence[str], set_up: checks.SetUp, *, quiet: bool) -> tuple[Observed | None, list[Finding]]:
+def _observed(command: Sequence[str], set_up: SetUp, *, quiet: bool) -> tuple[Observed | None, list[Finding]]:
     """Run the application once and read what its processes noted."""
     from label_studio_otel.cli.doctor import observed
     from label_studio_otel.cli.doctor.finding import error

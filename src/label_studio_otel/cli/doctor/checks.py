@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from label_studio_otel.cli.doctor.finding import Finding
-    from label_studio_otel.cli.doctor.installation import Installation
-    from label_studio_otel.settings import Settings
+    from label_studio_otel.cli.doctor.installation import SetUp
 
-__all__ = ["SetUp", "findings"]
-
-
-@dataclass(frozen=True)
-class SetUp:
-    """Everything a check may look at."""
-
-    environ: Mapping[str, str]
-    installation: Installation
-    settings: Settings
-    #: Tracing is set up by the application's code, not by `opentelemetry-instrument`.
-    in_code: bool = False
-
-    def value(self, variable: str) -> str:
-        """Return a variable's value, empty where it is not set."""
-        return self.environ.get(variable, "").strip()
+__all__ = ["findings"]
 
 
 def findings(set_up: SetUp) -> Iterator[Finding]:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from importlib.metadata import EntryPoint
 
-    from label_studio_otel.cli.doctor.checks import SetUp
     from label_studio_otel.cli.doctor.finding import Finding
+    from label_studio_otel.cli.doctor.installation import SetUp
 
 __all__ = ["declarative", "distro", "installed", "listeners", "named"]
 

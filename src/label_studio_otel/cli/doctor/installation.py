@@ -8,9 +8,11 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["Installation", "Package", "installed", "normalized"]
+    from label_studio_otel.settings import Settings
+
+__all__ = ["Installation", "Package", "SetUp", "installed", "normalized"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,21 @@ class Installation:
             for package in self.packages
             if any(wanted.match(normalized(line.partition(";")[0])) for line in package.requires if "extra" not in line)
         ]
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """Everything a check may look at."""
+
+    environ: Mapping[str, str]
+    installation: Installation
+    settings: Settings
+    #: Tracing is set up by the application's code, not by `opentelemetry-instrument`.
+    in_code: bool = False
+
+    def value(self, variable: str) -> str:
+        """Return a variable's value, empty where it is not set."""
+        return self.environ.get(variable, "").strip()
 
 
 def installed(distributions: Iterable[metadata.Distribution] | None = None) -> Installation:

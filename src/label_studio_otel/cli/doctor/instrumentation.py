@@ -11,9 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.metadata import EntryPoint
 
-    from label_studio_otel.cli.doctor.checks import SetUp
     from label_studio_otel.cli.doctor.finding import Finding
-    from label_studio_otel.cli.doctor.installation import Package
+    from label_studio_otel.cli.doctor.installation import Package, SetUp
 
 __all__ = ["instrumentations"]
 

@@ -14,8 +14,8 @@ from label_studio_otel.cli.doctor.finding import ok, warning
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from label_studio_otel.cli.doctor.checks import SetUp
     from label_studio_otel.cli.doctor.finding import Finding
+    from label_studio_otel.cli.doctor.installation import SetUp
 
 __all__ = ["interpreter"]
 

@@ -9,8 +9,8 @@ from label_studio_otel.cli.doctor.finding import error, ok, warning
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from label_studio_otel.cli.doctor.checks import SetUp
     from label_studio_otel.cli.doctor.finding import Finding
+    from label_studio_otel.cli.doctor.installation import SetUp
 
 __all__ = ["batch_processor", "disabled", "limits", "sampler"]
 

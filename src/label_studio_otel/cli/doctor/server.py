@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import time
 from typing import TYPE_CHECKING
 
@@ -13,8 +11,8 @@ from label_studio_otel.errors import ConfigError, DeliveryError, DestinationBloc
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from label_studio_otel.cli.doctor.checks import SetUp
     from label_studio_otel.cli.doctor.finding import Finding
+    from label_studio_otel.cli.doctor.installation import SetUp
     from label_studio_otel.label_studio.client import LabelStudio, Project
     from label_studio_otel.settings import Settings
     from label_studio_otel.tasks.labeling_config import LabelConfig
@@ -95,22 +93,15 @@ def _refused(settings: Settings, problem: DeliveryError) -> Finding:
 
 
 def _token_refused(key: str, met: str) -> Finding:
-    expiry = _expiry(key)
+    from label_studio_otel.label_studio.authorization import jwt_expiry
+
+    expiry = jwt_expiry(key)
     if expiry is None:
         return error("token", f"Label Studio does not know the token ({met})", ANOTHER)
     if expiry < time.time():
         day = time.strftime("%Y-%m-%d", time.gmtime(expiry))
         return error("token", f"the personal access token expired on {day}", ANOTHER)
     return error("token", f"the personal access token is not valid: revoked, or another server's ({met})", ANOTHER)
-
-
-def _expiry(key: str) -> float | None:
-    """Return when a personal access token ends, None where the key is none."""
-    try:
-        claims = key.split(".")[1]
-        return float(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"])
-    except (ValueError, IndexError, KeyError, TypeError):
-        return None
 
 
 def _named(settings: Settings, projects: list[Project]) -> Iterator[Finding]:

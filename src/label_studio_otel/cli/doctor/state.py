@@ -14,8 +14,8 @@ from label_studio_otel.errors import OutboxError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from label_studio_otel.cli.doctor.checks import SetUp
     from label_studio_otel.cli.doctor.finding import Finding
+    from label_studio_otel.cli.doctor.installation import SetUp
 
 __all__ = ["file_system", "span_ids", "state_directory", "versions", "waiting"]
 
