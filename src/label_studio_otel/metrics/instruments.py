@@ -92,7 +92,8 @@ class Source:
 _numbers = count()
 _sources: tuple[weakref.ref[Source], ...] = ()
 _histograms: dict[str, Histogram] = {}
-_registering = threading.Lock()
+#: Reentrant: a signal handler of the application may end a span while its thread is in here.
+_registering = threading.RLock()
 _registered = False
 
 
@@ -112,12 +113,12 @@ def register(*, late: bool = False, provider: MeterProvider | None = None) -> No
         if _registered and provider is None:
             return
         _registered = True
-        try:
-            from opentelemetry import metrics  # noqa: PLC0415
+    try:  # not under the lock: the meter provider and the handlers of the log are the application's
+        from opentelemetry import metrics  # noqa: PLC0415
 
-            _make(metrics.get_meter("label_studio_otel", __version__, provider), metrics.Observation)
-        except Exception as error:  # of somebody else's meter provider
-            log.warn_once("metrics", f"there are no metrics about delivery: {log.kind(error)}")
+        _make(metrics.get_meter("label_studio_otel", __version__, provider), metrics.Observation)
+    except Exception as error:  # of somebody else's meter provider
+        log.warn_once("metrics", f"there are no metrics about delivery: {log.kind(error)}")
 
 
 def _make(meter: Meter, observation: type[Observation]) -> None:
@@ -172,7 +173,7 @@ def _record(name: str, value: float, attributes: dict[str, Any]) -> None:
 
 def _after_fork_in_child() -> None:
     global _registering  # noqa: PLW0603 - a thread that is not there any more may hold it
-    _registering = threading.Lock()
+    _registering = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

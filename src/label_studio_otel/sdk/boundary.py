@@ -140,7 +140,8 @@ class _Allowance:
     """The seconds that all shutdowns of one exit share."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler of the application may shut down while its thread does.
+        self._lock = threading.RLock()
         self._end = 0.0
 
     def take(self, timeout: float) -> float:
@@ -156,7 +157,7 @@ _allowance = _Allowance()
 
 
 def _after_fork_in_child() -> None:
-    _allowance._lock = threading.Lock()  # a thread that is not there any more may hold it
+    _allowance._lock = threading.RLock()  # a thread that is not there any more may hold it
 
 
 if hasattr(os, "register_at_fork"):

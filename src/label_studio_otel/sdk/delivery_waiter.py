@@ -6,15 +6,17 @@ it is told too where another process delivers.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from itertools import islice
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-__all__ = ["Arrivals"]
+__all__ = ["Arrivals", "ReentrantEvent"]
 
 #: Keys that are remembered, 10 MB of them. Of more, the oldest are forgotten: they are sent before the others.
 MAX_KEYS = 100_000
@@ -25,13 +27,47 @@ ARRIVED = {"delivered", "doubled"}
 HOPELESS = {*ARRIVED, "parked"}
 
 
+class ReentrantEvent:
+    """A `threading.Event` for one waiting thread, which a signal handler may set while its own thread sets it.
+
+    `threading.Event` has a plain lock, and would wait for itself. `SimpleQueue` is made for this.
+    """
+
+    def __init__(self) -> None:
+        self._marks: SimpleQueue[None] = SimpleQueue()
+
+    def is_set(self) -> bool:
+        """Return True between `set` and `clear`."""
+        return not self._marks.empty()
+
+    def set(self) -> None:
+        """Wake the waiting thread."""
+        if not self.is_set():
+            self._marks.put(None)
+
+    def clear(self) -> None:
+        """Take `set` back."""
+        with contextlib.suppress(Empty):
+            while True:
+                self._marks.get_nowait()
+
+    def wait(self, timeout: float) -> bool:
+        """Return True when it is set; False after `timeout` seconds."""
+        try:
+            self._marks.get(timeout=timeout)
+        except Empty:
+            return False
+        self._marks.put(None)
+        return True
+
+
 class _Wish:
     """What one thread waits for."""
 
     def __init__(self, keys: Collection[str]) -> None:
         self.open = dict.fromkeys(keys)
         self.failed = False
-        self.answered = threading.Event()
+        self.answered = ReentrantEvent()
 
 
 class Arrivals:

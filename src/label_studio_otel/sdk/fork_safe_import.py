@@ -19,7 +19,8 @@ __all__ = ["deliverer"]
 
 #: Seconds that a fork waits: an import takes 0.1, and whoever forks while importing must not wait for ever.
 FORK_PATIENCE = 5.0
-_importing = threading.Lock()
+#: Reentrant: a signal handler of the application may fork while its thread forks.
+_importing = threading.RLock()
 _fork = threading.local()
 
 
@@ -47,7 +48,7 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     global _importing  # noqa: PLW0603
-    _importing = threading.Lock()
+    _importing = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

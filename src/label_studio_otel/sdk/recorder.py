@@ -18,7 +18,7 @@ from label_studio_otel.label_studio.suppression import suppressed
 from label_studio_otel.metrics import instruments
 from label_studio_otel.metrics.counts import Counts
 from label_studio_otel.sdk import fork_safe_import
-from label_studio_otel.sdk.delivery_waiter import Arrivals
+from label_studio_otel.sdk.delivery_waiter import Arrivals, ReentrantEvent
 from label_studio_otel.spool.writer import FULL, SpoolWriter
 
 if TYPE_CHECKING:
@@ -61,13 +61,13 @@ class Recorder:
         _live.append(self)
 
     def _begin(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # reentrant: a signal handler may end a span while its thread is in here
         #: False until the first record, and where the next one begins delivery anew.
         self._begun = False
         self._thread: threading.Thread | None = None
         self._flusher: threading.Thread | None = None
-        self._finish = threading.Event()
-        self._wake = threading.Event()
+        self._finish = ReentrantEvent()
+        self._wake = ReentrantEvent()
         self._arrivals = Arrivals(self._settings.max_age)
         self._source.forget(self.counts)
         #: Items that the deliverer knows not to have arrived; None where it never ran.
@@ -150,16 +150,16 @@ class Recorder:
         return not thread.is_alive() and self._writer.settled(max(0.0, end - time.monotonic()))
 
     def _start(self) -> None:
+        instruments.register()
         with self._lock:
             if self._begun:
                 return
-            instruments.register()
+            self._begun = True  # before the thread is: a signal handler that comes here now must not start another
             if self._settings.delivery == "thread":
                 try:
                     self._thread = self._in_thread(self._deliver)
                 except RuntimeError:
-                    return  # the interpreter is ending; the record is in the spool
-            self._begun = True
+                    self._begun = False  # the interpreter is ending; the record is in the spool
 
     def _in_thread(self, work: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=self._run, args=(work,), name="LabelStudioDelivery", daemon=True)
@@ -188,7 +188,7 @@ class Recorder:
         """Let the next record begin delivery anew."""
         with self._lock:
             if self._thread is thread:
-                self._begun, self._thread, self._finish = False, None, threading.Event()
+                self._begun, self._thread, self._finish = False, None, ReentrantEvent()
 
     def _deliver(self) -> None:
         finish, wake = self._finish, self._wake
@@ -277,7 +277,7 @@ def _left(deliverer: Deliverer) -> int:
 
 _live: list[Recorder] = []
 _by_directory: dict[Path, Recorder] = {}
-_registry_lock = threading.Lock()
+_registry_lock = threading.RLock()  # reentrant, as that of a recorder
 
 
 def recorder_for(settings: Settings) -> Recorder:
@@ -285,13 +285,14 @@ def recorder_for(settings: Settings) -> Recorder:
     with _registry_lock:
         recorder = _by_directory.get(settings.directory)
         if recorder is None:
-            recorder = _by_directory[settings.directory] = Recorder(settings)
+            # Not assigned: a signal handler may have come here in the meantime, and there must not be two.
+            return _by_directory.setdefault(settings.directory, Recorder(settings))
         return recorder
 
 
 def _after_fork_in_child() -> None:
     global _registry_lock  # noqa: PLW0603
-    _registry_lock = threading.Lock()
+    _registry_lock = threading.RLock()
     for recorder in _live:
         recorder._begin()
 

@@ -82,6 +82,8 @@ class SpoolWriter:
         self._backlog_bytes = 0
         self._next_attempt = 0.0
         self._next_look = 0.0
+        #: What `on_refused` is to be called with.
+        self._news: list[OSError | None] = []
         #: LLM calls whose records came into a file or into memory.
         self.taken = 0
         #: Records given up because the backlog was full.
@@ -101,17 +103,10 @@ class SpoolWriter:
         if self._pid != os.getpid():
             self.forget()
         with self._lock:
-            if not self.flush():
-                self._keep(buffers, calls)
-                return False
-            try:
-                self._write(buffers)
-            except OSError as error:
-                self._refused(error)
-                self._keep(buffers, calls)
-                return False
-            self.taken += calls
-        return True
+            written = self._append(buffers, calls)
+        if self._news:
+            self._report()
+        return written
 
     def settled(self, timeout: float) -> bool:
         """Return True when every record is in a file; touches no disk, and waits so long for one being written."""
@@ -129,19 +124,10 @@ class SpoolWriter:
             now: try also when the disk refused less than a second ago.
         """
         with self._lock:
-            if not self._backlog:
-                return True
-            if not now and self._clock() < self._next_attempt:
-                return False
-            try:
-                while self._backlog:
-                    self._write([self._backlog[0]])
-                    self._backlog_bytes -= len(self._backlog.popleft())
-            except OSError as error:
-                self._refused(error)
-                return False
-            self._on_refused(None)
-            return True
+            written = self._flush(now=now)
+        if self._news:
+            self._report()
+        return written
 
     def close(self, timeout: float = -1) -> None:
         """Let go of the file, where no write lasts longer than the time-out; the next record begins another."""
@@ -161,6 +147,50 @@ class SpoolWriter:
         if fd is not None:
             with contextlib.suppress(OSError):
                 os.close(fd)
+
+    def _append(self, buffers: Sequence[bytes], calls: int) -> bool:
+        if not self._flush(now=False):
+            self._keep(buffers, calls)
+            return False
+        try:
+            self._write(buffers)
+        except OSError as error:
+            self._refused(error)
+            self._keep(buffers, calls)
+            return False
+        self.taken += calls
+        return True
+
+    def _flush(self, *, now: bool) -> bool:
+        if not self._backlog:
+            return True
+        if not now and self._clock() < self._next_attempt:
+            return False
+        try:
+            while self._backlog:
+                self._write_oldest()
+        except OSError as error:
+            self._refused(error)
+            return False
+        self._news.append(None)
+        return True
+
+    def _report(self) -> None:
+        # Never under the lock: whoever is called logs, and the handlers of the log have locks of their own.
+        news, self._news = self._news, []
+        for error in news:
+            self._on_refused(error)
+
+    def _write_oldest(self) -> None:
+        # Taken out before: a signal handler that ends a span in the middle of the write writes the others.
+        record = self._backlog.popleft()
+        try:
+            self._write([record])
+        except BaseException:
+            self._backlog.appendleft(record)
+            raise
+        size = len(record)
+        self._backlog_bytes -= size
 
     def _write(self, buffers: Sequence[bytes]) -> None:
         fd = self._file()
@@ -209,16 +239,17 @@ class SpoolWriter:
         self._next_attempt = self._clock() + RETRY_INTERVAL
         with contextlib.suppress(OSError):
             self.close()
-        self._on_refused(error)
+        self._news.append(error)
 
     def _keep(self, buffers: Sequence[bytes], calls: int) -> None:
         record = b"".join(buffers)
-        if self._backlog_bytes + len(record) > self._max_backlog_bytes:
+        size = len(record)
+        if self._backlog_bytes + size > self._max_backlog_bytes:
             self.lost += 1
             return
         self.taken += calls
         self._backlog.append(record)
-        self._backlog_bytes += len(record)
+        self._backlog_bytes += size
 
 
 def _gather(fd: int, buffers: Sequence[bytes]) -> int:

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -21,7 +22,26 @@ from label_studio_otel.spool import record as spool
 from support.sdk import SdkTest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from label_studio_otel.settings import Destination
+
+
+@contextmanager
+def _held_by_another_thread(lock: Any) -> Iterator[None]:
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(60)
+    yield
+    done.set()
+    thread.join()
 
 
 class CaptureTest(SdkTest):
@@ -105,12 +125,11 @@ class CaptureTest(SdkTest):
     def test_a_child_forked_in_the_middle_of_a_shutdown_can_shut_down(self) -> None:
         taker = Capture(self.settings)
         taker.take(self.ended())
-        boundary._allowance._lock.acquire()
-        child = os.fork()
-        if child == 0:
-            taker.shutdown()
-            os._exit(7)
-        boundary._allowance._lock.release()
+        with _held_by_another_thread(boundary._allowance._lock):
+            child = os.fork()
+            if child == 0:
+                taker.shutdown()
+                os._exit(7)
         ended: list[int] = []
         for _ in range(500):
             pid, status = os.waitpid(child, os.WNOHANG)

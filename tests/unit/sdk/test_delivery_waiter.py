@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from label_studio_otel.sdk import delivery_waiter
-from label_studio_otel.sdk.delivery_waiter import Arrivals
+from label_studio_otel.sdk.delivery_waiter import Arrivals, ReentrantEvent
 from support.servers import wait_for
 
 if TYPE_CHECKING:
@@ -149,3 +149,23 @@ def test_several_threads_wait_each_for_its_own() -> None:
     for thread in threads:
         thread.join(10)
     assert told == {"first": True, "second": True}
+
+
+def test_an_event_is_set_until_it_is_cleared() -> None:
+    event = ReentrantEvent()
+    assert (event.is_set(), event.wait(0)) == (False, False)
+    event.set()
+    event.set()
+    assert (event.is_set(), event.wait(0), event.wait(0)) == (True, True, True)
+    event.clear()
+    event.clear()
+    assert (event.is_set(), event.wait(0)) == (False, False)
+
+
+def test_an_event_wakes_the_thread_that_waits() -> None:
+    event, woken = ReentrantEvent(), []
+    thread = threading.Thread(target=lambda: woken.append(event.wait(60)))
+    thread.start()
+    event.set()
+    thread.join(60)
+    assert woken == [True]

@@ -156,6 +156,65 @@ def test_a_signal_handler_may_write_in_the_middle_of_a_write(
     assert sorted(texts(directory)) == ["from the handler", "interrupted"]
 
 
+def test_a_signal_handler_may_write_in_the_middle_of_writing_what_waited(
+    directory: Path, writer: SpoolWriter, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk.room = 0
+    for text in ("1", "2", "3"):
+        writer.append(record(text))
+    disk.room, nested = 1 << 30, [record("from the handler")]
+    writer._next_attempt = 0.0
+
+    def interrupted(fd: int, data: bytes) -> int:
+        written = disk.write(fd, data)
+        if nested:
+            writer.append(nested.pop())
+        return written
+
+    monkeypatch.setattr(writer_module.os, "write", interrupted)
+    assert writer.append(record("last"))
+    assert texts(directory) == ["1", "2", "3", "from the handler", "last"]
+    assert (writer.backlog, writer._backlog_bytes, writer.lost) == (0, 0, 0)
+
+
+def test_a_write_that_something_else_ends_keeps_its_record(
+    directory: Path, writer: SpoolWriter, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(fd: int, data: bytes) -> int:
+        raise KeyboardInterrupt
+
+    disk.room = 0
+    writer.append(record("1"))
+    disk.room = 1 << 30
+    with monkeypatch.context() as stopped:
+        stopped.setattr(writer_module.os, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            writer.flush(now=True)
+    assert writer.flush(now=True)
+    assert texts(directory) == ["1"]
+
+
+def test_who_is_told_of_a_refusal_does_not_hold_up_other_threads(directory: Path, disk: Disk) -> None:
+    free: list[bool] = []
+
+    def look() -> None:
+        free.append(writer._lock.acquire(blocking=False))
+        writer._lock.release()
+
+    def told(_: OSError | None) -> None:
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+
+    writer = SpoolWriter(directory, on_refused=told)
+    disk.room = 0
+    writer.append(record())
+    disk.room = 1 << 30
+    writer.flush(now=True)
+    writer.close()
+    assert free == [True, True]
+
+
 def test_what_was_taken_is_counted_in_the_file_and_in_memory_and_what_was_lost_apart(
     directory: Path, disk: Disk
 ) -> None:
