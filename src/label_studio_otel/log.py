@@ -43,7 +43,7 @@ def resolved(topic: str) -> None:
 def said(topic: str) -> bool:
     """Return whether a warning about this topic stands; a topic ending in `*` means all that begin so."""
     if topic.endswith("*"):
-        return any(one.startswith(topic[:-1]) for one in _said)
+        return any(one.startswith(topic[:-1]) for one in list(_said))  # a copy: other threads add to the set
     return topic in _said
 
 

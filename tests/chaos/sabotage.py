@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import weakref
 from typing import Any
 
 from label_studio_otel.delivery import deliverer
@@ -52,15 +53,15 @@ def _sqlite_across_fork() -> None:
         for one in made.values():
             one._outbox.close()
 
-    deliverer._deliverers = _Nobody()  # type: ignore[assignment]  # what the hooks of a fork go through
+    deliverer._deliverers = _Nobody()  # what the hooks of a fork go through
     fork_safe_import.deliverer = lambda: kept  # type: ignore[assignment, return-value]
     os.register_at_fork(after_in_parent=close)
 
 
-class _Nobody(set[Any]):
+class _Nobody(weakref.WeakValueDictionary[int, Any]):
     """What nobody enters."""
 
-    def add(self, _: Any) -> None:
+    def __setitem__(self, _: int, __: Any) -> None:
         """Leave it out."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 
@@ -55,6 +56,22 @@ def test_what_stands_can_be_asked_for_by_topic_and_by_its_beginning() -> None:
     assert not log.said("delivery /other*")
     log.resolved("delivery /state project 7")
     assert not log.said("delivery /state*")
+
+
+class _Topic(str):
+    """A topic that is compared while another thread warns."""
+
+    __slots__ = ()
+
+    def startswith(self, *args: Any) -> bool:
+        log.warn_once(f"{len(log._said)}", "another")
+        return super().startswith(*args)
+
+
+def test_topics_may_be_added_while_one_asks_for_those_that_begin_so() -> None:
+    log.warn_once(_Topic("delivery /state"), "blocked")
+    assert not log.said("spool*")
+    assert log.said("delivery*")
 
 
 def test_a_message_is_no_format_string(said: pytest.LogCaptureFixture) -> None:

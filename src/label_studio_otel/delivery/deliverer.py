@@ -115,7 +115,7 @@ class Deliverer:
             meanwhile=self._ingest,
         )
         self._fork = _Fork()
-        _deliverers.add(self)
+        _deliverers[id(self)] = self
 
     @property
     def holding(self) -> bool:
@@ -344,7 +344,8 @@ class Deliverer:
             _inherited.append(inherited)
 
 
-_deliverers: weakref.WeakSet[Deliverer] = weakref.WeakSet()
+#: By their ids. No `WeakSet`: a fork goes through it while another thread may make a deliverer.
+_deliverers: weakref.WeakValueDictionary[int, Deliverer] = weakref.WeakValueDictionary()
 #: Handles that a child got by a fork in the middle of a transaction: it must neither use nor close them, and as long
 #: as there is one this process must not open the same database.
 _inherited: list[Any] = []
@@ -352,8 +353,10 @@ _inherited: list[Any] = []
 
 def _each(method: Callable[[Deliverer], None]) -> Callable[[], None]:
     def hook() -> None:
-        for deliverer in list(_deliverers):
-            method(deliverer)
+        for reference in _deliverers.valuerefs():  # a list made at once
+            deliverer = reference()
+            if deliverer is not None:
+                method(deliverer)
 
     return hook
 
