@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["error", "info", "kind", "resolved", "said", "warn_once"]
+__all__ = ["MAX_TOPICS", "error", "info", "kind", "resolved", "said", "warn_once", "warning"]
 
 _logger = logging.getLogger("label_studio_otel")
 _said: set[str] = set()
+#: Warnings that are remembered. Topics hold names that come from outside, and a process may run for years.
+MAX_TOPICS = 1000
 #: Reentrant: a signal handler of the application may end a span while its thread is in here.
 _lock = threading.RLock()
 
@@ -27,7 +29,14 @@ def warn_once(topic: str, message: str) -> None:
     with _lock:
         if topic in _said:
             return
+        if len(_said) >= MAX_TOPICS:
+            _said.pop()  # any one: it may be said again
         _said.add(topic)
+    _logger.warning("label-studio-otel: %s", message)
+
+
+def warning(message: str) -> None:
+    """Log a warning of what happened just now, however often that is; nothing is remembered."""
     _logger.warning("label-studio-otel: %s", message)
 
 

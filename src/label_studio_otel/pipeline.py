@@ -163,8 +163,7 @@ def _say_damage(directory: Path, file: SpoolFile, outbox: Outbox, counts: Counts
         outbox.count("unreadable_bytes", unreadable)
         counts.damaged_bytes += unreadable
     if file.damaged:
-        log.warn_once(
-            f"damaged {file.path.name}",
+        log.warning(
             f"{file.damaged} bytes of a spool file cannot be read; {file.path.name} was set aside in "
             f"{directory / 'damaged'}",
         )

@@ -21,7 +21,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from label_studio_otel import log
 from label_studio_otel.delivery import backoff
 from label_studio_otel.delivery.sending import Delivery
 from label_studio_otel.errors import DestinationBlocked, Retryable, Uncertain
@@ -410,7 +409,6 @@ def test_damage_met_while_its_writer_lived_is_set_aside_when_it_has_gone(
     assert f"5 bytes of a spool file cannot be read; {path.name} was set aside" in caplog.text
     assert outbox.positions() == {}
     outbox.close()
-    log.resolved(f"damaged {path.name}")
 
 
 def test_an_unreadable_record_met_while_its_writer_lived_is_set_aside(tmp_path: Path) -> None:

@@ -58,6 +58,27 @@ def test_what_stands_can_be_asked_for_by_topic_and_by_its_beginning() -> None:
     assert not log.said("delivery /state*")
 
 
+def test_what_happened_is_said_as_often_as_it_happens_and_not_remembered(said: pytest.LogCaptureFixture) -> None:
+    for number in (3, 5):
+        log.warning(f"{number} calls of %d were given up")
+    assert _lines(said) == [
+        ("label_studio_otel", "WARNING", "label-studio-otel: 3 calls of %d were given up"),
+        ("label_studio_otel", "WARNING", "label-studio-otel: 5 calls of %d were given up"),
+    ]
+    assert log._said == set()
+
+
+def test_so_many_warnings_are_remembered_and_no_more(
+    said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "MAX_TOPICS", 3)
+    for number in range(5):
+        log.warn_once(f"scope {number}", f"{number} is incomplete")
+        log.warn_once(f"scope {number}", f"{number} is incomplete")
+    assert [line for *_, line in _lines(said)] == [f"label-studio-otel: {number} is incomplete" for number in range(5)]
+    assert len(log._said) == 3
+
+
 class _Topic(str):
     """A topic that is compared while another thread warns."""
 

@@ -298,8 +298,7 @@ class Deliverer:
             given_up = self._outbox.give_up(self._clock() - self._max_age)
             self.counts.expired += given_up
             if given_up:
-                log.warn_once(
-                    f"given up {self._directory} {self._clock():.0f}",
+                log.warning(
                     f"{given_up} LLM calls were given up: they waited longer than {self._max_age:g} s "
                     "(LABEL_STUDIO_OTEL_MAX_AGE)",
                 )
@@ -310,8 +309,8 @@ class Deliverer:
         # Locked: another thread that takes calls in would open the old file, and go on with it under its new name.
         with self._outbox.lock, contextlib.suppress(LabelStudioOtelError, OSError):
             self._outbox.close()
-            name = aside.put(self._directory / OUTBOX, self._clock())
-            log.warn_once(f"corrupt {self._directory} {name}", f"{error}; it is set aside, and a new one begun")
+            aside.put(self._directory / OUTBOX, self._clock())
+            log.warning(f"{error}; it is set aside, and a new one begun")
             self._take_aside_over()
 
     def _take_aside_over(self) -> None:
@@ -322,8 +321,7 @@ class Deliverer:
                 self._outbox.note(ABSENT_FROM, self._clock() + self._uncertain_wait)
             saved = salvage(path, self._outbox)
             kept = aside.done(path)
-            log.warn_once(
-                f"corrupt {kept}",
+            log.warning(
                 f"a damaged outbox was set aside as {kept}; the new one holds the {saved} calls that could be read",
             )
 

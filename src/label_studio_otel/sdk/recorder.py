@@ -121,7 +121,7 @@ class Recorder:
         known = any(log.said(f"{topic} {self._directory}*") for topic in ("delivery", "state", "spool"))
         if self._left and not known:
             log.warn_once(
-                "left",
+                f"left {self._directory}",
                 f"not all LLM calls were delivered within {timeout:g} s; they are kept in {self._directory} and sent "
                 "by the next process that uses it, or now by `label-studio-otel deliver`",
             )

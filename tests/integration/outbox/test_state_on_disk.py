@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from label_studio_otel import log
 from label_studio_otel.cli.status import summary_of
 from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.errors import OutboxError
@@ -117,10 +118,12 @@ def test_what_waits_longer_than_allowed_is_given_up_counted_and_said(
     state.clock.sleep(3000)
     state.put(span(number=3))
     run(deliverer)
+    remembered = set(log._said)
     state.clock.sleep(1000)
     run(deliverer)
     assert states_of(deliverer) == {"pending": 1}
     assert "2 LLM calls were given up" in caplog.text
+    assert log._said == remembered
     assert deliverer.summary().facts["given_up"] == 2
     deliverer.close()
 
