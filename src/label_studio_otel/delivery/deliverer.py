@@ -25,6 +25,7 @@ from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.outbox.salvage import salvage, was_sending
 from label_studio_otel.pipeline import ingest, spool_directory
 from label_studio_otel.spool import record
+from label_studio_otel.spool.reader import remove_unnamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -293,6 +294,7 @@ class Deliverer:
             return
         self._next_expiry = self._clock() + EXPIRY_INTERVAL
         self._outbox.expire(self._clock() - RETENTION)
+        remove_unnamed(spool_directory(self._directory), self._clock())
         if self._max_age:
             self._next_expiry = self._clock() + min(EXPIRY_INTERVAL, self._max_age / 10)
             given_up = self._outbox.give_up(self._clock() - self._max_age)

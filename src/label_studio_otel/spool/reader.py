@@ -29,7 +29,10 @@ try:
 except ImportError:
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["SpoolFile", "spool_files"]
+__all__ = ["SpoolFile", "remove_unnamed", "spool_files"]
+
+#: Seconds after which a file that has no name yet will get none: that takes its writer less than a millisecond.
+UNNAMED = 3600.0
 
 
 def spool_files(directory: Path) -> list[Path]:
@@ -41,6 +44,21 @@ def spool_files(directory: Path) -> list[Path]:
                 with contextlib.suppress(FileNotFoundError):
                     files.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.path))
     return [Path(path) for _, path in sorted(files)]
+
+
+def remove_unnamed(directory: Path, now: float) -> None:
+    """Remove the empty files of writers that were killed before they could name them.
+
+    Args:
+        now: seconds since the epoch.
+    """
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") and entry.name[1:2].isdigit():  # as the writer names them
+                with contextlib.suppress(OSError):
+                    status = entry.stat(follow_symlinks=False)
+                    if not status.st_size and now - status.st_mtime > UNNAMED:
+                        os.unlink(entry.path)
 
 
 @dataclass(frozen=True, slots=True)

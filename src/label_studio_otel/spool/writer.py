@@ -217,21 +217,23 @@ class SpoolWriter:
         if self._max_bytes and size_of(self._directory) > self._max_bytes - self._max_file_bytes:
             raise OSError(errno.ENOSPC, f"{FULL}, {self._max_bytes} bytes")
         name = f"{self._pid}-{time.time_ns():x}-{os.urandom(4).hex()}"
-        temporary = os.path.join(self._directory, f".{name}")
+        temporary, path = os.path.join(self._directory, f".{name}"), os.path.join(self._directory, name + SUFFIX)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
         fd = os.open(temporary, flags, 0o600)
         try:
             if fcntl is not None:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # Named only once it is locked: a reader never meets a file that looks abandoned and is not.
-                os.rename(temporary, os.path.join(self._directory, name + SUFFIX))
+                os.rename(temporary, path)
         except OSError:
             os.close(fd)
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
             raise
         if fcntl is None:
             os.close(fd)
-            os.rename(temporary, os.path.join(self._directory, name + SUFFIX))
-            fd = os.open(os.path.join(self._directory, name + SUFFIX), flags & ~(os.O_CREAT | os.O_EXCL))
+            os.rename(temporary, path)
+            fd = os.open(path, flags & ~(os.O_CREAT | os.O_EXCL))
         self._fd, self._size = fd, 0
         return fd
 

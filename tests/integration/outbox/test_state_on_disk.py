@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -125,6 +126,17 @@ def test_what_waits_longer_than_allowed_is_given_up_counted_and_said(
     assert "2 LLM calls were given up" in caplog.text
     assert log._said == remembered
     assert deliverer.summary().facts["given_up"] == 2
+    deliverer.close()
+
+
+def test_a_file_that_a_killed_application_did_not_name_is_removed(state: State) -> None:
+    state.put(span(number=1))
+    unnamed = state.directory / "spool" / ".17-18c5-0a"
+    unnamed.touch()
+    os.utime(unnamed, (state.clock() - 3601, state.clock() - 3601))
+    deliverer = state.deliverer()
+    run(deliverer)
+    assert not unnamed.exists()
     deliverer.close()
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from label_studio_otel.spool import record as spool
-from label_studio_otel.spool.reader import SpoolFile, count, spool_files
+from label_studio_otel.spool.reader import SpoolFile, count, remove_unnamed, spool_files
 from label_studio_otel.spool.writer import SpoolWriter
 from support.spooling import record, texts
 
@@ -47,6 +47,29 @@ def test_records_are_read_in_the_order_written(writer: SpoolWriter, directory: P
     for number in range(5):
         assert writer.append(record(str(number)))
     assert texts(directory) == ["0", "1", "2", "3", "4"]
+
+
+def test_files_that_a_killed_writer_did_not_name_are_removed_after_an_hour(
+    writer: SpoolWriter, directory: Path
+) -> None:
+    writer.append(record("named"))
+    (named,) = directory.iterdir()
+    for name, modified, content in (
+        (".17-18c5-0a", 1000, b""),
+        (".18-18c5-0b", 1001, b""),
+        (".19-18c5-0c", 1000, b"no file of ours"),
+        (".nfs0001", 1000, b""),
+    ):
+        (directory / name).write_bytes(content)
+        os.utime(directory / name, (modified, modified))
+    os.utime(named, (1000, 1000))
+    remove_unnamed(directory, 4600.5)
+    assert sorted(path.name for path in directory.iterdir()) == [".18-18c5-0b", ".19-18c5-0c", ".nfs0001", named.name]
+
+
+def test_where_there_is_no_directory_nothing_is_removed(directory: Path) -> None:
+    remove_unnamed(directory, 4600.5)
+    assert not directory.exists()
 
 
 def test_only_the_user_may_read_the_spool(writer: SpoolWriter, directory: Path) -> None:

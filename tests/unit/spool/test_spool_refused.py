@@ -141,6 +141,23 @@ def test_a_directory_that_cannot_be_made_refuses_too(directory: Path) -> None:
     writer.close()
 
 
+def test_a_file_system_that_refuses_locks_is_left_as_it_was(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    now = [100.0]
+    writer = SpoolWriter(directory, clock=lambda: now[0])
+    with monkeypatch.context() as refusing:
+        refusing.setattr(writer_module.fcntl, "flock", refuse)
+        for _ in range(3):
+            assert not writer.append(record("kept"))
+            now[0] += 1.1
+        assert list(directory.iterdir()) == []
+    assert writer.append(record("last"))
+    assert texts(directory) == ["kept", "kept", "kept", "last"]
+    writer.close()
+
+
 def test_a_signal_handler_may_write_in_the_middle_of_a_write(
     directory: Path, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
