@@ -11,6 +11,7 @@ import pytest
 
 from label_studio_otel.delivery.lock import DirectoryLock
 from label_studio_otel.sdk import recorder
+from label_studio_otel.sdk.delivery_waiter import ReentrantEvent
 from label_studio_otel.sdk.recorder import Recorder
 from label_studio_otel.settings import load
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
@@ -55,6 +56,30 @@ def test_the_end_waives_the_settling(tmp_path: Path, fake: FakeLabelStudio, monk
     monkeypatch.setattr(recorder, "SETTLE", 3600.0)
     running = _recorder(tmp_path, fake.url)
     running.append(record(span(number=1)))
+    assert running.shutdown(10)
+    assert copies(fake) == {"1": 1}
+
+
+class _WatchedEvent(ReentrantEvent):
+    """An event that tells when a thread begins to wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited_for = threading.Event()
+
+    def wait(self, timeout: float) -> bool:
+        self.waited_for.set()
+        return super().wait(timeout)
+
+
+def test_the_end_wakes_a_thread_that_waits_for_its_next_look(
+    tmp_path: Path, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "POLL", 3600.0)
+    running = _recorder(tmp_path, fake.url)
+    running._wake = wake = _WatchedEvent()
+    running.append(record(span(number=1)))
+    assert wake.waited_for.wait(30)
     assert running.shutdown(10)
     assert copies(fake) == {"1": 1}
 
