@@ -171,7 +171,7 @@ class LabelStudio:
             project_id: the project.
             tasks: JSON of each.
             begin: called when a connection stands, before the first byte: what must be durable before is.
-            sent: called when the request has left, while the server works on it; must not raise.
+            sent: called each time the request has left whole, while the server works on it; must not raise.
 
         Raises:
             Retryable, ItemRejected, BatchTooLarge, DestinationBlocked: nothing arrived.
@@ -277,7 +277,7 @@ class LabelStudio:
             answer = self._transport.send(method, path, body, authorization, begin, sent=sent)
             if answer.status == 401 and authorization.startswith("Bearer "):
                 self._authorization.forget()  # it may have ended early; a second 401 is about the token itself
-                answer = self._transport.send(method, path, body, self._authorization.header(), begin)
+                answer = self._transport.send(method, path, body, self._authorization.header(), begin, sent=sent)
         except Uncertain as error:
             if is_import(path):
                 raise

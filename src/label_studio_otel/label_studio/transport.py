@@ -88,7 +88,7 @@ class Transport:
 
         Args:
             begin: called when the connection stands, before the first byte: what must be durable by then is.
-            sent: called when the request has left, while the server works on it; must not raise.
+            sent: called when the request has left whole, while the server works on it; must not raise.
 
         Raises:
             DestinationBlocked: no connection; `passing`.
@@ -105,7 +105,8 @@ class Transport:
         try:
             begin()
             early = self._transmit(connection, method, target, body, headers)
-            sent()
+            if early is None:
+                sent()
             return self._receive(connection, early)
         finally:
             connection.close()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from label_studio_otel.testing import FakeClock, FakeLabelStudio, Fault, span
-from support.delivering import Bench, copies
+from support.delivering import Bench, copies, imports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,6 +64,18 @@ def test_an_access_token_that_ended_early_is_refreshed_once_and_the_batch_sent_o
     assert _refreshes(fake) == 2
     assert bench.states == {"delivered": 1}
     assert copies(fake) == {"1": 1}
+    bench.outbox.close()
+
+
+def test_after_an_access_token_that_ended_early_the_time_of_the_second_request_is_used_too(
+    tmp_path: Path, fake: FakeLabelStudio
+) -> None:
+    arrived: list[int] = []
+    bench = Bench(tmp_path, fake.url, fake.personal_access_token, meanwhile=lambda: arrived.append(len(imports(fake))))
+    fake.fail(Fault(status=401))
+    bench.put(span(number=1))
+    bench.run()
+    assert len(arrived) == len(imports(fake)) == 2
     bench.outbox.close()
 
 

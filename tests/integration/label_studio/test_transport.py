@@ -208,6 +208,16 @@ def test_a_body_that_did_not_leave_whole_may_be_sent_again() -> None:
         Transport(url, answer_timeout=5).send("POST", "/", b"x" * 50_000_000, "", lambda: None)
 
 
+def test_only_a_request_that_left_whole_is_said_to_be_sent(fake: FakeLabelStudio) -> None:
+    sent: list[str] = []
+    with _server_that_resets() as url, pytest.raises(Retryable):
+        Transport(url, answer_timeout=5).send(
+            "POST", "/", b"x" * 50_000_000, "", lambda: None, sent=lambda: sent.append("broken off")
+        )
+    Transport(fake.url, answer_timeout=5).send("GET", "/", None, "", lambda: None, sent=lambda: sent.append("whole"))
+    assert sent == ["whole"]
+
+
 def test_nothing_is_begun_without_a_connection() -> None:
     begun: list[bool] = []
     transport = Transport(f"http://127.0.0.1:{_closed_port()}", answer_timeout=1)
