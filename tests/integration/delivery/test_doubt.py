@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -253,3 +254,13 @@ def test_a_copy_that_people_removed_during_the_look_up_sends_nothing_again(bench
     assert bench.states == {"delivered": 1}
     assert copies(fake) == {"1": 1}
     assert len(imports(fake)) == 1
+
+
+def test_the_batch_after_a_lost_answer_is_half_as_large(bench: Bench, fake: FakeLabelStudio) -> None:
+    fake.fail(Fault(drop="before"))
+    bench.put(*(span(number=number) for number in range(1, 21)))
+    bench.run()
+    bench.put(*(span(number=number) for number in range(21, 61)))
+    bench.run_later(2)
+    sent = [len(json.loads(request.body)) for request in imports(fake)]
+    assert sent == [20, 10, 10, 20]
