@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -187,6 +187,24 @@ def test_uncertain_to_delivered(subject: Subject) -> None:
     subject.outbox.deliver(batch, {2: 71})
     assert subject.states == {"delivered": 2}
     assert subject.outbox.uncertain() == []
+
+
+def test_what_arrived_is_looked_up_once_more_at_the_time_that_is_noted_with_it(subject: Subject) -> None:
+    subject.accept("a", "b")
+    batch = subject.lease(watermark=60)
+    subject.outbox.doubt(batch, "no answer")
+    subject.outbox.deliver(batch, {1: 70}, look_at=1900.0)
+    subject.outbox.deliver(batch, {2: 71})
+    assert subject.reopen().watches(1899.0) == []
+    ((_, project, watermark, keys),) = map(astuple, subject.outbox.watches(1900.0))
+    assert (project, watermark, keys) == (7, 60, ("a",))
+
+
+def test_an_outbox_is_unused_until_something_is_taken_or_noted(subject: Subject) -> None:
+    subject.outbox.take_over("another process ended")
+    assert subject.reopen().is_unused()
+    subject.outbox.note("lookup_before", 1000.0)
+    assert not subject.reopen().is_unused()
 
 
 def test_uncertain_to_pending(subject: Subject) -> None:

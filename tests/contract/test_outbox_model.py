@@ -187,14 +187,16 @@ class OutboxModel(RuleBasedStateMachine):
                 one.attempts += 1
 
     @precondition(lambda self: self.model.lots)
-    @rule(data=st.data())
-    def deliver(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), look_in=st.none() | st.integers(0, 300))
+    def deliver(self, data: st.DataObject, look_in: int | None) -> None:
         """Also what is not under way is said to have arrived."""
-        lot = self._lot(data)
+        lot, look_at = self._lot(data), None if look_in is None else self.clock() + look_in
         theirs = [one for one in self.model.items if one.batch in (None, lot.id)]
         tasks = {one.id: next(self.tasks) for one in self._chosen(data, theirs)}
-        if self._call("deliver", lot.id, tasks) is None:
+        if self._call("deliver", lot.id, tasks, look_at=look_at) is None:
             return
+        if look_at is not None:
+            self.model.watches[max(self.model.watches, default=0) + 1] = look_at
         if tasks:
             target = self.model.targets[lot.target]
             target[5] = max(target[5] or 0, *tasks.values())
@@ -285,12 +287,6 @@ class OutboxModel(RuleBasedStateMachine):
             self.model.items = [one for one in self.model.items if one not in gone]
             if gone:
                 self.model.facts["given_up"] = self.model.facts.get("given_up", 0) + len(gone)
-
-    @rule(seconds=st.integers(0, 300))
-    def watch(self, seconds: int) -> None:
-        look_at = self.clock() + seconds
-        if self._call("watch", 7, 3, look_at, ["a", "b"]):
-            self.model.watches[max(self.model.watches, default=0) + 1] = look_at
 
     @precondition(lambda self: self.model.watches)
     @rule(data=st.data(), again=st.booleans())

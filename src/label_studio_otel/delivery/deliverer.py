@@ -169,12 +169,13 @@ class Deliverer:
             return False
         if self._lock.held and not self._interrupted:
             return True
-        outbox = self._directory / OUTBOX
-        lost = self._lock.was_used() and not (outbox.exists() and outbox.stat().st_size)
+        used_before = self._lock.was_used()
         if not self._lock.acquire():
             return False
         self._interrupted = True
-        if lost:  # it may have delivered what stands in the spool
+        # An outbox that was lost may have delivered what stands in the spool. That its file is there proves nothing: a
+        # process that was killed may have made it anew, and noted nothing in it.
+        if used_before and self._outbox.is_unused():
             self.reconcile()
         self._take_aside_over()
         # Whoever had it died in the middle of these, was cut off at its process's end, or could not note the answer.

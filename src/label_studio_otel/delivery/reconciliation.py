@@ -119,7 +119,7 @@ class Reconciliation:
             self._outbox.looked(batch.id)
             return False
         if tasks:
-            self._arrived(batch, [item.key for item in items if item.id in tasks], tasks)
+            self._arrived(batch, tasks)
         self._outbox.looked(batch.id)
         if ended is False or not believed or len(tasks) == len(items):
             return bool(tasks)
@@ -139,10 +139,9 @@ class Reconciliation:
             raise
         return _State(job.ended, job.error)
 
-    def _arrived(self, batch: Batch, keys: Sequence[str], tasks: Mapping[int, int]) -> None:
-        self._outbox.deliver(batch.id, tasks)
-        if batch.sent_at >= self._restarted_at and batch.import_id is None:
-            self._outbox.watch(batch.project, batch.watermark, batch.sent_at + self._uncertain_wait, keys)
+    def _arrived(self, batch: Batch, tasks: Mapping[int, int]) -> None:
+        once_more = batch.sent_at >= self._restarted_at and batch.import_id is None
+        self._outbox.deliver(batch.id, tasks, look_at=batch.sent_at + self._uncertain_wait if once_more else None)
         self._outbox.unblock(batch.target)
         self._counts.delivered += len(tasks)
         self._counts.reconciled_batches += 1

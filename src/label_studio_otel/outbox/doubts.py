@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 from label_studio_otel.outbox.items import Batch, Item, Watch
 from label_studio_otel.outbox.kinship import Kinship
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = ["Doubts"]
 
@@ -53,11 +49,6 @@ class Doubts(Kinship):
         """See `Outbox.items`."""
         rows = self._rows("batch_items", batch=batch)
         return [Item(row["id"], row["key"], row["record"], row["attempts"], row["predictions"]) for row in rows]
-
-    def watch(self, project: int, watermark: int, look_at: float, keys: Sequence[str]) -> None:
-        """See `Outbox.watch`."""
-        values = {"project": project, "watermark": watermark, "look_at": look_at, "keys": json.dumps(keys)}
-        self._change("watch", **values)
 
     def watches(self, now: float) -> list[Watch]:
         """See `Outbox.watches`."""

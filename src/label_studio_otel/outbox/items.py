@@ -216,8 +216,8 @@ class Outbox(Protocol):
     def lease(self, target: int, project: int, watermark: int, predictions: Mapping[int, int]) -> int:
         """Mark items (id: predictions to be sent) as being sent; return the batch."""
 
-    def deliver(self, batch: int, tasks: Mapping[int, int | None]) -> None:
-        """Note that items (id: id of the task) arrived."""
+    def deliver(self, batch: int, tasks: Mapping[int, int | None], *, look_at: float | None = None) -> None:
+        """Note that items (id: id of the task) arrived, and when to look them up once more, None for never."""
 
     def postpone(self, due_at: Mapping[int, float]) -> None:
         """Let pending items (id: when they may be sent) wait."""
@@ -251,9 +251,6 @@ class Outbox(Protocol):
 
     def items(self, batch: int) -> list[Item]:
         """Return the items of a batch."""
-
-    def watch(self, project: int, watermark: int, look_at: float, keys: Sequence[str]) -> None:
-        """Keep calls to be looked up once more at this time."""
 
     def watches(self, now: float) -> list[Watch]:
         """Return what is to be looked up once more."""
@@ -308,6 +305,9 @@ class Outbox(Protocol):
 
     def count(self, name: str, number: int) -> None:
         """Add to a number."""
+
+    def is_unused(self) -> bool:
+        """Tell whether nothing was ever taken or noted."""
 
     def is_removed(self) -> bool:
         """Tell whether somebody took the storage away, so that what is written now is lost."""

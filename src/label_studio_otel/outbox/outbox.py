@@ -7,6 +7,7 @@ commits silently.
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING
 
 from label_studio_otel.outbox.doubts import Doubts
@@ -126,9 +127,12 @@ class SqliteOutbox(Doubts):
                 self._run(run, "lease", id=item, batch=batch, predictions=number)
         return batch
 
-    def deliver(self, batch: int, tasks: Mapping[int, int | None]) -> None:
+    def deliver(self, batch: int, tasks: Mapping[int, int | None], *, look_at: float | None = None) -> None:
         """See `Outbox.deliver`."""
         with self._transaction() as run:
+            if look_at is not None:
+                keys = [row["key"] for item in tasks for row in self._run(run, "key_of", id=item)]
+                self._run(run, "watch", batch=batch, look_at=look_at, keys=json.dumps(keys))
             highest = max((task for task in tasks.values() if task), default=None)
             if highest is not None:
                 (target,) = run.execute("SELECT destination FROM batch WHERE id = ?", (batch,)).fetchone()
@@ -217,6 +221,10 @@ class SqliteOutbox(Doubts):
     def count(self, name: str, number: int) -> None:
         """See `Outbox.count`."""
         self._change("add_to_fact", name=name, value=number)
+
+    def is_unused(self) -> bool:
+        """See `Outbox.is_unused`."""
+        return not self._rows("is_used")[0]["used"]
 
     def summary(self) -> Summary:
         """See `Outbox.summary`."""

@@ -173,7 +173,12 @@ SELECT id, key, COALESCE((SELECT payload.record FROM payload WHERE payload.item 
 FROM item WHERE batch = :batch ORDER BY id;
 
 -- watch
-INSERT INTO watch (project, watermark, look_at, keys) VALUES (:project, :watermark, :look_at, :keys);
+-- Items of a batch that arrived are looked up once more.
+INSERT INTO watch (project, watermark, look_at, keys)
+SELECT project, watermark, :look_at, :keys FROM batch WHERE id = :batch;
+
+-- key_of
+SELECT key FROM item WHERE id = :id;
 
 -- watches
 SELECT id, project, watermark, keys FROM watch WHERE look_at <= :now ORDER BY look_at;
@@ -270,6 +275,10 @@ ON CONFLICT (span, digest) DO NOTHING;
 
 -- events_of
 SELECT record FROM event WHERE span = :span ORDER BY id;
+
+-- is_used
+SELECT EXISTS (SELECT 1 FROM item) OR EXISTS (SELECT 1 FROM event) OR EXISTS (SELECT 1 FROM spool)
+       OR EXISTS (SELECT 1 FROM fact) AS used;
 
 -- facts
 SELECT name, value FROM fact;

@@ -264,3 +264,24 @@ def test_the_batch_after_a_lost_answer_is_half_as_large(bench: Bench, fake: Fake
     bench.run_later(2)
     sent = [len(json.loads(request.body)) for request in imports(fake)]
     assert sent == [20, 10, 10, 20]
+
+
+def test_a_kill_after_a_batch_was_found_does_not_lose_the_look_once_more(
+    bench: Bench, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def deliver_and_die(*arguments: Any, **options: Any) -> None:
+        deliver(*arguments, **options)
+        raise Killed
+
+    deliver = bench.outbox.deliver
+    monkeypatch.setattr(bench.outbox, "deliver", deliver_and_die)
+    fake.fail(Fault(drop="after"))
+    bench.put(span(number=1))
+    bench.run()
+    with pytest.raises(Killed):
+        bench.run_later(1)
+    (watch,) = bench.outbox.watches(bench.clock() + 900)
+    assert watch.keys == (span(number=1).key,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,6 +69,21 @@ def test_after_the_outbox_was_lost_what_waits_is_looked_up_before_it_is_sent(
     assert states_of(second) == {"delivered": 8}
     assert copies(fake) == dict.fromkeys("12345678", 1)
     assert second.counts.duplicates == 7
+
+
+def test_an_outbox_that_was_lost_and_only_begun_anew_by_a_process_that_was_killed_sends_nothing_twice(
+    state: State, fake: FakeLabelStudio
+) -> None:
+    first = state.deliverer()
+    state.put(span(number=1))
+    run(first)
+    first.close()
+    for path in state.directory.glob("outbox.db*"):
+        path.unlink()
+    with closing(SqliteOutbox(state.directory / "outbox.db")) as killed:
+        killed.take_over("the process that sent it ended before the answer")
+    run(state.deliverer())
+    assert copies(fake) == {"1": 1}
 
 
 def test_an_outbox_of_the_first_schema_is_delivered_from_where_it_was(state: State, fake: FakeLabelStudio) -> None:
