@@ -69,6 +69,29 @@ def test_what_waits_is_counted_by_state_over_all_destinations(outbox: SqliteOutb
     )
 
 
+def test_progress_is_what_is_left_and_when_the_last_call_was_delivered(outbox: SqliteOutbox, clock: FakeClock) -> None:
+    _put(outbox, "abc")
+    (prompts,) = outbox.targets()
+    assert looks.progress(outbox) == looks.Progress(left=3, delivered_at=None, stuck=False)
+    clock.sleep(60)
+    _deliver(outbox, prompts.id, "a")
+    outbox.park({item.id: "refused" for item in outbox.due(prompts.id, 100) if item.key == "b"})
+    assert looks.progress(outbox) == looks.Progress(left=1, delivered_at=clock.now, stuck=False)
+
+
+def test_delivery_is_stuck_when_all_that_waits_needs_a_person(outbox: SqliteOutbox) -> None:
+    _put(outbox, "a")
+    _put(outbox, "b", CHATS)
+    prompts, chats = outbox.targets()
+    outbox.block(prompts.id, "no such project", 0.0, passing=False)
+    outbox.block(chats.id, "502", 0.0, passing=True)
+    assert not looks.progress(outbox).stuck
+    _deliver(outbox, chats.id, "b")
+    assert looks.progress(outbox).stuck
+    _deliver(outbox, prompts.id, "a")
+    assert not looks.progress(outbox).stuck
+
+
 def test_the_oldest_is_the_first_taken_of_those_that_are_to_be_delivered(
     outbox: SqliteOutbox, clock: FakeClock
 ) -> None:
@@ -112,7 +135,8 @@ def test_an_outbox_that_is_not_there_yet_is_said(path: Path) -> None:
 @pytest.mark.parametrize(
     ("query", "plan"),
     [
-        (looks.WAITING, "USING COVERING INDEX item_waiting"),
+        (looks.WAITING, "USING COVERING INDEX item_waiting (destination=? AND state=?)"),
+        (looks.DELIVERED_AT, "USING INDEX item_delivered"),
         (looks.TAKEN_AT, "USING INTEGER PRIMARY KEY"),
         (looks.STATES, "(destination=? AND key=?)"),
     ],

@@ -322,6 +322,7 @@ class OutboxModel(RuleBasedStateMachine):
         if done := self._call("expire", before):
             assert done == (len(gone),)
             self.model.items = [one for one in self.model.items if one not in gone]
+            self.model.facts["fingerprints_forgotten_to"] = self.clock() - 3600
 
     @precondition(lambda self: self.model.targets)
     @rule(
@@ -367,7 +368,7 @@ class OutboxModel(RuleBasedStateMachine):
     def shift(self, seconds: float) -> None:
         if self._call("shift", seconds):
             for one in self.model.items:
-                if one.state != "delivered":
+                if one.state not in ("delivered", "doubled"):
                     one.due_at, one.taken_at = one.due_at + seconds, one.taken_at + seconds
             for lot in self.model.lots.values():
                 lot.sent_at += seconds

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.cli import _settings
-from label_studio_otel.cli.status import summary_of
+from label_studio_otel.cli.status import progress_of, summary_of
 from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.errors import OutboxError
 from label_studio_otel.metrics.instruments import Source, register
@@ -108,24 +108,18 @@ def drain(deliverer: Deliverer, settings: Settings, timeout: float) -> int:
 
 def _steps(deliverer: Deliverer, settings: Settings, timeout: float, show: Any) -> Summary:
     last_progress = time.monotonic()
-    at_start = delivered = summary_of(settings.directory).states["delivered"]
+    before, most = progress_of(settings.directory), 0
     while True:
         moved = deliverer.step()
-        summary = summary_of(settings.directory)
-        left = sum(summary.states[state] for state in OPEN_STATES)
-        if moved or summary.states["delivered"] != delivered:
-            last_progress, delivered = time.monotonic(), summary.states["delivered"]
-        show(delivered - at_start, delivered - at_start + left)
-        if left == 0 or time.monotonic() > last_progress + timeout or _hopeless(summary):
-            return summary
+        progress = progress_of(settings.directory)
+        if moved or progress.delivered_at != before.delivered_at:
+            last_progress, before = time.monotonic(), progress
+        most = max(most, before.left, progress.left)
+        show(most - progress.left, most)
+        if progress.left == 0 or time.monotonic() > last_progress + timeout or progress.stuck:
+            return summary_of(settings.directory)
         if not moved:
             time.sleep(POLL)
-
-
-def _hopeless(summary: Summary) -> bool:
-    """Return True when only a person can help: every destination with items is blocked by what waiting won't mend."""
-    waiting = [target for target, states, _ in summary.targets if any(states[state] for state in OPEN_STATES)]
-    return bool(waiting) and all(target.blocked and not target.passing for target in waiting)
 
 
 def _verdict(summary: Summary, settings: Settings) -> int:

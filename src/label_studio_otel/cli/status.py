@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.cli import _settings
 from label_studio_otel.delivery.deliverer import OUTBOX
 from label_studio_otel.errors import OutboxError
+from label_studio_otel.outbox import looks
 from label_studio_otel.outbox.items import STATES, Summary
 from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.pipeline import waiting
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["add_parser", "run", "summary_of"]
+__all__ = ["add_parser", "progress_of", "run", "summary_of"]
 
 
 #: What the table shows; the rest is in `--json`.
@@ -66,6 +68,19 @@ def summary_of(directory: Path) -> Summary:
             outbox.close()
     summary.states["pending"] += waiting(directory, positions)
     return summary
+
+
+def progress_of(directory: Path) -> looks.Progress:
+    """Return how far delivery of a server's directory is, the spool counted as left.
+
+    Raises:
+        OutboxError: the outbox cannot be read.
+    """
+    progress, positions = looks.Progress(), {}
+    if (directory / OUTBOX).exists():
+        with closing(SqliteOutbox(directory / OUTBOX, read_only=True)) as outbox:
+            progress, positions = looks.progress(outbox), outbox.positions()
+    return progress._replace(left=progress.left + waiting(directory, positions))
 
 
 def _report(state_dir: Path) -> dict[str, Any]:

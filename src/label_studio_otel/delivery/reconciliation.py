@@ -165,8 +165,7 @@ class Reconciliation:
 
         Others are sent all the while. Where they wait too and do not pass, it is the server.
         """
-        last = self._outbox.last_delivery(batch.target)
-        if last is not None and last >= batch.sent_at:
+        if self._outbox.has_delivered(batch.target, batch.sent_at):
             return True
         doubted = [other for other in self._outbox.uncertain() if other.target == batch.target]
         return len(doubted) == 1 and self._outbox.next_due(batch.target) is None

@@ -294,8 +294,8 @@ class Outbox(Protocol):
     def give_up(self, before: float) -> int:
         """Drop what has waited since before then, and count it; return how many."""
 
-    def last_delivery(self, target: int) -> float | None:
-        """Return when something was last delivered to a destination."""
+    def has_delivered(self, target: int, since: float) -> bool:
+        """Tell whether something was delivered to a destination since then."""
 
     def facts(self) -> dict[str, float]:
         """Return numbers by name: what was counted and noted."""

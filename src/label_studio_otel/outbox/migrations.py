@@ -129,6 +129,21 @@ STEPS: tuple[tuple[str, ...], ...] = (
         END
         """,
     ),
+    (
+        # As before, by the index of destination and key: the join read all items for each that had log events.
+        "DROP TRIGGER item_done",
+        """
+        CREATE TRIGGER item_done AFTER UPDATE OF state ON item WHEN NEW.state IN ('delivered', 'doubled') BEGIN
+            DELETE FROM payload WHERE item = NEW.id;
+            DELETE FROM event WHERE span = substr(NEW.key, 1, 49) AND NOT EXISTS (
+                SELECT 1 FROM item
+                WHERE destination IN (SELECT id FROM destination)
+                      AND key > substr(NEW.key, 1, 49) || ':' AND key < substr(NEW.key, 1, 49) || ';'
+                      AND state NOT IN ('delivered', 'doubled')
+            );
+        END
+        """,
+    ),
 )
 
 

@@ -22,6 +22,8 @@ __all__ = ["SqliteOutbox"]
 
 #: Seconds after its delivery within which another span of the same call is known for it.
 LATE = 3600.0
+#: A number kept in the outbox: what was done before then has no fingerprint any more.
+FORGOTTEN_TO = "fingerprints_forgotten_to"
 
 
 class SqliteOutbox(Doubts):
@@ -188,7 +190,7 @@ class SqliteOutbox(Doubts):
         """See `Outbox.expire`."""
         with self._transaction() as run:
             self._run(run, "expire_events", before=before)
-            self._run(run, "forget_fingerprints", before=self._clock() - LATE)
+            self._forget_fingerprints(run, self._clock() - LATE)
             return self._run(run, "expire", before=before).rowcount
 
     def expire_oldest(self, limit: int, before: float) -> int:
@@ -205,10 +207,9 @@ class SqliteOutbox(Doubts):
                 self._run(run, "add_to_fact", name="given_up", value=number)
         return number
 
-    def last_delivery(self, target: int) -> float | None:
-        """See `Outbox.last_delivery`."""
-        at: float | None = self._rows("last_delivery", destination=target)[0]["at"]
-        return at
+    def has_delivered(self, target: int, since: float) -> bool:
+        """See `Outbox.has_delivered`."""
+        return bool(self._rows("has_delivered", destination=target, since=since)[0]["some"])
 
     def facts(self) -> dict[str, float]:
         """See `Outbox.facts`."""
@@ -242,6 +243,12 @@ class SqliteOutbox(Doubts):
             states = by_target.get(target.id, dict.fromkeys(STATES, 0))
             summary.targets.append((target, states, parked.get(target.id, {})))
         return summary
+
+    def _forget_fingerprints(self, run: sqlite3.Connection, before: float) -> None:
+        """Forget those of what was done before then; only what was done since the last time is looked at."""
+        facts = {row["name"]: row["value"] for row in self._run(run, "facts")}
+        self._run(run, "forget_fingerprints", since=min(before, facts.get(FORGOTTEN_TO, 0.0)), before=before)
+        self._run(run, "set_fact", name=FORGOTTEN_TO, value=before)
 
     def _destination(self, run: sqlite3.Connection, destination: Destination) -> int:
         # A project named by its id is the same destination whatever else was said.

@@ -40,7 +40,12 @@ FROM item WHERE id = :id;
 UPDATE item SET fingerprint = :fingerprint WHERE id = :id;
 
 -- forget_fingerprints
-UPDATE item SET fingerprint = NULL WHERE fingerprint IS NOT NULL AND delivered_at < :before;
+-- Of what was done between these times.
+UPDATE item SET fingerprint = NULL WHERE fingerprint IS NOT NULL AND id IN (
+    SELECT id FROM item WHERE state = 'delivered' AND delivered_at >= :since AND delivered_at < :before
+    UNION ALL
+    SELECT id FROM item WHERE state = 'doubled' AND delivered_at >= :since AND delivered_at < :before
+);
 
 -- has_events
 SELECT EXISTS (SELECT 1 FROM event) AS some;
@@ -81,7 +86,8 @@ SELECT 1 FROM item WHERE id = :id AND key = :key AND state = 'pending';
 
 -- next_due
 -- When there will be something to do for a destination.
-SELECT MIN(due_at) AS at FROM item WHERE destination = :destination AND state = 'pending';
+SELECT MIN(due_at) AS at FROM item INDEXED BY item_waiting
+WHERE destination = :destination AND state <> 'delivered' AND state = 'pending';
 
 -- waive
 -- Nothing that waits needs to settle any longer.
@@ -124,7 +130,8 @@ UPDATE item SET state = 'uncertain', reason = :reason WHERE batch = :batch AND s
 
 -- interrupt
 -- leased -> uncertain: an error of ours ended the sending.
-UPDATE item SET state = 'uncertain', reason = :reason WHERE destination = :destination AND state = 'leased';
+UPDATE item INDEXED BY item_waiting SET state = 'uncertain', reason = :reason
+WHERE destination = :destination AND state <> 'delivered' AND state = 'leased';
 
 -- doubt_batch
 UPDATE batch SET reason = :reason, answer = :answer, import_id = :import_id WHERE id = :batch;
@@ -141,7 +148,8 @@ UPDATE item SET state = 'parked', batch = NULL, reason = :reason WHERE id = :id 
 
 -- unpark
 -- parked -> pending: an operator said `retry`.
-UPDATE item SET state = 'pending', due_at = :now, attempts = 0, at_most = NULL, reason = NULL WHERE state = 'parked';
+UPDATE item INDEXED BY item_waiting SET state = 'pending', due_at = :now, attempts = 0, at_most = NULL, reason = NULL
+WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered' AND state = 'parked';
 
 -- movable
 -- What never left for this server.
@@ -156,7 +164,7 @@ DELETE FROM item WHERE id = :id AND state IN ('pending', 'parked');
 DELETE FROM batch WHERE id = :batch AND NOT EXISTS (SELECT 1 FROM item WHERE batch = :batch);
 
 -- leased_batches
-SELECT DISTINCT batch FROM item WHERE state = 'leased';
+SELECT DISTINCT batch FROM item INDEXED BY item_batch WHERE batch IS NOT NULL AND state = 'leased';
 
 -- uncertain_batches
 SELECT batch.id, batch.destination, batch.project, batch.watermark, batch.sent_at, batch.looked_at, batch.lookups,
@@ -211,7 +219,9 @@ UPDATE batch SET sent_at = MIN(sent_at, :now), looked_at = MIN(looked_at, :now) 
 UPDATE watch SET look_at = :now + 900 WHERE look_at > :now + 86400;
 
 -- shift_items
-UPDATE item SET due_at = due_at + :by, taken_at = taken_at + :by WHERE state <> 'delivered';
+UPDATE item INDEXED BY item_waiting SET due_at = due_at + :by, taken_at = taken_at + :by
+WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered'
+      AND state IN ('pending', 'leased', 'uncertain', 'parked');
 
 -- shift_batches
 UPDATE batch SET sent_at = sent_at + :by, looked_at = looked_at + :by;
@@ -233,41 +243,62 @@ UPDATE destination SET watermark = MAX(COALESCE(watermark, 0), :watermark) WHERE
 SELECT destination, state, COUNT(*) AS number, MIN(taken_at) AS oldest FROM item GROUP BY destination, state;
 
 -- parked_reasons
-SELECT destination, reason, COUNT(*) AS number FROM item WHERE state = 'parked'
+SELECT destination, reason, COUNT(*) AS number FROM item INDEXED BY item_waiting
+WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered' AND state = 'parked'
 GROUP BY destination, reason ORDER BY number DESC LIMIT 20;
 
 -- expire
 -- Delivered keys are kept for the retention time, so that nothing is sent twice.
-DELETE FROM item WHERE state IN ('delivered', 'doubled') AND delivered_at < :before;
+DELETE FROM item WHERE id IN (
+    SELECT id FROM item WHERE state = 'delivered' AND delivered_at < :before
+    UNION ALL
+    SELECT id FROM item WHERE state = 'doubled' AND delivered_at < :before
+);
 
 -- expire_oldest
 DELETE FROM item WHERE id IN (
-    SELECT id FROM item WHERE state = 'delivered' AND delivered_at < :before ORDER BY delivered_at LIMIT :limit
+    SELECT id FROM (
+        SELECT * FROM (
+            SELECT id, delivered_at FROM item WHERE state = 'delivered' AND delivered_at < :before
+            ORDER BY delivered_at LIMIT :limit
+        )
+        UNION ALL
+        SELECT * FROM (
+            SELECT id, delivered_at FROM item WHERE state = 'doubled' AND delivered_at < :before
+            ORDER BY delivered_at LIMIT :limit
+        )
+    ) ORDER BY delivered_at LIMIT :limit
 );
 
 -- expire_events
 -- Of calls that never came, or went before; those of calls that wait are kept with them.
 DELETE FROM event WHERE taken_at < :before AND NOT EXISTS (
-    SELECT 1 FROM destination JOIN item ON item.destination = destination.id
-    WHERE item.key > event.span || ':' AND item.key < event.span || ';' AND item.state NOT IN ('delivered', 'doubled')
+    SELECT 1 FROM item
+    WHERE destination IN (SELECT id FROM destination) AND key > event.span || ':' AND key < event.span || ';'
+          AND state NOT IN ('delivered', 'doubled')
 );
 
 -- expire_unclaimed_events
 -- Log events taken before then of which no call waits: it was delivered, or never came.
 DELETE FROM event WHERE id IN (
     SELECT id FROM event WHERE taken_at < :before AND NOT EXISTS (
-        SELECT 1 FROM destination JOIN item ON item.destination = destination.id
-        AND item.key >= event.span || ':' AND item.key < event.span || ';'
-        WHERE item.state NOT IN ('delivered', 'doubled')
+        SELECT 1 FROM item
+        WHERE destination IN (SELECT id FROM destination) AND key >= event.span || ':' AND key < event.span || ';'
+              AND state NOT IN ('delivered', 'doubled')
     ) ORDER BY taken_at LIMIT :limit
 );
 
 -- give_up
 -- What waited longer than somebody allowed.
-DELETE FROM item WHERE state IN ('pending', 'parked') AND taken_at < :before;
+DELETE FROM item INDEXED BY item_waiting
+WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered' AND state IN ('pending', 'parked')
+      AND taken_at < :before;
 
--- last_delivery
-SELECT MAX(delivered_at) AS at FROM item WHERE destination = :destination AND state = 'delivered';
+-- has_delivered
+SELECT EXISTS (
+    SELECT 1 FROM item INDEXED BY item_delivered
+    WHERE state = 'delivered' AND delivered_at >= :since AND destination = :destination
+) AS some;
 
 -- take_event
 INSERT INTO event (span, digest, record, taken_at) VALUES (:span, :digest, :record, :now)

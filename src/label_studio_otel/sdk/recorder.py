@@ -268,11 +268,10 @@ def _step(deliverer: Deliverer) -> bool:
 
 
 def _left(deliverer: Deliverer) -> int:
-    try:
-        states = deliverer.summary().states
-    except OutboxError:
-        return 1  # the step before met it, and said so
-    return int(states["pending"] + states["leased"] + states["uncertain"])
+    depth = deliverer.depth()
+    if depth is None:
+        return 1  # the step before met what is wrong with the outbox, and said so
+    return depth.states["pending"] + depth.states["leased"] + depth.states["uncertain"]
 
 
 _live: list[Recorder] = []

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from label_studio_otel.cli import deliver
 from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.outbox import database
+from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.spool import record
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
 from support.delivering import CHATS, State, copies, imports, run, states_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from label_studio_otel.outbox.items import Summary
 
 
 def test_what_stands_in_the_spool_becomes_tasks(state: State, fake: FakeLabelStudio) -> None:
@@ -213,3 +217,20 @@ def test_delivered_keys_are_forgotten_after_30_days(state: State, fake: FakeLabe
     state.clock.sleep(2 * 86400)
     run(deliverer)
     assert states_of(deliverer) == {}
+
+
+def test_deliver_counts_the_whole_outbox_once_and_not_after_each_batch(
+    state: State, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[bool] = []
+    summary = SqliteOutbox.summary
+
+    def counting(outbox: SqliteOutbox) -> Summary:
+        counted.append(True)
+        return summary(outbox)
+
+    monkeypatch.setattr(SqliteOutbox, "summary", counting)
+    state.put(span(number=1), span(number=2))
+    deliver._steps(state.deliverer(), state.settings, 5.0, lambda _, __: None)
+    assert copies(fake) == {"1": 1, "2": 1}
+    assert len(counted) == 1
