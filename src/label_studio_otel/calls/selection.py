@@ -14,15 +14,38 @@ if TYPE_CHECKING:
 
     from label_studio_otel.settings import Destination, Settings
 
-__all__ = ["Selection", "is_wanted", "with_labeling_config"]
+__all__ = ["Selection", "is_wanted", "operation_names", "with_labeling_config"]
 
 
-def is_wanted(settings: Settings, attributes: Mapping[str, Any], *, failed: bool) -> bool:
+#: Operations that calls are read as; a call is never chosen by such a name where it is read as another one.
+_READ_AS = frozenset({"chat", "text_completion", "generate_content"})
+
+
+def is_wanted(
+    settings: Settings, attributes: Mapping[str, Any], scope_name: str, span_name: str, *, failed: bool
+) -> bool:
     """Tell whether an LLM call is one of those that the settings ask for."""
     if failed and not settings.include_errors:
         return False
-    operation = attributes.get("gen_ai.operation.name")
-    return settings.operations is None or (isinstance(operation, str) and operation in settings.operations)
+    if settings.operations is None:
+        return True
+    names = operation_names(attributes, scope_name, span_name)
+    # What cannot be read is taken, so that it is parked with the reason.
+    return not names or not settings.operations.isdisjoint(names)
+
+
+def operation_names(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> tuple[str, ...]:
+    """Return the names by which the setting `operations` chooses an LLM call; none where the call cannot be read.
+
+    The first is the operation that the call is read as. `chat` chooses `generate_content` too. What the span itself
+    says otherwise, such as `acompletion`, comes last.
+    """
+    operation = reading.operation(attributes, scope_name, span_name)
+    if operation is None:
+        return ()
+    names = [operation, "chat"] if operation == "generate_content" else [operation]
+    said = attributes.get("gen_ai.operation.name")
+    return (*names, said) if isinstance(said, str) and said not in _READ_AS else tuple(names)
 
 
 def with_labeling_config(settings: Settings) -> Settings:
@@ -46,10 +69,11 @@ class Selection:
     def calls(self, spans: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Destination, Mapping[str, Any]]]:
         """Yield the LLM calls among these spans, each with where it goes."""
         for span in spans:
-            attributes = span["attributes"]
-            if not reading.is_llm_call(attributes, span["scope"]["name"]):
+            attributes, scope_name = span["attributes"], span["scope"]["name"]
+            if not reading.is_llm_call(attributes, scope_name):
                 continue
-            if is_wanted(self._settings, attributes, failed=span["status"]["code"] == "ERROR"):
+            failed = span["status"]["code"] == "ERROR"
+            if is_wanted(self._settings, attributes, scope_name, span["name"], failed=failed):
                 yield self._settings.destination(span["startTimeUnixNano"]), span
             else:
                 self.filtered += 1

@@ -1,6 +1,6 @@
 """The dialects in which instrumentations write an LLM call, and who reads which span.
 
-A dialect is a module with `name`, `keys`, `matches` and `read` (`Dialect`); a new one is a file, a line in
+A dialect is a module with `name`, `keys`, `matches`, `operation` and `read` (`Dialect`); a new one is a file, a line in
 `DIALECTS`, and recorded spans under tests/cases. The first that matches reads the whole span: fields of two dialects
 are never mixed. Other packages can bring dialects (`_registered`); theirs are asked first, as somebody chose them.
 """
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Generation
     from label_studio_otel.spans import Span
 
-__all__ = ["DIALECTS", "Dialect", "dialect_of", "facts", "gives_facts", "is_llm_call", "keys", "read"]
+__all__ = ["DIALECTS", "Dialect", "dialect_of", "facts", "gives_facts", "is_llm_call", "keys", "operation", "read"]
 
 
 class Dialect(Protocol):
@@ -44,6 +44,13 @@ class Dialect(Protocol):
 
     def matches(self, attributes: Mapping[str, Any], scope_name: str) -> bool:
         """Tell an LLM call of this dialect from every other span; wrappers around a call are none."""
+        ...
+
+    def operation(self, attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str | None:
+        """Return the operation of the `Generation` that `read` gives, of a span that `matches`.
+
+        Runs in the application's thread for every LLM call where `operations` is set, so it reads no more than it must.
+        """
         ...
 
     def read(self, span: Span) -> Generation:
@@ -69,6 +76,10 @@ DIALECTS: tuple[Dialect, ...] = (
 )
 
 
+#: What a dialect raises at an attribute that has another form than every emitter writes.
+_FAILURES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+
 @functools.cache
 def _known() -> tuple[frozenset[str], tuple[Dialect, ...]]:
     """Return all dialects, those of other packages first, and all their keys."""
@@ -90,6 +101,17 @@ def is_llm_call(attributes: Mapping[str, Any], scope_name: str) -> bool:
     if known_keys.isdisjoint(attributes):
         return False
     return any(dialect.matches(attributes, scope_name) for dialect in known)
+
+
+def operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str | None:
+    """Return the operation that `read` gives of an LLM call; None where the call cannot be read."""
+    for dialect in _known()[1]:
+        if dialect.matches(attributes, scope_name):
+            try:
+                return dialect.operation(attributes, scope_name, span_name)
+            except _FAILURES:
+                return None
+    return None
 
 
 def read(span: Span) -> Generation:
@@ -130,6 +152,6 @@ def dialect_of(span: Span) -> Dialect:
 def _read(dialect: Dialect, span: Span) -> Generation:
     try:
         return dialect.read(span)
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+    except _FAILURES as error:
         # Only the kind: the message of such an error can quote what the user said.
         raise DialectError(f"span {span.span_id}: {dialect.name} failed with {type(error).__name__}") from None

@@ -1,6 +1,7 @@
 """Dialects that other packages bring, under the entry point group `label_studio_otel_dialect`.
 
-An entry point names a module or an object with `name`, `keys`, `matches` and `read`. One that cannot be used is named
+An entry point names a module or an object with `name`, `keys`, `matches`, `read` and, where it has one, `operation`:
+without it the operation is the one that `read` finds in the attributes alone. One that cannot be used is named
 in the log and left out; one that raises later is as if it did not match: `matches` runs in the application's thread.
 """
 
@@ -12,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_otel import log
 from label_studio_otel.errors import DialectError
+from label_studio_otel.spans import Span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from label_studio_otel.generation import Generation
-    from label_studio_otel.spans import Span
 
 __all__ = ["GROUP", "Registered", "registered"]
 
@@ -39,6 +40,15 @@ class Registered:
         except Exception as error:  # whatever a stranger raises must not reach the application
             log.warn_once(f"dialect {self.name}", f"the dialect {self.name} failed to match with {log.kind(error)}")
             return False
+
+    def operation(self, attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str | None:
+        """Ask the dialect; None where it fails."""
+        try:
+            if hasattr(self.dialect, "operation"):
+                return str(self.dialect.operation(attributes, scope_name, span_name))
+            return str(self.dialect.read(Span("", "", span_name, 0, 0, attributes, scope_name=scope_name)).operation)
+        except Exception:  # whatever a stranger raises must not reach the application
+            return None
 
     def read(self, span: Span) -> Generation:
         """Read a span.

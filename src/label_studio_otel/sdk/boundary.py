@@ -98,7 +98,9 @@ class Capture:
         context = span.get_span_context()
         if context is None or not context.trace_flags.sampled:
             return False
-        return is_wanted(self.settings, span.attributes or {}, failed=not span.status.is_ok)
+        return is_wanted(
+            self.settings, span.attributes or {}, _scope_name(span), span.name, failed=not span.status.is_ok
+        )
 
     def _record(self, span: ReadableSpan) -> None:
         second, destination = self._destination

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel import reading
+from label_studio_otel.calls.selection import operation_names
 from label_studio_otel.errors import DialectError
 from label_studio_otel.spans import MESSAGE_EVENTS, LogRecord, Span, fields_of, log_fields_of
 
@@ -127,7 +128,8 @@ def _line(span: ReadableSpan, *, taken: bool) -> dict[str, Any]:
         raw = Span.from_fields(fields_of(span))
         raw = replace(raw, logs=tuple(_events.pop((raw.trace_id, raw.span_id), ())))
         operation, incomplete = _read(raw)
-        line |= {"operation": operation, "incomplete": incomplete, "taken": taken, "key": raw.key}
+        names = operation_names(attributes, scope, span.name)
+        line |= {"operation": operation, "names": names, "incomplete": incomplete, "taken": taken, "key": raw.key}
         line["error"] = raw.status_code == "ERROR"
     return line
 

@@ -41,7 +41,7 @@ class LabelStudioSpanProcessor(SpanProcessor):
         uncertain_wait: seconds of looking before a batch without an answer counts as not arrived
             (`LABEL_STUDIO_OTEL_UNCERTAIN_WAIT`, 900).
         include_errors: make tasks of failed calls too (`LABEL_STUDIO_OTEL_INCLUDE_ERRORS`).
-        operations: take these `gen_ai.operation.name` only, such as `{"chat"}`
+        operations: take calls of these operations only, as they are read: `{"chat"}`, `{"text_completion"}`
             (`LABEL_STUDIO_OTEL_OPERATIONS`).
         trace_link: URL of a trace in your tracing backend, with `{trace_id}` and `{span_id}`; each task links to it
             (`LABEL_STUDIO_OTEL_TRACE_LINK`). Of several processors for one server the first one's counts.

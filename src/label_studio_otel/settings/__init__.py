@@ -125,7 +125,10 @@ class Settings:
     )
     mode: str = _setting(readers.one_of(MODES), "prompt", "`prompt` or `chat`: what a new project shows")
     operations: frozenset[str] | None = _setting(
-        readers.names, None, "take these `gen_ai.operation.name` only, such as `chat`", shown="all"
+        readers.names,
+        None,
+        "take calls of these operations only, as they are read: `chat`, `text_completion`",
+        shown="all",
     )
     include_errors: bool = _setting(readers.boolean, False, "make tasks of failed calls too")
     trace_link: str | None = _setting(

@@ -116,6 +116,15 @@ def test_operations_that_are_left_out() -> None:
     )
 
 
+def test_operations_that_choose_a_call_by_another_of_its_names() -> None:
+    gemini = call(1, "generate_content", names=["generate_content", "chat"])
+    assert told(BEGAN, gemini, operations={"chat"}, mode="chat")[1:] == []
+    assert told(BEGAN, gemini, operations={"text_completion"}, mode="chat")[1:] == [
+        "warning: LABEL_STUDIO_OTEL_OPERATIONS leaves out generate_content → "
+        "export LABEL_STUDIO_OTEL_OPERATIONS=generate_content"
+    ]
+
+
 def test_failed_calls_become_no_tasks_unless_asked_for() -> None:
     assert told(BEGAN, call(error=True), mode="chat")[1:] == snapshot(
         [

@@ -133,3 +133,16 @@ def test_importing_ours_looks_for_no_dialect_of_others() -> None:
     assert (
         subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
     )
+
+
+def test_the_operation_of_a_dialect_without_that_function_is_read(install) -> None:
+    install(acme_dialect=DIALECT)
+    attributes = {"acme.question": "Where?", "acme.answer": "Here."}
+    assert reading.operation(attributes, "acme", "ask") == "chat"
+    assert reading.operation({"acme.question": "Where?"}, "acme", "ask") is None
+
+
+def test_the_operation_of_a_dialect_that_tells_it_is_not_read(install) -> None:
+    tells = "\n\ndef operation(attributes, scope_name, span_name):\n    return f'{scope_name} {span_name}'\n"
+    install(acme_dialect=DIALECT + tells)
+    assert reading.operation({"acme.question": "Where?"}, "acme", "ask") == "acme ask"

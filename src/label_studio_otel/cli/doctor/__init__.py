@@ -137,7 +137,8 @@ def _path_first() -> dict[str, str]:
 def _print_json(found: Sequence[Finding], observed: Observed | None) -> None:
     report: dict[str, Any] = {"findings": [asdict(one) for one in found]}
     if observed is not None:
-        report["run"] = {**vars(observed), "llm_calls": observed.llm_calls}
+        numbers = {name: value for name, value in vars(observed).items() if name != "names"}
+        report["run"] = {**numbers, "llm_calls": observed.llm_calls}
     sys.stdout.write(json.dumps(report, indent=1) + "\n")
 
 

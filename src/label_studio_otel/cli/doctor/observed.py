@@ -45,6 +45,8 @@ class Observed:
     #: LLM calls by scope.
     calls: Counter[str] = field(default_factory=Counter)
     operations: Counter[str] = field(default_factory=Counter)
+    #: The different sets of names by which `operations` chooses them (`selection.operation_names`).
+    names: set[tuple[str, ...]] = field(default_factory=set)
     #: LLM calls by what they lack.
     incomplete: Counter[str] = field(default_factory=Counter)
     #: LLM calls that no processor or exporter of ours saw.
@@ -83,6 +85,9 @@ def read(lines: Iterable[str], code: int) -> Observed:
 def _count(observed: Observed, line: dict[str, object]) -> None:
     observed.calls[str(line["scope"])] += 1
     observed.operations[str(line["operation"])] += 1
+    names = line.get("names") or [line["operation"]]
+    assert isinstance(names, (list, tuple))
+    observed.names.add(tuple(map(str, names)))
     observed.missed += not line["taken"]
     observed.errors += bool(line["error"])
     incomplete = line["incomplete"]
@@ -158,7 +163,7 @@ def _mode(observed: Observed, settings: Settings) -> Iterator[Finding]:
             "mode", "your spans are text_completion, and the mode is chat", "export LABEL_STUDIO_OTEL_MODE=prompt"
         )
     taken = settings.operations
-    left = sorted(set(observed.operations) - taken) if taken is not None else []
+    left = sorted({names[0] for names in observed.names if taken.isdisjoint(names)}) if taken is not None else []
     if left:
         yield warning(
             "mode",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Generation
     from label_studio_otel.spans import Span
 
-__all__ = ["keys", "matches", "name", "read"]
+__all__ = ["keys", "matches", "name", "operation", "read"]
 
 name = "anthropic_sdk"
 
@@ -28,6 +28,7 @@ STOP_REASON = "anthropic.message.stop_reason"
 CACHED_TOKENS = ("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_write.input_tokens")
 
 keys = frozenset({gen_ai.OPERATION})
+operation = gen_ai.operation
 
 
 def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Gap
     from label_studio_otel.spans import Span
 
-__all__ = ["keys", "matches", "name", "read"]
+__all__ = ["keys", "matches", "name", "operation", "read"]
 
 name = "google_adk"
 
@@ -56,6 +56,11 @@ def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
     )
 
 
+def operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
+    """Return what `read` gives as the operation."""
+    return "generate_content"
+
+
 def read(span: Span) -> Generation:
     """Read an LLM call; what the span does not hold is named in `incomplete`."""
     attributes = span.attributes
@@ -70,7 +75,7 @@ def read(span: Span) -> Generation:
     elif not choices and span.status_code != "ERROR":
         gaps.append(_gaps.no_output())
     return Generation(
-        operation="generate_content",
+        operation=operation(attributes, span.scope_name, span.name),
         messages=messages,
         choices=choices,
         provider=first_text(attributes, SYSTEM),

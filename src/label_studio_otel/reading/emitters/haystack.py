@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Gap, Part
     from label_studio_otel.spans import Span
 
-__all__ = ["keys", "matches", "name", "read"]
+__all__ = ["keys", "matches", "name", "operation", "read"]
 
 name = "haystack"
 
@@ -69,6 +69,11 @@ def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
     return '"replies"' in gives and ('"messages"' in takes or '"prompt"' in takes)
 
 
+def operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
+    """Return what `read` gives as the operation."""
+    return "chat"
+
+
 def read(span: Span) -> Generation:
     """Read what a generator took and gave."""
     incomplete: list[Gap] = []
@@ -84,7 +89,7 @@ def read(span: Span) -> Generation:
     model = meta.get("model")
     component = span.attributes.get(TYPE)
     return Generation(
-        operation="chat",
+        operation=operation(span.attributes, span.scope_name, span.name),
         messages=messages,
         choices=choices,
         provider=_provider(component) if isinstance(component, str) else None,

@@ -19,7 +19,7 @@ from label_studio_otel.reading import gaps
 from label_studio_otel.reading.attributes import MAX_COUNT, first_text, json_of
 from label_studio_otel.reading.failure import error_of, error_type_of
 from label_studio_otel.reading.finish_reason import finish_reason
-from label_studio_otel.reading.forms.any_form import read_request, read_response
+from label_studio_otel.reading.forms.any_form import operation_of, read_request, read_response
 from label_studio_otel.reading.stored_media import with_stored_media
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Gap
     from label_studio_otel.spans import Span
 
-__all__ = ["keys", "matches", "name", "read"]
+__all__ = ["keys", "matches", "name", "operation", "read"]
 
 name = "langfuse"
 
@@ -60,6 +60,15 @@ _MEDIA = re.compile(r"@@@langfuseMedia:type=(?P<mime_type>[^|@]*)\|id=(?P<id>[^|
 def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
     """Tell a generation from spans, chains, agents, tools, retrievers and embeddings."""
     return attributes.get(TYPE) == "generation"
+
+
+def operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
+    """Return what `read` gives as the operation."""
+    asked = operation_of(attributes.get(INPUT))
+    if asked == "chat":
+        return asked
+    output = attributes.get(OUTPUT)
+    return asked if _is_text(output, read_response(output, OUTPUT, []).choices) else "chat"
 
 
 def read(span: Span) -> Generation:

@@ -17,7 +17,7 @@ from label_studio_otel.generation import Generation, TextPart
 from label_studio_otel.reading import gaps
 from label_studio_otel.reading.attributes import first_text, integer, json_of
 from label_studio_otel.reading.failure import EXCEPTION_MESSAGE, error_of, error_type_of, exception_of
-from label_studio_otel.reading.forms.any_form import read_request, read_response
+from label_studio_otel.reading.forms.any_form import operation_of, read_request, read_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Choice, Gap
     from label_studio_otel.spans import Span
 
-__all__ = ["keys", "matches", "name", "read"]
+__all__ = ["keys", "matches", "name", "operation", "read"]
 
 name = "langsmith"
 
@@ -54,6 +54,11 @@ _TRACEBACK = "Traceback (most recent call last)"
 def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
     """Tell a run of the kind `llm` from chains, tools, retrievers, embeddings, prompts and parsers."""
     return attributes.get(KIND) == "llm"
+
+
+def operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
+    """Return what `read` gives as the operation."""
+    return operation_of(attributes.get(INPUTS))
 
 
 def read(span: Span) -> Generation:

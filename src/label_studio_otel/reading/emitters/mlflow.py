@@ -18,7 +18,14 @@ from label_studio_otel.reading.attributes import first_integer, first_text, json
 from label_studio_otel.reading.failure import error_of, error_type_of
 from label_studio_otel.reading.finish_reason import finish_reason
 from label_studio_otel.reading.forms import langchain, openai_responses
-from label_studio_otel.reading.forms.any_form import Request, Response, read_request, read_response, response_of
+from label_studio_otel.reading.forms.any_form import (
+    Request,
+    Response,
+    operation_of,
+    read_request,
+    read_response,
+    response_of,
+)
 from label_studio_otel.reading.forms.openai_chunks import choices_of_chunks
 from label_studio_otel.reading.stored_media import with_stored_media
 
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Gap
     from label_studio_otel.spans import Span
 
-__all__ = ["keys", "matches", "name", "read"]
+__all__ = ["keys", "matches", "name", "operation", "read"]
 
 name = "mlflow"
 
@@ -65,6 +72,15 @@ def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
     """Tell a model's span from chains, agents, tools, retrievers, embeddings, rerankers and parsers."""
     kind = attributes.get(TYPE)
     return isinstance(kind, str) and kind in _TYPES
+
+
+def operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
+    """Return what `read` gives as the operation."""
+    value = attributes.get(INPUTS)
+    decoded = _decoded(value)
+    if isinstance(decoded, str):
+        return "text_completion"
+    return operation_of(value if decoded is None else decoded)
 
 
 def read(span: Span) -> Generation:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from label_studio_otel.spans import Span
 
-__all__ = ["keys", "matches", "name", "read"]
+__all__ = ["keys", "matches", "name", "operation", "read"]
 
 name = "vercel"
 
@@ -79,8 +79,14 @@ _OPERATIONS = frozenset(
 
 def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
     """Tell a call of the model from the SDK's calls around it, from its tools and embeddings."""
-    operation = attributes.get(OPERATION_ID)
-    return isinstance(operation, str) and operation in _OPERATIONS
+    identifier = attributes.get(OPERATION_ID)
+    return isinstance(identifier, str) and identifier in _OPERATIONS
+
+
+def operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
+    """Return what `read` gives as the operation."""
+    provider = first_text(attributes, PROVIDER)
+    return "text_completion" if provider and provider.endswith(".completion") else "chat"
 
 
 def read(span: Span) -> Generation:
@@ -96,7 +102,7 @@ def read(span: Span) -> Generation:
     incomplete += gaps.missing(span, messages, answers, _SWITCH, failed=error is not None)
     provider = first_text(attributes, PROVIDER)
     return Generation(
-        operation="text_completion" if provider and provider.endswith(".completion") else "chat",
+        operation=operation(attributes, span.scope_name, span.name),
         messages=messages,
         choices=choices,
         # `openai.responses`: the provider and which of its APIs.

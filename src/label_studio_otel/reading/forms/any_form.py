@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from label_studio_otel.generation import Gap
 
-__all__ = ["Request", "Response", "read_request", "read_response", "request_of", "response_of"]
+__all__ = ["Request", "Response", "operation_of", "read_request", "read_response", "request_of", "response_of"]
 
 _T = TypeVar("_T")
 
@@ -73,6 +73,14 @@ def read_request(value: Any, name: str, incomplete: list[Gap]) -> Request:
     parts = _plain(value)
     operation = "text_completion" if parts == (TextPart(value),) else "chat"
     return Request((Message("user", parts),) if parts else (), operation=operation)
+
+
+def operation_of(value: Any) -> str:
+    """Return the operation of what `read_request` makes of an attribute, of most without reading the messages."""
+    decoded = json_of(value) if isinstance(value, str) else value
+    if isinstance(decoded, dict) and isinstance(decoded.get("messages"), list):
+        return "chat"
+    return read_request(value, "", []).operation
 
 
 def read_response(value: Any, name: str, incomplete: list[Gap]) -> Response:

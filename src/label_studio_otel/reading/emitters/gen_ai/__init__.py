@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from label_studio_otel.spans import Span
 
-__all__ = ["keys", "matches", "name", "read"]
+__all__ = ["keys", "matches", "name", "operation", "read"]
 
 name = "gen_ai"
 
@@ -89,10 +89,15 @@ def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
 
 
 def _operation(attributes: Mapping[str, Any]) -> str | None:
-    operation = attributes.get(OPERATION)
-    if operation is None:
+    named = attributes.get(OPERATION)
+    if named is None:
         return logfire.operation_of(attributes)
-    return _OPERATIONS.get(operation) if isinstance(operation, str) else None
+    return _OPERATIONS.get(named) if isinstance(named, str) else None
+
+
+def operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
+    """Return what `read` gives as the operation."""
+    return _operation(attributes) or "chat"
 
 
 def read(span: Span) -> Generation:
@@ -107,7 +112,7 @@ def read(span: Span) -> Generation:
     provider = first_text(attributes, PROVIDER, SYSTEM)
     request_model, response_model = first_text(attributes, REQUEST_MODEL), first_text(attributes, RESPONSE_MODEL)
     return Generation(
-        operation=_operation(span.attributes) or "chat",
+        operation=operation(span.attributes, span.scope_name, span.name),
         messages=content.messages,
         choices=content.choices,
         provider=provider,

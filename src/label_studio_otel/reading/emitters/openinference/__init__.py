@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from label_studio_otel.spans import Span
 
-__all__ = ["keys", "matches", "name", "read"]
+__all__ = ["keys", "matches", "name", "operation", "read"]
 
 name = "openinference"
 
@@ -103,6 +103,13 @@ def _prepares(attributes: Mapping[str, Any]) -> bool:
     return '"chat_history": ' in value or (prompts and PROMPTS not in attributes)
 
 
+def operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
+    """Return what `read` gives as the operation."""
+    prompted = any(key.startswith(PROMPTS) for key in attributes)
+    is_chat = not prompted or any(key.startswith(INPUT_MESSAGES) for key in attributes)
+    return "chat" if is_chat else "text_completion"
+
+
 def read(span: Span) -> Generation:
     """Read an LLM call; what the span does not hold is named in `incomplete`."""
     attributes = span.attributes
@@ -114,7 +121,7 @@ def read(span: Span) -> Generation:
     input_tokens, output_tokens = usage_of(response)
     metadata = json_of(str(attributes.get(METADATA))) or {}
     return Generation(
-        operation="chat" if _is_chat(attributes) else "text_completion",
+        operation=operation(attributes, span.scope_name, span.name),
         messages=messages,
         choices=choices,
         provider=_provider(span),
@@ -129,11 +136,6 @@ def read(span: Span) -> Generation:
         incomplete=tuple(_incomplete(span, request, response, messages, choices)),
         **_identities(attributes, metadata if isinstance(metadata, dict) else {}),
     )
-
-
-def _is_chat(attributes: Mapping[str, Any]) -> bool:
-    prompted = any(key.startswith(PROMPTS) for key in attributes)
-    return not prompted or any(key.startswith(INPUT_MESSAGES) for key in attributes)
 
 
 def _messages(span: Span, request: Value, response: Value) -> tuple[Message, ...]:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Gap, Part
     from label_studio_otel.spans import Span
 
-__all__ = ["keys", "matches", "name", "read"]
+__all__ = ["keys", "matches", "name", "operation", "read"]
 
 name = "openllmetry"
 
@@ -94,6 +94,12 @@ def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
     return not keys.isdisjoint(attributes)
 
 
+def operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
+    """Return what was asked for; Anthropic's chat says `completion`, too, and only the span's name tells."""
+    completion = attributes.get(REQUEST_TYPE) == "completion" and not span_name.endswith(".chat")
+    return "text_completion" if completion else "chat"
+
+
 def read(span: Span) -> Generation:
     """Read an LLM call; what the span does not hold is named in `incomplete`."""
     attributes = span.attributes
@@ -106,7 +112,7 @@ def read(span: Span) -> Generation:
         choices = choices or choices_of(said.answers, attributes, span)
     incomplete += _missing(span, messages, choices)
     return Generation(
-        operation=_operation(span),
+        operation=operation(attributes, span.scope_name, span.name),
         messages=messages,
         choices=choices,
         provider=_provider(span),
@@ -121,12 +127,6 @@ def read(span: Span) -> Generation:
         incomplete=tuple(incomplete),
         **identities(attributes, USER),
     )
-
-
-def _operation(span: Span) -> str:
-    """Return what was asked for; Anthropic's chat says `completion`, too, and only the span's name tells."""
-    completion = span.attributes.get(REQUEST_TYPE) == "completion" and not span.name.endswith(".chat")
-    return "text_completion" if completion else "chat"
 
 
 def _count(span: Span, names: tuple[str, ...], choices: int) -> int | None:
