@@ -1,7 +1,8 @@
 """One line for what a user must know, said once.
 
 The application's own logs are not ours to fill: a message is said again only after it had stopped being true.
-Messages name settings, files and ids, never content and never a token.
+Messages name settings, files and ids, never content and never a token. Each is one line, whatever it names: who may
+send spans must not be able to write lines of their own.
 """
 
 from __future__ import annotations
@@ -14,7 +15,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MAX_TOPICS", "error", "info", "kind", "resolved", "said", "warn_once", "warning"]
+__all__ = [
+    "MAX_TOPICS",
+    "error",
+    "info",
+    "kind",
+    "number_said",
+    "one_line",
+    "quoted",
+    "resolved",
+    "said",
+    "warn_once",
+    "warning",
+]
+
+#: Characters of a message, and of a name in it that others chose.
+MAX_LINE, MAX_NAME = 2000, 100
 
 _logger = logging.getLogger("label_studio_otel")
 _said: set[str] = set()
@@ -32,12 +48,12 @@ def warn_once(topic: str, message: str) -> None:
         if len(_said) >= MAX_TOPICS:
             _said.pop()  # any one: it may be said again
         _said.add(topic)
-    _logger.warning("label-studio-otel: %s", message)
+    _logger.warning("label-studio-otel: %s", one_line(message))
 
 
 def warning(message: str) -> None:
     """Log a warning of what happened just now, however often that is; nothing is remembered."""
-    _logger.warning("label-studio-otel: %s", message)
+    _logger.warning("label-studio-otel: %s", one_line(message))
 
 
 def resolved(topic: str) -> None:
@@ -46,7 +62,7 @@ def resolved(topic: str) -> None:
         if topic not in _said:
             return
         _said.discard(topic)
-    _logger.info("label-studio-otel: %s: works again", topic)
+    _logger.info("label-studio-otel: %s: works again", one_line(topic))
 
 
 def said(topic: str) -> bool:
@@ -54,6 +70,26 @@ def said(topic: str) -> bool:
     if topic.endswith("*"):
         return any(one.startswith(topic[:-1]) for one in list(_said))  # a copy: other threads add to the set
     return topic in _said
+
+
+def number_said(beginning: str) -> int:
+    """Return how many warnings stand whose topic begins so."""
+    with _lock:
+        return sum(topic.startswith(beginning) for topic in _said)
+
+
+def one_line(text: str) -> str:
+    """Return a text with what ends a line or steers a terminal escaped, and cut to `MAX_LINE` characters."""
+    if len(text) > MAX_LINE:
+        text = f"{text[:MAX_LINE]}…"
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def quoted(name: str) -> str:
+    """Return a name that came from outside as it may stand in a message: in quotes, escaped, cut to `MAX_NAME`."""
+    return repr(name) if len(name) <= MAX_NAME else f"{name[:MAX_NAME]!r}…"
 
 
 def kind(error: BaseException) -> str:
@@ -71,12 +107,12 @@ def info(message: str, attributes: Mapping[str, Any] | None = None) -> None:
     Args:
         attributes: what it is about, for logs that programs read; names have a dot in them.
     """
-    _logger.info("label-studio-otel: %s", message, extra=attributes)
+    _logger.info("label-studio-otel: %s", one_line(message), extra=attributes)
 
 
 def error(message: str) -> None:
     """Log why something cannot be done that was asked for."""
-    _logger.error("label-studio-otel: %s", message)
+    _logger.error("label-studio-otel: %s", one_line(message))
 
 
 def _after_fork_in_child() -> None:

@@ -12,8 +12,10 @@ import pytest
 from label_studio_otel.errors import OutboxCorrupt, OutboxError
 from label_studio_otel.outbox import migrations
 from label_studio_otel.outbox.database import queries
+from label_studio_otel.outbox.items import Taken
 from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.settings import Destination
+from label_studio_otel.testing import FakeClock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -197,4 +199,47 @@ def test_a_call_whose_record_is_lost_does_not_wait_for_ever(tmp_path: Path) -> N
 
     (target,) = outbox.targets()
     assert [(item.key, item.record) for item in outbox.due(target.id, 10)] == [("a", b"")]
+    outbox.close()
+
+
+def scoped(number: int, scope: str, destination: Destination = PROMPTS) -> Taken:
+    return Taken(destination, f"{number:032x}:{number:016x}:1", b"call", scope)
+
+
+def test_two_scopes_of_a_destination_are_noted_whatever_comes(tmp_path: Path) -> None:
+    outbox = SqliteOutbox(tmp_path / "outbox.db")
+    for number in range(1, 200):
+        outbox.accept([scoped(number, f"s{number}")], "", 0, 0.0)
+        outbox.accept([scoped(number, "alone", Destination("Other"))], "", 0, 0.0)
+
+    assert [outbox.scopes(target.id) for target in outbox.targets()] == [{"s1", "s2"}, {"alone"}]
+    with outbox._transaction() as run:
+        assert run.execute("SELECT COUNT(*) FROM scope").fetchone()[0] == 3
+    outbox.close()
+
+
+def test_scopes_expire_with_the_last_item_of_their_destination(tmp_path: Path) -> None:
+    clock = FakeClock(1000.0)
+    outbox = SqliteOutbox(tmp_path / "outbox.db", clock=clock)
+    outbox.accept([scoped(1, "a"), scoped(2, "b")], "", 0, 0.0)
+    outbox.accept([scoped(3, "c", Destination("Other"))], "", 0, 0.0)
+    outbox.adopt({item.id: 1 for item in outbox.due(1, 10)})
+
+    outbox.expire(999.0)
+    assert [outbox.scopes(1), outbox.scopes(2)] == [{"a", "b"}, {"c"}]
+    outbox.expire(1001.0)
+    assert [outbox.scopes(1), outbox.scopes(2)] == [set(), {"c"}]
+    outbox.close()
+
+
+def test_scopes_that_an_older_version_noted_expire_down_to_two(tmp_path: Path) -> None:
+    outbox = SqliteOutbox(tmp_path / "outbox.db")
+    outbox.accept([scoped(1, "s0")], "", 0, 0.0)
+    with outbox._transaction() as run:
+        run.executemany("INSERT INTO scope VALUES (1, ?)", [(f"s{number}",) for number in range(1, 1000)])
+
+    outbox.expire(0.0)
+
+    with outbox._transaction() as run:
+        assert [row[0] for row in run.execute("SELECT name FROM scope ORDER BY name")] == ["s0", "s1"]
     outbox.close()

@@ -114,3 +114,21 @@ def test_an_unexpected_error_is_named_without_its_message() -> None:
     assert kind.startswith("ValueError in fail, line ")
     assert "secret" not in kind
     assert log.kind(KeyError("secret")) == "KeyError"
+
+
+def test_a_message_is_one_line_whatever_it_names(said: pytest.LogCaptureFixture) -> None:
+    log.warn_once("a\nb", "c\nd\x1b[31m\u202e")
+    log.resolved("a\nb")
+    log.info("e\r\nf")
+    log.error("g\u2028h\ud800")
+    assert [line for *_, line in _lines(said)] == [
+        "label-studio-otel: c\\nd\\x1b[31m\\u202e",
+        "label-studio-otel: a\\nb: works again",
+        "label-studio-otel: e\\r\\nf",
+        "label-studio-otel: g\\u2028h\\ud800",
+    ]
+
+
+def test_a_message_has_at_most_2000_characters() -> None:
+    assert log.one_line("é" * 2000) == "é" * 2000
+    assert log.one_line("é" * 2001) == "é" * 2000 + "…"

@@ -15,6 +15,8 @@ from datetime import datetime, timezone
 from logging.handlers import MemoryHandler
 from typing import TYPE_CHECKING, Any
 
+from label_studio_otel.log import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -56,7 +58,8 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter.format`."""
         kind = _kind(record)
-        return f"{record.getMessage()} ({kind})" if kind else record.getMessage()
+        message = one_line(record.getMessage())
+        return f"{message} ({kind})" if kind else message
 
 
 class JsonFormatter(logging.Formatter):

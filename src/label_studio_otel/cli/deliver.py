@@ -11,6 +11,7 @@ from label_studio_otel.cli import _settings
 from label_studio_otel.cli.status import progress_of, summary_of
 from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.errors import OutboxError
+from label_studio_otel.log import one_line
 from label_studio_otel.metrics.instruments import Source, register
 
 if TYPE_CHECKING:
@@ -124,18 +125,19 @@ def _steps(deliverer: Deliverer, settings: Settings, timeout: float, show: Any) 
 
 def _verdict(summary: Summary, settings: Settings) -> int:
     left = {state: summary.states[state] for state in (*OPEN_STATES, "parked") if summary.states[state]}
-    out = sys.stderr.write
+
+    def out(line: str) -> None:
+        sys.stderr.write(f"{one_line(line)}\n")  # reasons quote what a server answered
+
     for target, states, parked in summary.targets:
         if target.blocked and any(states[state] for state in OPEN_STATES):
-            out(f"{target.destination}: {target.blocked}\n")
+            out(f"{target.destination}: {target.blocked}")
         for reason, number in parked.items():
-            out(f"{target.destination}: {number} parked: {reason}\n")
+            out(f"{target.destination}: {number} parked: {reason}")
     if left:
-        out(f"left in {settings.directory}: {', '.join(f'{number} {state}' for state, number in left.items())}\n")
+        out(f"left in {settings.directory}: {', '.join(f'{number} {state}' for state, number in left.items())}")
         if "uncertain" in left:
-            out(
-                "uncertain: sent, and no answer came; looked up again by the next `deliver` before anything is resent\n"
-            )
+            out("uncertain: sent, and no answer came; looked up again by the next `deliver` before anything is resent")
     else:
         sys.stdout.write(f"all delivered ({summary.states['delivered']} LLM calls are tasks)\n")
     _mention_others(settings)

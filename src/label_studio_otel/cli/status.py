@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from label_studio_otel.cli import _settings
 from label_studio_otel.delivery.deliverer import OUTBOX
 from label_studio_otel.errors import OutboxError
+from label_studio_otel.log import one_line
 from label_studio_otel.outbox import looks
 from label_studio_otel.outbox.items import STATES, Summary
 from label_studio_otel.outbox.outbox import SqliteOutbox
@@ -119,7 +120,7 @@ def _print(report: dict[str, Any], state_dir: Path) -> None:
     console.print(f"kept in {state_dir}", soft_wrap=True, highlight=False)
     console.print(table)
     for line in _remarks(report):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _remarks(report: dict[str, Any]) -> Iterator[str]:

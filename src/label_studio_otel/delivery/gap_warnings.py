@@ -26,13 +26,22 @@ CURABLE = frozenset(
         "redacted",
     }
 )
+#: Instrumentations that are named with one kind of gap: whoever sends spans chooses their names.
+MOST_NAMED = 20
 
 
 def say(scope_name: str, gaps: Iterable[Gap]) -> None:
     """Warn of these gaps of a call, each once for its kind and the instrumentation that recorded it."""
+    recorder = log.quoted(scope_name) if scope_name else "an instrumentation without a name"
     for gap in gaps:
-        if gap.reason in CURABLE:
-            recorder = scope_name or "an instrumentation without a name"
+        if gap.reason not in CURABLE:
+            continue
+        topic = f"gap {gap.reason} "
+        if not log.said(topic + recorder) and log.number_said(topic) >= MOST_NAMED:
             log.warn_once(
-                f"gap {gap.reason} {scope_name}", f"LLM calls recorded by {recorder} are incomplete: {gap.sentence}"
+                f"gaps {gap.reason}",
+                f"LLM calls recorded by more than {MOST_NAMED} instrumentations are incomplete, and no more are named: "
+                f"{gap.sentence}",
             )
+        else:
+            log.warn_once(topic + recorder, f"LLM calls recorded by {recorder} are incomplete: {gap.sentence}")

@@ -36,6 +36,8 @@ class Ahead:
         self._meanwhile = meanwhile
         #: By destination: the next batch, and for which labeling config it was rendered.
         self._batches: dict[int, tuple[Preparing, LabelConfig]] = {}
+        #: By destination: whether the last batch that was taken needed fingerprints.
+        self._fingerprints: dict[int, bool] = {}
 
     def forget(self, target: int | None = None) -> None:
         """Drop what was prepared for a destination, by default for all."""
@@ -50,21 +52,26 @@ class Ahead:
         Raises:
             DestinationBlocked: the labeling config wants what no call has.
         """
-        fingerprints = self._merging.needed(target)
+        fingerprints = self._fingerprints[target.id] = self._merging.needed(target)
         preparing, rendered_for = self._batches.pop(target.id, (None, None))
         if preparing is not None and rendered_for == config and preparing.fingerprints == fingerprints:
             fits = len(preparing.tasks) <= pace.tasks and preparing.size <= pace.bytes
             if fits and self._outbox.are_pending([one.item for one in preparing.tasks]):
                 return preparing
-        return self._preparation.prepare(self._due(target, pace.tasks), config, pace, fingerprints=fingerprints)
+        return self._prepared(target, config, pace, fingerprints=fingerprints)
 
     def prepare(self, target: Target, config: LabelConfig, pace: Pace) -> None:
         """Use the time in which Label Studio works; whatever goes wrong here is met again by the next step."""
         with contextlib.suppress(Exception):
             self._meanwhile()
-            preparing = self.take(target, config, pace)
+            # Whether fingerprints are needed is asked anew when the batch is taken.
+            fingerprints = self._fingerprints.get(target.id, True)
+            preparing = self._prepared(target, config, pace, fingerprints=fingerprints)
             if preparing.tasks:
                 self._batches[target.id] = preparing, config
+
+    def _prepared(self, target: Target, config: LabelConfig, pace: Pace, *, fingerprints: bool) -> Preparing:
+        return self._preparation.prepare(self._due(target, pace.tasks), config, pace, fingerprints=fingerprints)
 
     def _due(self, target: Target, number: int) -> Iterator[Item]:
         """Yield what may go into one batch, page by page: 500 records can be large."""

@@ -178,7 +178,7 @@ class Outbox(Protocol):
         """Return items to send now whose id is above `after`, the oldest first."""
 
     def scopes(self, target: int) -> set[str]:
-        """Return who ever wrote spans for a destination."""
+        """Return who wrote spans for a destination, two of them where there are more."""
 
     def overlapping(self, target: int, started: int, ended: int) -> list[Overlap]:
         """Return what went on between these times (nanoseconds): what waits, and what else has a fingerprint."""

@@ -191,7 +191,9 @@ class SqliteOutbox(Doubts):
         with self._transaction() as run:
             self._run(run, "expire_events", before=before)
             self._forget_fingerprints(run, self._clock() - LATE)
-            return self._run(run, "expire", before=before).rowcount
+            number = self._run(run, "expire", before=before).rowcount
+            self._run(run, "expire_scopes")
+        return number
 
     def expire_oldest(self, limit: int, before: float) -> int:
         """See `Outbox.expire_oldest`."""

@@ -20,10 +20,20 @@ ON CONFLICT (destination, key) DO NOTHING;
 INSERT INTO payload (item, record) VALUES (:item, :record);
 
 -- note_scope
-INSERT INTO scope (destination, name) VALUES (:destination, :name) ON CONFLICT (destination, name) DO NOTHING;
+-- Two of a destination say all that anybody asks, and whoever sends spans chooses their names.
+INSERT INTO scope (destination, name) SELECT :destination, :name
+WHERE (SELECT COUNT(*) FROM (SELECT 1 FROM scope WHERE destination = :destination LIMIT 2)) < 2
+ON CONFLICT (destination, name) DO NOTHING;
 
 -- scopes
-SELECT name FROM scope WHERE destination = :destination;
+SELECT name FROM scope WHERE destination = :destination ORDER BY name LIMIT 2;
+
+-- expire_scopes
+-- Those beyond two that older versions noted, and those of a destination that has no items any more.
+DELETE FROM scope WHERE NOT EXISTS (SELECT 1 FROM item WHERE item.destination = scope.destination) OR (
+    SELECT COUNT(*) FROM (SELECT 1 FROM scope AS other WHERE other.destination = scope.destination
+                          AND other.name < scope.name LIMIT 2)
+) = 2;
 
 -- overlapping
 -- Items that went on at the same time and may be the same call: what was decided, and what waits.

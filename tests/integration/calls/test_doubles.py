@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from label_studio_otel.outbox.items import Taken
 from label_studio_otel.spool import record
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
@@ -212,3 +214,15 @@ def ended() -> Span:
         start_time_unix_nano=at,
         end_time_unix_nano=at,
     )
+
+
+def test_the_scopes_are_read_once_for_each_batch(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(bench, *(span(f"Question {number}", number=number) for number in range(1, 1201)))
+    asked: list[int] = []
+    scopes = bench.outbox.scopes
+    monkeypatch.setattr(bench.outbox, "scopes", lambda target: asked.append(target) or scopes(target))
+
+    bench.run()
+
+    assert bench.states == {"delivered": 1200}
+    assert asked == [1, 1, 1]

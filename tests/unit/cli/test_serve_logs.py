@@ -64,6 +64,13 @@ def test_people_read_a_sentence_a_line(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().err == "label-studio-otel: the disk is full\nlabel-studio-otel: disk: works again\n"
 
 
+def test_a_line_of_another_library_stays_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_as("text"):
+        logging.getLogger("somebody.else").warning("met %s", "x\nlabel-studio-otel: all LLM calls were delivered")
+
+    assert capsys.readouterr().err == "met x\\nlabel-studio-otel: all LLM calls were delivered\n"
+
+
 def test_an_exception_is_named_and_not_quoted(capsys: pytest.CaptureFixture[str]) -> None:
     with logging_as("text") as use:
         use("json")

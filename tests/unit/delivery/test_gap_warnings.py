@@ -21,10 +21,10 @@ def test_each_kind_is_said_once_for_each_instrumentation(caplog: pytest.LogCaptu
     gap_warnings.say("", (gaps.attributes_dropped(14),))
 
     assert [record.getMessage() for record in caplog.records] == [
-        "label-studio-otel: LLM calls recorded by openinference are incomplete: 12 attributes of the span were dropped "
-        "by the application's OpenTelemetry SDK (OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT).",
-        "label-studio-otel: LLM calls recorded by openinference are incomplete: input.value ends in the middle of its "
-        "JSON: a length limit of the application's OpenTelemetry SDK cut it (OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT or "
+        "label-studio-otel: LLM calls recorded by 'openinference' are incomplete: 12 attributes of the span were "
+        "dropped by the application's OpenTelemetry SDK (OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT).",
+        "label-studio-otel: LLM calls recorded by 'openinference' are incomplete: input.value ends in the middle of "
+        "its JSON: a length limit of the application's OpenTelemetry SDK cut it (OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT or "
         "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT).",
         "label-studio-otel: LLM calls recorded by an instrumentation without a name are incomplete: 14 attributes of "
         "the span were dropped by the application's OpenTelemetry SDK (OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT).",
@@ -51,3 +51,28 @@ def test_what_nobody_can_set_is_for_the_labeler_alone(caplog: pytest.LogCaptureF
     gap_warnings.say("openai", (gap,))
 
     assert caplog.records == []
+
+
+def test_a_name_from_outside_writes_no_line_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    gap_warnings.say("x\nlabel-studio-otel: all LLM calls were delivered", (gaps.events_dropped(3),))
+    gap_warnings.say("y", (gaps.redacted("z\x1b[2J\u2028w", "OPENINFERENCE_HIDE_INPUTS"),))
+    gap_warnings.say("n" * 5000, (gaps.events_dropped(3),))
+
+    messages = [record.getMessage() for record in caplog.records]
+    assert "recorded by 'x\\nlabel-studio-otel: all LLM calls were delivered' are incomplete: " in messages[0]
+    assert "incomplete: z\\x1b[2J\\u2028w was replaced" in messages[1]
+    assert f"recorded by '{'n' * 100}'… are incomplete" in messages[2]
+
+
+def test_twenty_instrumentations_are_named_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(1000):
+        gap_warnings.say(f"s{number}", (gaps.events_dropped(3),))
+    gap_warnings.say("s7", (gaps.events_dropped(3), gaps.log_events_missing()))
+
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 22
+    assert messages[20].startswith(
+        "label-studio-otel: LLM calls recorded by more than 20 instrumentations are incomplete, and no more are named: "
+    )
+    assert "'s7'" in messages[21]
+    assert len(log._said) == 22
