@@ -6,7 +6,8 @@ import itertools
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ __all__ = ["Intake"]
 MAX_GROUP_BYTES = 32 << 20
 #: Bytes of records that may wait for a slow disk, unless a single request has more.
 MAX_WAITING_BYTES = 256 << 20
+_DIED = "the thread that takes calls in has ended by an error of ours: start the service again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,14 @@ class _Waiting:
     @property
     def size(self) -> int:
         return sum(len(record.payload) for record in self.records)
+
+    def end(self, error: Exception | None = None) -> None:
+        """Tell who waits that the records are durable, or why not; nothing where that was told before."""
+        with suppress(InvalidStateError):
+            if error is None:
+                self.done.set_result(None)
+            else:
+                self.done.set_exception(error)
 
 
 class Intake:
@@ -74,6 +84,8 @@ class Intake:
         self._waiting_bytes = 0
         self._changed = threading.Condition()
         self._closed = False
+        #: The thread has ended although nobody closed this.
+        self._died = False
         self._thread = threading.Thread(target=self._run, name="LabelStudioIntake", daemon=True)
 
     def start(self) -> None:
@@ -89,6 +101,8 @@ class Intake:
         with self._changed:
             if self._closed:
                 one.done.set_exception(OutboxError("the bridge is ending"))
+            elif self._died:
+                one.done.set_exception(OutboxError(_DIED))
             elif self._waiting and self._waiting_bytes + one.size > MAX_WAITING_BYTES:
                 message = f"more than {MAX_WAITING_BYTES} bytes wait for the disk"
                 log.warn_once("taking calls in", f"{message}; requests are answered 503 until they are written")
@@ -105,6 +119,8 @@ class Intake:
         Raises:
             OutboxError: what comes now would not be taken.
         """
+        if self._died:
+            raise OutboxError(_DIED)
         self._must_hold()
         if self._max_state_bytes and self._outbox.used_bytes() >= self._max_state_bytes:
             raise OutboxFull("the outbox is full")
@@ -118,8 +134,15 @@ class Intake:
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        while group := self._group():
-            self._commit(group)
+        try:
+            while group := self._group():
+                self._answer(group)
+        finally:
+            with self._changed:
+                self._died = not self._closed
+                left, self._waiting = list(self._waiting), deque()
+            for one in left:
+                one.end(OutboxError(_DIED))
 
     def _group(self) -> list[_Waiting]:
         """Wait for requests; return as many as go into one commit, none where there will be no more."""
@@ -133,6 +156,14 @@ class Intake:
             self._waiting_bytes -= size
             return group
 
+    def _answer(self, group: list[_Waiting]) -> None:
+        try:
+            self._commit(group)
+        except Exception as error:  # of ours: the next requests are to be taken
+            for one in group:
+                one.end(error)
+            log.warn_once("intake", f"an error while calls were taken in: {log.kind(error)}")
+
     def _commit(self, group: list[_Waiting]) -> None:
         records = itertools.chain.from_iterable(one.records for one in group)
         limit = self._max_state_bytes
@@ -141,22 +172,23 @@ class Intake:
             self._must_hold()
             accept(self._outbox, records, self._due_at(), counts=self._counts, max_state_bytes=limit, whole=True)
         except OutboxError as error:
+            for one in group:
+                one.end(error)
             log.warn_once("taking calls in", f"{error}; requests are answered 503 until this is mended")
             if isinstance(error, OutboxCorrupt):
                 self._damaged()
-            for one in group:
-                one.done.set_exception(error)
         except Exception as error:  # one request must not take the others' answers with it
             if len(group) > 1:
                 for one in group:
                     self._commit([one])
             else:
-                group[0].done.set_exception(error)
+                group[0].end(error)
         else:
+            # First of all: nothing that comes after it changes that it is durable.
+            for one in group:
+                one.end()
             self._committed(time.monotonic() - began, sum(len(one.records) for one in group))
             log.resolved("taking calls in")
-            for one in group:
-                one.done.set_result(None)
 
     def _must_hold(self) -> None:
         if not self._holding():

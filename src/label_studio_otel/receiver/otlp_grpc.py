@@ -131,7 +131,7 @@ class OtlpGrpc:
             with self._lock:
                 late = [context for context, end in self._coming.items() if end < time.monotonic()]
             for context in late:
-                context.cancel()
+                _cancel(context)
 
     def _export(self, signal: str, messages: Iterator[bytes], context: Any) -> bytes:
         size, code, began = 0, "CANCELLED", time.monotonic()
@@ -216,6 +216,13 @@ def _refusal(error: Exception) -> _Refused:
     # An error of ours: the same request would meet it again.
     log.warn_once("request", f"a request could not be taken: {log.kind(error)}")
     return _Refused(grpc.StatusCode.INTERNAL, "an error in label-studio-otel")
+
+
+def _cancel(context: Any) -> None:
+    try:
+        context.cancel()
+    except Exception as error:  # of grpcio, about one request: the others must not hold their threads
+        log.warn_once("cut off", f"a request could not be cut off: {log.kind(error)}")
 
 
 def _end(context: Any, refused: _Refused) -> NoReturn:

@@ -165,7 +165,8 @@ class Bridge:
             while not self._ending.is_set():
                 if time.monotonic() - given_back > GIVE_BACK:
                     given_back = time.monotonic()
-                    _give_memory_back()
+                    with suppress(Exception):  # it is only about memory
+                        _give_memory_back()
                 if not self._step():
                     self._ending.wait(min(POLL, self._serving.settle or POLL))
 

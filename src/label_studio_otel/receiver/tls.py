@@ -140,6 +140,9 @@ class Renewed(Generic[Made]):
             except ConfigError as error:
                 log.warn_once("TLS certificate", f"{error}; the TLS certificate read before stays in use")
                 return None
+            except Exception as error:  # of ours: it must be seen, as the files are not read again until they change
+                log.warn_once("TLS certificate", f"{log.kind(error)}; the TLS certificate read before stays in use")
+                return None
             log.resolved("TLS certificate")
             log.info("the TLS certificate was renewed")
             return self._made

@@ -206,12 +206,11 @@ class Recorder:
         self._source.counts += (deliverer.counts,)
         try:
             while not finish.is_set():
-                self._writer.flush()
-                if not self._step(deliverer):
+                if not _tried(lambda: self._step(deliverer)):
                     wake.wait(ASKED_POLL if self._arrivals.wanted else POLL)
                     wake.clear()
             deliverer.waive()
-            while _step(deliverer):
+            while _tried(deliverer.step):
                 pass
             self._left = _left(deliverer) if deliverer.holding else 0
             self._look(deliverer)
@@ -220,11 +219,12 @@ class Recorder:
             deliverer.close()
 
     def _step(self, deliverer: Deliverer) -> bool:
+        self._writer.flush()
         if self._arrivals.wanted:
             deliverer.waive()
         else:
             deliverer.settle = SETTLE
-        moved = _step(deliverer)
+        moved = _tried(deliverer.step)
         self._source.look(deliverer.depth)
         self._look(deliverer)
         return moved
@@ -259,9 +259,9 @@ class Recorder:
             )
 
 
-def _step(deliverer: Deliverer) -> bool:
+def _tried(step: Callable[[], bool]) -> bool:
     try:
-        return deliverer.step()
+        return step()
     except Exception as error:  # an error of ours must not end delivery for as long as the application runs
         log.warn_once("step", f"delivery failed with {log.kind(error)}; LLM calls are kept")
         return False

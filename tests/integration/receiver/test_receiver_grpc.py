@@ -12,6 +12,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from label_studio_otel import log
 from label_studio_otel.receiver.http import Limits
 from label_studio_otel.receiver.service import _allow_many_files
 from support.http2 import GOAWAY, HEADERS, PING, RST_STREAM, Http2Client, frame, message
@@ -258,3 +259,29 @@ def _soon(true: Any) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+def test_a_request_that_cannot_be_cut_off_keeps_no_other_from_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_said", set())
+    receiver = GrpcReceiver(tmp_path)
+    cut: list[str] = []
+
+    class Context:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def cancel(self) -> None:
+            cut.append(self.name)
+            if self.name == "broken":
+                raise RuntimeError("secret")
+            receiver.otlp._ended.set()
+
+    receiver.otlp._coming = {Context("broken"): 0.0, Context("sound"): 0.0}
+    monkeypatch.setattr(receiver.otlp._ended, "wait", lambda _: receiver.otlp._ended.is_set())
+    receiver.otlp._cut_off()
+
+    assert cut == ["broken", "sound"]
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "a request could not be cut off: RuntimeError in cancel, line " in message

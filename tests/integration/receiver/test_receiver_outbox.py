@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from label_studio_otel import log
 from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.errors import OutboxCorrupt, OutboxError, RequestTooLarge
 from label_studio_otel.metrics.counts import Counts
@@ -114,6 +115,13 @@ class SlowOutbox:
         self.begun.set()
         assert self.go_on.wait(10)
         return 0
+
+
+class DamagedOutbox(SlowOutbox):
+    """Takes nothing."""
+
+    def accept(self, *_: Any) -> int:
+        raise OutboxCorrupt("outbox.db: malformed")
 
 
 @pytest.mark.parametrize("name", [["acme"], {"a": 1}, 5, None, "\ud800"])
@@ -253,3 +261,115 @@ def test_where_the_state_was_removed_nothing_is_answered_with_success(tmp_path: 
         assert receiver.post(traces(span(2))).status == 503
         got = receiver.send("GET", "/readyz")
         assert (got.status, b"start the service again" in got.body) == (503, True)
+
+
+class BrokenGroup(BaseException):
+    """What nothing in a thread guards against."""
+
+
+def an_intake(outbox: Any, **options: Any) -> Intake:
+    intake = Intake(outbox, holding=lambda: True, due_at=lambda: 0.0, max_state_bytes=0, counts=Counts(), **options)
+    intake.start()
+    return intake
+
+
+class TestTheThreadThatCommits:
+    def test_an_error_after_the_commit_takes_nothing_back_and_ends_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(log, "_said", set())
+        outbox = SqliteOutbox(tmp_path / "outbox.db")
+
+        def committed(_seconds: float, _records: int) -> None:
+            raise RuntimeError("secret")
+
+        intake = an_intake(outbox, committed=committed)
+        for number in (1, 2):
+            assert intake.take(calls(number)).result(10) is None
+        intake.check()
+        intake.close()
+
+        assert outbox.summary().states["pending"] == 2
+        (message,) = [record.getMessage() for record in caplog.records]
+        assert "an error while calls were taken in: RuntimeError in committed, line " in message
+        assert "secret" not in message
+
+    def test_an_error_while_another_one_is_told_ends_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def damaged() -> None:
+            raise RuntimeError
+
+        intake = an_intake(DamagedOutbox(), damaged=damaged)
+        for number in (1, 2):
+            with pytest.raises(OutboxCorrupt):
+                intake.take(calls(number)).result(10)
+        intake.close()
+
+    def test_who_does_not_wait_any_more_takes_nobody_s_answer(self, tmp_path: Path) -> None:
+        outbox = SqliteOutbox(tmp_path / "outbox.db")
+        intake = Intake(outbox, holding=lambda: True, due_at=lambda: 0.0, max_state_bytes=0, counts=Counts())
+        gone, there = intake.take(calls(1)), intake.take(calls(2))
+        assert gone.cancel()
+        intake.start()
+
+        assert there.result(10) is None
+        intake.close()
+
+    def test_a_thread_that_has_ended_is_told_by_readyz_and_by_each_request(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(threading, "excepthook", lambda _: None)
+
+        def committed(_seconds: float, _records: int) -> None:
+            raise BrokenGroup
+
+        with Receiver(tmp_path) as receiver:
+            intake = receiver._intake
+            intake._committed = committed
+            assert receiver.post(traces(span())).status == 200
+            intake._thread.join(10)
+
+            assert receiver.post(traces(span(2))).status == 503
+            ready = receiver.send("GET", "/readyz")
+            assert (ready.status, ready.body) == (
+                503,
+                b"the thread that takes calls in has ended by an error of ours: start the service again\n",
+            )
+
+    def test_what_waits_when_the_thread_ends_is_answered_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(threading, "excepthook", lambda _: None)
+        outbox = SlowOutbox()
+
+        def committed(_seconds: float, _records: int) -> None:
+            raise BrokenGroup
+
+        intake = an_intake(outbox, committed=committed)
+        first = intake.take(calls(1))
+        assert outbox.begun.wait(10)
+        second = intake.take(calls(2))
+        outbox.go_on.set()
+
+        assert first.result(10) is None
+        with pytest.raises(OutboxError, match="has ended by an error of ours"):
+            second.result(10)
+
+
+def test_an_error_about_memory_ends_no_delivery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load({"state_dir": tmp_path, "url": "http://127.0.0.1:9", "api_key": "key"}, {})
+    bridge = Bridge(settings, Serving())
+    steps: list[bool] = []
+
+    def step() -> bool:
+        steps.append(True)
+        if len(steps) == 2:
+            bridge._ending.set()
+        return True
+
+    def give_back() -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("label_studio_otel.receiver.service.GIVE_BACK", -1.0)
+    monkeypatch.setattr("label_studio_otel.receiver.service._give_memory_back", give_back)
+    monkeypatch.setattr(bridge, "_step", step)
+    bridge._deliver()
+
+    assert steps == [True, True]

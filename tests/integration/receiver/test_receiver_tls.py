@@ -18,9 +18,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from label_studio_otel import log
 from label_studio_otel.errors import ConfigError
 from label_studio_otel.receiver.http import Limits
-from label_studio_otel.receiver.tls import Tls
+from label_studio_otel.receiver.tls import Renewed, Tls
 from support.receiving import JSON, TRACES, VALID, GrpcReceiver, Receiver, answer, span, traces, traces_in_protobuf
 from support.sdk import CALL
 
@@ -417,3 +418,27 @@ def test_grpc_in_tls_over_a_socket_reads_the_method(tmp_path: Path) -> None:
         with grpc.secure_channel(f"127.0.0.1:{receiver.port}", credentials) as channel:
             assert channel.unary_unary(TRACES)(traces_in_protobuf(VALID), timeout=10) == b""
         assert receiver.kept == 1
+
+
+class Files:
+    """Files of TLS that change each time they are looked at."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def stamps(self) -> int:
+        self.looks += 1
+        return self.looks
+
+
+def test_an_error_of_ours_while_a_certificate_is_renewed_is_said_and_the_one_before_stays(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_said", set())
+    made = iter(["first"])
+    renewed = Renewed(Files(), lambda: next(made))  # type: ignore[arg-type]
+
+    assert renewed.now() == "first"
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.endswith("the TLS certificate read before stays in use")
+    assert "StopIteration" in message

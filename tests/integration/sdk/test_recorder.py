@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from label_studio_otel import log
 from label_studio_otel.delivery.lock import DirectoryLock
 from label_studio_otel.sdk import recorder
 from label_studio_otel.sdk.delivery_waiter import ReentrantEvent
@@ -181,4 +182,24 @@ def test_an_error_nobody_thought_of_is_said_without_its_message_and_delivery_goe
     wait_for(lambda: copies(fake) == {"1": 1, "2": 1}, timeout=20)
     assert running.shutdown(10)
     assert "RuntimeError" in caplog.text
+    assert "what somebody said" not in caplog.text
+
+
+def test_an_error_beside_the_step_ends_no_delivery(
+    tmp_path: Path, fake: FakeLabelStudio, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_said", set())
+    looked: list[bool] = []
+
+    def look(_: object) -> None:
+        looked.append(True)
+        if len(looked) == 1:
+            raise RuntimeError("what somebody said")
+
+    running = _recorder(tmp_path, fake.url)
+    monkeypatch.setattr(running._source, "look", look)
+    running.append(record(span(number=1)))
+    wait_for(lambda: copies(fake) == {"1": 1}, timeout=20)
+    assert running.shutdown(10)
+    assert "delivery failed with RuntimeError in look" in caplog.text
     assert "what somebody said" not in caplog.text
