@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from collections import deque
@@ -28,6 +29,8 @@ __all__ = ["Intake"]
 MAX_GROUP_BYTES = 32 << 20
 #: Bytes of records that may wait for a slow disk, unless a single request has more.
 MAX_WAITING_BYTES = 256 << 20
+#: Seconds for which a commit shows that the outbox can be written, and is not full.
+PROOF = 10.0
 _DIED = "the thread that takes calls in has ended by an error of ours: start the service again"
 
 
@@ -60,6 +63,7 @@ class Intake:
         counts: what came of it is added here.
         committed: called with the seconds and the records of each commit.
         damaged: called when the outbox turned out to be.
+        steady: seconds since any moment, which nobody sets.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Intake:
         counts: Counts,
         committed: Callable[[float, int], None] = lambda _, __: None,
         damaged: Callable[[], None] = lambda: None,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox = outbox
         self._committed = committed
@@ -84,6 +89,9 @@ class Intake:
         self._waiting_bytes = 0
         self._changed = threading.Condition()
         self._closed = False
+        self._steady = steady
+        #: Until then nothing needs to be written to know that it can be.
+        self._proven_until = -math.inf
         #: The thread has ended although nobody closed this.
         self._died = False
         self._thread = threading.Thread(target=self._run, name="LabelStudioIntake", daemon=True)
@@ -114,7 +122,7 @@ class Intake:
         return one.done
 
     def check(self) -> None:
-        """Write a little.
+        """Write a little, unless something was written in the last seconds.
 
         Raises:
             OutboxError: what comes now would not be taken.
@@ -122,9 +130,12 @@ class Intake:
         if self._died:
             raise OutboxError(_DIED)
         self._must_hold()
+        if self._steady() < self._proven_until:
+            return
         if self._max_state_bytes and self._outbox.used_bytes() >= self._max_state_bytes:
             raise OutboxFull("the outbox is full")
         self._outbox.note("ready_at", self._due_at())
+        self._proven_until = self._steady() + PROOF
 
     def close(self, timeout: float | None = None) -> None:
         """Commit what waits, for at most so many seconds, and take no more."""
@@ -172,6 +183,7 @@ class Intake:
             self._must_hold()
             accept(self._outbox, records, self._due_at(), counts=self._counts, max_state_bytes=limit, whole=True)
         except OutboxError as error:
+            self._proven_until = -math.inf
             for one in group:
                 one.end(error)
             log.warn_once("taking calls in", f"{error}; requests are answered 503 until this is mended")
@@ -184,6 +196,7 @@ class Intake:
             else:
                 group[0].end(error)
         else:
+            self._proven_until = self._steady() + PROOF
             # First of all: nothing that comes after it changes that it is durable.
             for one in group:
                 one.end()

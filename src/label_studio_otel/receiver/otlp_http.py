@@ -36,6 +36,7 @@ PROBES = ("/healthz", "/readyz")
 ROUTES = (*SIGNALS, *PROBES, METRICS)
 COMPRESSIONS = ("gzip", "x-gzip", "deflate")
 _PIECE = 1 << 20
+_TEXT = "text/plain; charset=utf-8"
 
 
 class OtlpHttp:
@@ -47,6 +48,7 @@ class OtlpHttp:
         metrics: gives the content type and the text of metrics; without it they are not there.
         metrics_token: that must be sent for them, None where all may read them.
         traffic: what was taken is added here.
+        ready: raises an OutboxError while what comes would not be taken; by default the intake's check.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class OtlpHttp:
         metrics: Callable[[], tuple[str, bytes]] | None = None,
         metrics_token: str | None = None,
         traffic: Traffic | None = None,
+        ready: Callable[[], None] | None = None,
     ) -> None:
         self._selection = selection
         self._intake = intake
@@ -69,6 +72,11 @@ class OtlpHttp:
         self._traffic = traffic or Traffic()
         # Two, so that one large request does not hold up all others; more only take turns at the interpreter's lock.
         self._readers = ThreadPoolExecutor(2, "LabelStudioReceiver")
+        # Of its own: a probe must not wait for large requests to be read.
+        self._prober = ThreadPoolExecutor(1, "LabelStudioProbe")
+        self._ready = ready or intake.check
+        #: One check for all probes that come while it goes on.
+        self._checking: asyncio.Future[None] | None = None
 
     def refuse(self, head: Head) -> Response | None:
         """See `Handler.refuse`."""
@@ -117,6 +125,7 @@ class OtlpHttp:
     def close(self) -> None:
         """Let go of the threads."""
         self._readers.shutdown(wait=False, cancel_futures=True)
+        self._prober.shutdown(wait=False, cancel_futures=True)
 
     def _unreadable(self, head: Head) -> Response | None:
         """Return why this export request is not even read."""
@@ -154,10 +163,18 @@ class OtlpHttp:
     async def _probe(self, path: str) -> Response:
         if path == "/readyz":
             try:
-                await asyncio.get_running_loop().run_in_executor(self._readers, self._intake.check)
+                await asyncio.wait_for(asyncio.shield(self._check()), ANSWER_WITHIN)
             except OutboxError as error:
-                return Response(503, "text/plain; charset=utf-8", f"{error}\n".encode())
-        return Response(200, "text/plain; charset=utf-8", b"ok\n")
+                return Response(503, _TEXT, f"{error}\n".encode())
+            except asyncio.TimeoutError:
+                return Response(503, _TEXT, b"the disk is slow\n")
+        return Response(200, _TEXT, b"ok\n")
+
+    def _check(self) -> asyncio.Future[None]:
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.get_running_loop().run_in_executor(self._prober, self._ready)
+            self._checking.add_done_callback(lambda one: one.cancelled() or one.exception())  # nobody may wait any more
+        return self._checking
 
 
 def decompressed(data: bytes, max_bytes: int) -> bytes:

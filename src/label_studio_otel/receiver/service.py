@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from label_studio_otel import log
 from label_studio_otel.calls.selection import Selection
 from label_studio_otel.delivery.deliverer import OUTBOX, Deliverer
-from label_studio_otel.errors import LabelStudioOtelError, OutboxCorrupt
+from label_studio_otel.errors import LabelStudioOtelError, OutboxCorrupt, OutboxError
 from label_studio_otel.label_studio.suppression import suppressed
 from label_studio_otel.metrics.instruments import Source
 from label_studio_otel.outbox.outbox import SqliteOutbox
@@ -120,6 +120,12 @@ class Bridge:
         waiting = sum(number for state, number in depth.states.items() if state != "parked") if depth else 0
         return {"taken": counts.accepted, "delivered": counts.delivered, "parked": counts.parked, "waiting": waiting}
 
+    def _check(self) -> None:
+        """Raise an OutboxError while what comes would not be taken, or would not be delivered for an error of ours."""
+        if not self._delivery.is_alive():
+            raise OutboxError("the thread that delivers has ended by an error of ours: start the service again")
+        self._intake.check()
+
     def _take_lock(self) -> None:
         with suppress(OutboxCorrupt):  # delivery's first step sets it aside
             self._holding = self._deliverer.take_lock()
@@ -144,6 +150,7 @@ class Bridge:
             metrics=None if serving.metrics == "off" else telemetry.exposition,
             metrics_token=None if is_open else serving.token,
             traffic=traffic,
+            ready=self._check,
         )
         grpc = OtlpGrpc(self._selection, self._intake, token=serving.token, limits=limits, traffic=traffic)
         server = HttpServer(Measured(otlp, traffic, ROUTES), limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import sqlite3
 import threading
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.rpc.status_pb2 import Status
 
-from label_studio_otel.errors import ConfigError, DecodeError
+from label_studio_otel.calls.selection import Selection
+from label_studio_otel.errors import ConfigError, DecodeError, OutboxError
 from label_studio_otel.outbox.outbox import SqliteOutbox
-from label_studio_otel.receiver import access
+from label_studio_otel.receiver import access, otlp_http
 from label_studio_otel.receiver.http import Limits
 from label_studio_otel.receiver.otlp_http import decompressed
 from label_studio_otel.receiver.service import Bridge
@@ -27,6 +29,8 @@ from support.receiving import JSON, PROTOBUF, Receiver, answer, bomb, span, trac
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from label_studio_otel.receiver.http import Response
 
 
 def test_64_mib_decompressed_are_read_and_a_byte_more_is_413(tmp_path: Path) -> None:
@@ -394,3 +398,78 @@ def test_while_a_token_is_changed_the_old_and_the_new_one_let_in(tmp_path: Path)
     assert [
         access.may_send(tokens, f"Bearer {sent}") for sent in ("new-token", "old-token", "new-token old-token", "")
     ] == [True, True, False, False]
+
+
+class TestProbes:
+    def test_readyz_waits_for_no_request_that_is_read(self, tmp_path: Path) -> None:
+        go_on = threading.Event()
+        with Receiver(tmp_path) as receiver:
+            for _ in range(2):
+                receiver._otlp._readers.submit(go_on.wait, 10)
+
+            assert receiver.send("GET", "/readyz").status == 200
+            assert not go_on.is_set()
+            go_on.set()
+
+    def test_it_writes_nothing_while_commits_show_that_it_can_be_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = [0.0]
+        with Receiver(tmp_path) as receiver:
+            monkeypatch.setattr(receiver._intake, "_steady", lambda: now[0])
+            noted: list[str] = []
+            note = receiver.outbox.note
+            monkeypatch.setattr(receiver.outbox, "note", lambda name, value: noted.append(name) or note(name, value))
+
+            assert receiver.post(traces(span())).status == 200
+            now[0] = 9.0
+            assert (receiver.send("GET", "/readyz").status, noted) == (200, [])
+            now[0] = 10.0
+            assert (receiver.send("GET", "/readyz").status, noted) == (200, ["ready_at"])
+            assert (receiver.send("GET", "/readyz").status, noted) == (200, ["ready_at"])
+            now[0] = 20.0
+            assert (receiver.send("GET", "/readyz").status, noted) == (200, ["ready_at"] * 2)
+
+    def test_what_was_shown_counts_no_more_when_a_commit_fails(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with Receiver(tmp_path) as receiver:
+            assert receiver.send("GET", "/readyz").status == 200
+
+            def fail(*_: object) -> None:
+                raise OutboxError("disk I/O error")
+
+            monkeypatch.setattr(receiver.outbox, "accept", fail)
+            monkeypatch.setattr(receiver.outbox, "note", fail)
+            assert receiver.post(traces(span())).status == 503
+            ready = receiver.send("GET", "/readyz")
+            assert (ready.status, ready.body) == (503, b"disk I/O error\n")
+
+    def test_probes_that_come_at_once_share_one_check_and_none_waits_for_ever(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        go_on = threading.Event()
+        checks: list[bool] = []
+
+        def ready() -> None:
+            checks.append(True)
+            go_on.wait(10)
+
+        monkeypatch.setattr(otlp_http, "ANSWER_WITHIN", 0.01)
+        intake: Any = None
+        otlp = otlp_http.OtlpHttp(Selection(load({"state_dir": tmp_path}, {})), intake, ready=ready)
+
+        async def probe() -> list[Response]:
+            return list(await asyncio.gather(*(otlp._probe("/readyz") for _ in range(3))))
+
+        answers = asyncio.run(probe())
+        go_on.set()
+        otlp.close()
+
+        assert [(one.status, one.body) for one in answers] == [(503, b"the disk is slow\n")] * 3
+        assert checks == [True]
+
+    def test_it_looks_at_the_thread_that_delivers(self, tmp_path: Path) -> None:
+        bridge = Bridge(load({"state_dir": tmp_path}, {}), Serving())
+        with pytest.raises(OutboxError, match="the thread that delivers has ended by an error of ours"):
+            bridge._check()
