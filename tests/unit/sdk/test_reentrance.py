@@ -121,8 +121,10 @@ def test_a_plain_lock_is_found_wherever_it_is(thing: Any) -> None:
 PROGRAM = """
 import opentelemetry.metrics, os, signal, sys, threading
 from opentelemetry.sdk.trace import TracerProvider
-from label_studio_otel import LabelStudioSpanProcessor, metrics, recorder
-from label_studio_otel.spool.record import writer
+from label_studio_otel import LabelStudioSpanProcessor
+from label_studio_otel.metrics import instruments as metrics
+from label_studio_otel.sdk import recorder
+from label_studio_otel.spool import writer
 
 ours = LabelStudioSpanProcessor(url="http://127.0.0.1:9", state_dir=sys.argv[1])
 provider = TracerProvider(shutdown_on_exit=False)
