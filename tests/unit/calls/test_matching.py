@@ -82,6 +82,58 @@ def test_a_server_that_gives_all_answers_one_id_is_matched_by_content() -> None:
     assert numbers(match(spans)) == {11: 1, 12: 2, 13: 3}
 
 
+def test_calls_that_share_an_id_by_chance_are_matched_by_their_content() -> None:
+    """Ollama draws its ids from 999 numbers, so that calls under way at one time get the same one."""
+    spans = [
+        one(1, LANGCHAIN, 0, 100, response="a", asked="a", answers=("a",)),
+        one(2, LANGCHAIN, 1, 90, response="a", asked="b", answers=("b",)),
+        one(11, OPENAI, 2, 80, response="a", asked="a", answers=("a",)),
+        one(12, OPENAI, 3, 70, response="a", asked="b", answers=("b",)),
+    ]
+    assert numbers(match(spans)) == {11: 1, 12: 2}
+
+
+def test_calls_with_one_answer_in_common_are_matched_by_all_their_answers() -> None:
+    """One question asked twice at one time with two choices each (`n=2`): the first choices are equal."""
+    spans = [
+        one(1, LANGCHAIN, 0, 100, answers=("yes", "no")),
+        one(2, LANGCHAIN, 1, 90, answers=("yes", "perhaps")),
+        one(11, OPENAI, 2, 80, answers=("yes", "no")),
+        one(12, OPENAI, 3, 70, answers=("yes", "perhaps")),
+    ]
+    assert numbers(match(spans)) == {11: 1, 12: 2}
+
+
+def test_an_instrumentation_that_records_only_the_first_choice_writes_the_same_call() -> None:
+    assert numbers(
+        match([one(1, LANGCHAIN, 0, 100, answers=("yes", "no")), one(2, OPENAI, 10, 90, answers=("yes",))])
+    ) == {2: 1}
+
+
+def test_equal_calls_that_fail_at_one_time_are_as_many_as_the_application_made() -> None:
+    spans = [
+        one(number + 10 * inner, OPENAI if inner else LANGCHAIN, inner, 100 - inner, failed=True, answers=())
+        for number in (1, 2)
+        for inner in (0, 1)
+    ]
+    assert len(match(spans)) == 2
+
+
+def test_one_question_to_twelve_models_at_one_time_is_twelve_calls() -> None:
+    """The span that is looked at first belongs to the call that ends last: the other eleven end nearer to it."""
+    spans = [
+        one(number + 100 * inner, OPENAI if inner else LANGCHAIN, inner, end, models=(f"model-{chr(96 + number)}",))
+        for number in range(1, 13)
+        for inner, end in ((0, 300 - number), (1, 200 - number))
+    ]
+    assert numbers(match(spans)) == {number + 100: number for number in range(1, 13)}
+
+
+def test_a_span_without_its_answer_belongs_to_the_call_of_its_model_among_twelve() -> None:
+    spans = [one(number, LANGCHAIN, 0, 100, models=(f"model-{chr(96 + number)}",)) for number in range(1, 13)]
+    assert numbers(match([*spans, one(20, OPENAI, 10, 90, answers=(), models=("model-c",))])) == {20: 3}
+
+
 def test_callbacks_that_end_in_either_order_are_one_call() -> None:
     assert numbers(match([one(1, LANGCHAIN, 0, 99), one(2, TRACELOOP, 1, 101)])) == {2: 1}
 
