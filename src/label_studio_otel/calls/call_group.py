@@ -1,100 +1,124 @@
-"""What tells that spans are one call, and what tells that they are two."""
+"""`CallGroup` holds the spans of one LLM call; the functions say whether two groups can be the same call."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
     from label_studio_otel.calls.fingerprint import Fingerprint
 
-__all__ = ["Spans", "can_be_the_answer_of", "may_join", "mostly_common", "not_at_odds"]
+__all__ = ["CallGroup", "agree", "compatible", "complementary", "one_to_one", "overlap_by_half"]
+
+_Left = TypeVar("_Left", bound="Hashable")
+_Right = TypeVar("_Right", bound="Hashable")
 
 
 @dataclass(eq=False, slots=True)
-class Spans:
-    """Spans that are one call."""
+class CallGroup:
+    """The fingerprints of spans that are one LLM call."""
 
     members: list[Fingerprint]
-    start: int
-    end: int
-    #: Key of a member that was sent.
+    #: Key of the span that an earlier decision kept for this call; empty where there was none.
     decided: str = ""
     scopes: frozenset[str] = field(init=False)
-    #: The call that this one became part of.
-    into: Spans | None = None
+    #: Unix nanoseconds of the first start and of the last end.
+    start: int = field(init=False)
+    end: int = field(init=False)
+    #: The group that took over the members of this one.
+    merged_into: CallGroup | None = None
 
     def __post_init__(self) -> None:
         self.scopes = frozenset(one.scope for one in self.members)
+        self.start = min(one.start for one in self.members)
+        self.end = max(one.end for one in self.members)
 
     @property
-    def winner(self) -> str:
-        """The key of the one to keep."""
+    def representative(self) -> str:
+        """The key of the span to keep: the one that was decided, else the one that holds most."""
         if self.decided:
             return self.decided
         return min(self.members, key=lambda one: ([-count for count in one.richness], *one.order)).key
 
     @property
     def order(self) -> tuple[int, int, str]:
-        """The order in which calls are looked at: by start, the longer first."""
+        """The order in which groups are compared: by start, the longer one first."""
         return self.start, -self.end, self.members[0].key
 
-    def take(self, other: Spans) -> None:
-        """Make another call's spans part of this call."""
+    @property
+    def questions(self) -> set[str]:
+        """The digests of what was asked, as the members know them."""
+        return {one.asked for one in self.members if one.asked}
+
+    @property
+    def answers(self) -> set[str]:
+        """The digests of all answers."""
+        return {answer for one in self.members for answer in one.answers}
+
+    def merge(self, other: CallGroup) -> None:
+        """Take over the members of another group."""
         self.members += other.members
         self.scopes |= other.scopes
         self.start, self.end = min(self.start, other.start), max(self.end, other.end)
         self.decided = self.decided or other.decided
-        other.into = self
+        other.merged_into = self
 
 
-def mostly_common(one: Spans, other: Spans) -> bool:
-    """Return True where at least half of the shorter one was within the other."""
+def overlap_by_half(one: CallGroup, other: CallGroup) -> bool:
+    """Return True if the two overlap in time for at least half of the shorter one."""
     common = min(one.end, other.end) - max(one.start, other.start)
     return common >= 0 and 2 * common >= min(one.end - one.start, other.end - other.start)
 
 
-def may_join(one: Spans, other: Spans) -> bool:
-    """Return True where neither scopes nor ids nor models nor processes say that these are two calls."""
+def compatible(one: CallGroup, other: CallGroup) -> bool:
+    """Return True if scopes, response ids, models and processes allow the two to be one call."""
     if one.scopes & other.scopes or (one.decided and other.decided):
         return False
     pairs = [(left, right) for left in one.members for right in other.members]
     if any(left.response and left.response == right.response for left, right in pairs):
         return True
-    return all(
-        _same_id(left, right) and _same_model(left, right) and _same_process(left, right) for left, right in pairs
+    return not any(
+        _other_id(left, right) or _other_model(left, right) or _other_process(left, right) for left, right in pairs
     )
 
 
-def _same_id(one: Fingerprint, other: Fingerprint) -> bool:
-    """Return False for two ids of one kind that differ; of two kinds they can be one call's."""
-    known = one.response and other.response and one.response_kind == other.response_kind
-    return not known or one.response == other.response
+def _other_id(one: Fingerprint, other: Fingerprint) -> bool:
+    """Return True for two different ids of one kind; one call can have two ids of different kinds."""
+    both_known = one.response and other.response and one.response_kind == other.response_kind
+    return bool(both_known) and one.response != other.response
 
 
-def _same_process(one: Fingerprint, other: Fingerprint) -> bool:
-    return all(a == b or not a or not b for a, b in zip(one.process, other.process, strict=False))
+def _other_process(one: Fingerprint, other: Fingerprint) -> bool:
+    return any(a and b and a != b for a, b in zip(one.process, other.process, strict=False))
 
 
-def _same_model(one: Fingerprint, other: Fingerprint) -> bool:
-    if not one.models or not other.models:
-        return True
-    return any(a.startswith(b) or b.startswith(a) for a in one.models for b in other.models)
+def _other_model(one: Fingerprint, other: Fingerprint) -> bool:
+    both_known = one.models and other.models
+    return bool(both_known) and not any(a.startswith(b) or b.startswith(a) for a in one.models for b in other.models)
 
 
-def not_at_odds(one: Spans, other: Spans) -> bool:
-    """Return True where whatever both say of question and answer has something in common."""
-    return may_join(one, other) and all(
-        not left or not right or left & right
-        for left, right in (
-            ({a.asked for a in one.members} - {""}, {b.asked for b in other.members} - {""}),
-            ({x for a in one.members for x in a.answers}, {y for b in other.members for y in b.answers}),
-        )
+def agree(one: CallGroup, other: CallGroup) -> bool:
+    """Return True if the two are compatible and no question or answer that both have differs."""
+    return compatible(one, other) and not any(
+        left and right and left.isdisjoint(right)
+        for left, right in ((one.questions, other.questions), (one.answers, other.answers))
     )
 
 
-def can_be_the_answer_of(one: Spans, other: Spans) -> bool:
-    """Return True where one of them lacks the answer, and the other may have it."""
-    answered = [any(member.answers for member in call.members) for call in (one, other)]
-    known = all(any(member.models for member in call.members) for call in (one, other))
-    return not all(answered) and known and mostly_common(one, other) and may_join(one, other)
+def complementary(one: CallGroup, other: CallGroup) -> bool:
+    """Return True if at most one of the two has an answer and they can be one call of a known model."""
+    models_known = all(any(member.models for member in group.members) for group in (one, other))
+    both_answered = one.answers and other.answers
+    return models_known and not both_answered and overlap_by_half(one, other) and compatible(one, other)
+
+
+def one_to_one(pairs: Iterable[tuple[_Left, _Right]]) -> list[tuple[_Left, _Right]]:
+    """Return the pairs of which neither side stands in another pair."""
+    rights: dict[_Left, set[_Right]] = {}
+    lefts: dict[_Right, set[_Left]] = {}
+    for left, right in pairs:
+        rights.setdefault(left, set()).add(right)
+        lefts.setdefault(right, set()).add(left)
+    return [(left, right) for left, (right, *more) in rights.items() if not more and len(lefts[right]) == 1]

@@ -1,6 +1,6 @@
-"""A fingerprint of a call: all that is needed to tell whether two spans are the same one, without content.
+"""`Fingerprint` holds what `matching.match` compares to find the spans of one LLM call: digests, ids and times.
 
-It can be kept after the content is gone, and compared with spans that arrive later (`doubles.match`).
+It has no content, so it can be stored after the content is deleted and compared with spans that arrive later.
 """
 
 from __future__ import annotations
@@ -19,76 +19,79 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Generation, Message
     from label_studio_otel.spans import Span
 
-__all__ = ["ECHO_PATIENCE", "Fingerprint", "fingerprint"]
+__all__ = ["ECHO_TIMEOUT_S", "Fingerprint", "fingerprint"]
 
-#: LangChain and the AI SDK make ids of their own where the provider's is not known: these say nothing about it.
-_OWN_IDS = re.compile(r"(run-|lc_|aitxt-|aiobj-)")
-_ID_KIND = re.compile(r"[A-Za-z]+(?=[-_])")
+#: LangChain and the AI SDK generate such ids where they do not know the provider's id.
+_GENERATED_IDS = re.compile(r"(run-|lc_|aitxt-|aiobj-)")
+_ID_PREFIX = re.compile(r"[A-Za-z]+(?=[-_])")
 # https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/resource/README.md
-_PROCESS = ("service.instance.id", "process.pid", "host.name", "host.id", "container.id", "k8s.pod.uid")
+_PROCESS_ATTRIBUTES = ("service.instance.id", "process.pid", "host.name", "host.id", "container.id", "k8s.pod.uid")
 # https://github.com/pydantic/logfire/blob/v4.0.0/logfire/_internal/constants.py
 _LOGFIRE_SPAN_TYPE = "logfire.span_type"
 _LOGFIRE_SCOPE = "logfire"
-#: Seconds that the second span of a streamed call of Logfire is waited for: it comes when the stream has ended.
-ECHO_PATIENCE = 600
+#: How long after the first span of a stream the second span of Logfire may come; it comes when the stream has ended.
+ECHO_TIMEOUT_S = 600
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What tells whether two spans are one call, without content."""
+    """A span of an LLM call without its content. The outbox stores it, so the names of its fields stay."""
 
     #: `Span.key`.
     key: str
     scope: str
     start: int
     end: int
-    #: Digests of what tells processes apart, each empty where it is not known.
+    #: Digests of the resource attributes that identify a process; empty where one is not known.
     process: tuple[str, ...] = ()
-    #: `trace_id:span_id` of the span above, empty where there is none.
+    #: `trace_id:span_id` of the parent span, empty where there is none.
     parent: str = ""
-    #: Digest of the provider's id of the answer, and what such ids begin with (`chatcmpl`, `msg`, `resp`, …).
+    #: Digest of the provider's response id, and the prefix of that id (`chatcmpl`, `msg`, `resp`, …).
     response: str = ""
     response_kind: str = ""
-    #: Digest of all that was asked, and of the last thing that the user said.
+    #: Digest of all messages of the request, and of the last text of the user.
     request: str = ""
     asked: str = ""
-    #: Digest of each choice: of its text, and of its tool calls.
+    #: Digests of the choices: one of each text, one of the tool calls of each choice.
     answers: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     failed: bool = False
-    #: The span of a streamed call of Logfire, which ends when the stream begins,
+    #: Whether this is the first span that Logfire writes of a streamed call. It ends when the stream begins.
     begun: bool = False
-    #: and the one that it writes when the stream has ended, with all that the first holds, and the answer.
+    #: Whether this is the second span that Logfire writes of a streamed call. It comes when the stream has ended, and
+    #: repeats the first one with the answer.
     echo: bool = False
-    #: How much it holds; the fuller one of two is kept.
+    #: How much the span holds (`_richness`); of the spans of one call, the richest is kept.
     richness: tuple[int, ...] = ()
 
     @property
     def span(self) -> str:
-        """`trace_id:span_id`, as `parent` of another says it."""
+        """`trace_id:span_id`, as in the `parent` of another fingerprint."""
         return self.key.rpartition(":")[0]
 
     @property
     def order(self) -> tuple[int, int, str]:
-        """The order in which fingerprints are looked at: by start, the longer first."""
+        """The order in which fingerprints are compared: by start, the longer one first."""
         return self.start, -self.end, self.key
 
     @property
     def window(self) -> tuple[int, int]:
-        """The time in which other spans of the same call go on."""
-        patience = ECHO_PATIENCE * 1_000_000_000
-        return self.start - patience * self.echo, self.end + patience * self.begun
+        """Start and end of the time in which other spans of the same call can lie, in Unix nanoseconds."""
+        timeout = ECHO_TIMEOUT_S * 1_000_000_000
+        start = self.start - timeout if self.echo else self.start
+        end = self.end + timeout if self.begun else self.end
+        return start, end
 
     def encode(self) -> str:
-        """Return it as JSON, to be kept."""
+        """Return the fingerprint as JSON."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
     def decode(cls, text: str) -> Fingerprint:
-        """Read what `encode` wrote; fields that it does not know are passed over.
+        """Return the fingerprint of which `encode` wrote the JSON; unknown fields are ignored.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the text is no JSON of a fingerprint.
         """
         try:
             known = {field.name for field in fields(cls)}
@@ -100,33 +103,33 @@ class Fingerprint:
 
 
 def fingerprint(span: Span, generation: Generation) -> Fingerprint:
-    """Return what tells whether another span is the same call."""
+    """Return the fingerprint of a span of an LLM call."""
     identifier = generation.response_id or ""
-    if _OWN_IDS.match(identifier):
+    if _GENERATED_IDS.match(identifier):
         identifier = ""
-    kind = _ID_KIND.match(identifier)
-    kind_of_span = span.attributes.get(_LOGFIRE_SPAN_TYPE)
+    prefix = _ID_PREFIX.match(identifier)
+    span_type = span.attributes.get(_LOGFIRE_SPAN_TYPE)
     return Fingerprint(
         key=span.key,
         scope=span.scope_name,
         start=span.start_time_unix_nano,
         end=max(span.start_time_unix_nano, span.end_time_unix_nano),
-        process=tuple(_known_digest(span.resource.get(name)) for name in _PROCESS),
+        process=tuple(_known_digest(span.resource.get(name)) for name in _PROCESS_ATTRIBUTES),
         parent=f"{span.trace_id}:{span.parent_span_id}" if span.parent_span_id else "",
         response=_known_digest(identifier),
-        response_kind=kind[0] if kind else "",
+        response_kind=prefix[0] if prefix else "",
         request=_digest(*_request(generation)),
         asked=_asked(generation),
         answers=tuple(dict.fromkeys(_answers(generation))),
         models=tuple(dict.fromkeys(map(_model, filter(None, (generation.request_model, generation.response_model))))),
         failed=generation.error is not None,
-        begun=span.scope_name.startswith(_LOGFIRE_SCOPE) and kind_of_span == "span" and _unanswered(generation),
-        echo=kind_of_span == "log",
+        begun=span.scope_name.startswith(_LOGFIRE_SCOPE) and span_type == "span" and _has_no_answer(generation),
+        echo=span_type == "log",
         richness=_richness(generation),
     )
 
 
-def _unanswered(generation: Generation) -> bool:
+def _has_no_answer(generation: Generation) -> bool:
     return bool(generation.messages) and not generation.choices and generation.error is None
 
 
@@ -143,12 +146,12 @@ def _digest(*texts: str) -> str:
 
 
 def _model(name: str) -> str:
-    """Return a model's name without its provider, which only some write before it."""
+    """Return a model's name without its provider, which only some instrumentations write before it."""
     return name.rpartition("/")[2].lower()
 
 
 def _text(message: Message) -> str:
-    """Return what is said, without white space: instrumentations differ in how they join parts."""
+    """Return a message's text without white space: instrumentations join the parts in different ways."""
     return "".join("".join(part.content.split()) for part in message.parts if isinstance(part, (TextPart, RefusalPart)))
 
 
@@ -159,7 +162,7 @@ def _request(generation: Generation) -> Iterator[str]:
 
 
 def _asked(generation: Generation) -> str:
-    """Return the digest of the last text of the user, else of the last that is not the model's."""
+    """Return the digest of the user's last text, else of the last text of another role than the model's."""
     for roles in (("user",), ("system", "developer", "tool", "unknown", "human")):
         for message in reversed(generation.messages):
             if message.role in roles and (text := _text(message)):
@@ -181,29 +184,30 @@ def _canonical(arguments: Any) -> str:
         if isinstance(arguments, str):
             arguments = json.loads(arguments)
         return json.dumps(arguments or {}, sort_keys=True, default=str)
-    except (TypeError, ValueError, RecursionError):  # no JSON, keys of several types, deeper than the interpreter goes
+    except (TypeError, ValueError, RecursionError):  # no JSON, keys of several types, nested too deeply
         return arguments if isinstance(arguments, str) else ""
 
 
 def _richness(generation: Generation) -> tuple[int, ...]:
-    """Return how much a reading holds: what was said, what is known to lack, whose call it was, what else is known."""
+    """Return how much a generation holds: parts, missing content, identities, other facts, length of the texts."""
     messages = [*generation.messages, *(choice.message for choice in generation.choices)]
     parts = [part for message in messages for part in message.parts]
-    said = sum(not isinstance(part, UnknownPart) and bool(getattr(part, "content", True)) for part in parts)
+    known_parts = sum(not isinstance(part, UnknownPart) and bool(getattr(part, "content", True)) for part in parts)
     length = sum(len(part.content) for part in parts if isinstance(part, (TextPart, RefusalPart, BlobPart)))
-    whose = (generation.session_id, generation.conversation_id, generation.user_id, generation.prompt_name)
+    identities = (generation.session_id, generation.conversation_id, generation.user_id, generation.prompt_name)
     facts = (
         generation.response_id,
         generation.request_model,
         generation.response_model,
-        # Who does not know which model answered repeats the one that was asked for.
+        # An instrumentation that does not know the response model writes the request model there.
         generation.response_model if generation.response_model != generation.request_model else None,
         generation.input_tokens,
         generation.output_tokens,
         *(choice.finish_reason for choice in generation.choices),
     )
-    return said, -len(generation.incomplete), _known(whose), _known(facts) + len(generation.tools), length
+    known_facts = _count_known(facts) + len(generation.tools)
+    return known_parts, -len(generation.incomplete), _count_known(identities), known_facts, length
 
 
-def _known(values: Iterable[Any]) -> int:
+def _count_known(values: Iterable[Any]) -> int:
     return sum(value is not None for value in values)

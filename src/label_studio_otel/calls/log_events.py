@@ -1,9 +1,9 @@
-"""Which log event belongs to which call's span.
+"""`join` and `attach` add log events to the spans of their LLM calls.
 
-An event belongs to the span whose ids it has. Some emitters write no ids, or those of the span around the call
-(OpenLLMetry's for LangChain and Anthropic, and for OpenAI where it streams). Such an event belongs to the only call of
-its scope that was under way when it was written, and only if that one lacks what the event says. Where two can be
-meant, neither gets any: a wrong text in somebody's conversation is worse than none.
+A log event belongs to the span whose ids it has. Some instrumentations write no ids, or those of the span around the
+call (OpenLLMetry's for LangChain and Anthropic, and for OpenAI if it streams). Such an event belongs to the only call
+of its scope that was under way when it was written, and only if that call lacks the event's content. If it can belong
+to two calls, neither gets it: a wrong text in a conversation is worse than a missing one.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 __all__ = ["attach", "join"]
 
-_ANSWERS = frozenset({"gen_ai.choice", "gen_ai.content.completion"})
-#: Questions and answer in one event.
-_WHOLE = "gen_ai.client.inference.operation.details"
+_ANSWER_EVENTS = frozenset({"gen_ai.choice", "gen_ai.content.completion"})
+#: The event that has the whole call: the messages of the request and the answer.
+_WHOLE_CALL_EVENT = "gen_ai.client.inference.operation.details"
 
 
 def join(spans: Iterable[Span], logs: Iterable[LogRecord]) -> list[Span]:
-    """Return the LLM calls' spans with their log events, each span once.
+    """Return the spans of LLM calls with their log events, each span once.
 
     Args:
-        spans: all that can be had, in any order; those that are no LLM calls are left out.
-        logs: all that can be had, in any order.
+        spans: of any kind and in any order; those that are no LLM calls are left out.
+        logs: of any kind and in any order.
     """
     found = {span.key: span for span in spans if reading.is_llm_call(span.attributes, span.scope_name)}
     own: dict[tuple[str, str], list[LogRecord]] = {(span.trace_id, span.span_id): [] for span in found.values()}
@@ -42,40 +42,40 @@ def join(spans: Iterable[Span], logs: Iterable[LogRecord]) -> list[Span]:
             own.get((log.trace_id, log.span_id), orphans).append(log)
     joined = [attach(span, own[span.trace_id, span.span_id]) for span in found.values()]
     if orphans:
-        adopted = _adopted(joined, orphans)
-        joined = [_adopt(span, adopted[span.key]) if span.key in adopted else span for span in joined]
+        events_of = _unambiguous(joined, orphans)
+        joined = [_with_lacking(span, events_of[span.key]) if span.key in events_of else span for span in joined]
     return joined
 
 
 def attach(span: Span, logs: Iterable[LogRecord]) -> Span:
-    """Return the span with these log events of it, in the order in which they were written; each only once."""
+    """Return the span with these log events, each once and in the order in which they were written."""
     once = {(log.time_unix_nano, log.event_name, repr(log.body), repr(log.attributes)): log for log in logs}
-    return replace(span, logs=tuple(sorted(once.values(), key=_moment)))
+    return replace(span, logs=tuple(sorted(once.values(), key=_written)))
 
 
-def _moment(log: LogRecord) -> tuple[int, bool]:
-    # A coarse clock gives a question and its answer the same time.
-    return log.time_unix_nano, log.event_name in _ANSWERS
+def _written(log: LogRecord) -> tuple[int, bool]:
+    # A coarse clock gives a question and its answer the same time; the answer comes last.
+    return log.time_unix_nano, log.event_name in _ANSWER_EVENTS
 
 
-def _adopted(spans: list[Span], orphans: list[LogRecord]) -> dict[str, list[LogRecord]]:
-    """Return the events of each span (by key) that is the only one they can belong to."""
+def _unambiguous(spans: list[Span], orphans: list[LogRecord]) -> dict[str, list[LogRecord]]:
+    """Return, by the key of a span, the log events that can belong only to this span."""
     found: dict[str, list[LogRecord]] = {}
-    doubtful: set[str] = set()
+    ambiguous: set[str] = set()
     for log, under_way in _under_way(spans, orphans):
         candidates = _candidates(log, under_way)
         if len(candidates) == 1:
             found.setdefault(candidates[0].key, []).append(log)
         else:
-            doubtful.update(span.key for span in candidates)
-    return {key: logs for key, logs in found.items() if key not in doubtful}
+            ambiguous.update(span.key for span in candidates)
+    return {key: logs for key, logs in found.items() if key not in ambiguous}
 
 
 def _under_way(spans: list[Span], orphans: list[LogRecord]) -> Iterator[tuple[LogRecord, list[Span]]]:
-    """Yield each event with the spans that had begun and not ended when it was written."""
+    """Yield each log event with the spans that were under way when it was written."""
     waiting = sorted(spans, key=lambda span: span.start_time_unix_nano, reverse=True)
     under_way: list[Span] = []
-    for log in sorted(orphans, key=_moment):
+    for log in sorted(orphans, key=_written):
         while waiting and waiting[-1].start_time_unix_nano <= log.time_unix_nano:
             under_way.append(waiting.pop())
         under_way = [span for span in under_way if span.end_time_unix_nano >= log.time_unix_nano]
@@ -94,17 +94,19 @@ def _candidates(log: LogRecord, under_way: list[Span]) -> list[Span]:
     return below or found
 
 
-def _adopt(span: Span, logs: list[LogRecord]) -> Span:
-    """Return the span with those of the events that say what it lacks."""
+def _with_lacking(span: Span, logs: list[LogRecord]) -> Span:
+    """Return the span with those of the log events whose content it lacks."""
     try:
         generation = reading.read(span)
     except DialectError:
         return span
     answers = [choice.message for choice in generation.choices]
     wanted = {True: not any(message.parts for message in answers), False: not generation.messages}
-    fitting = [log for log in logs if any(wanted.values()) and (log.event_name == _WHOLE or wanted[_is_answer(log)])]
+    fitting = [
+        log for log in logs if any(wanted.values()) and (log.event_name == _WHOLE_CALL_EVENT or wanted[_is_answer(log)])
+    ]
     return attach(span, [*span.logs, *fitting]) if fitting else span
 
 
 def _is_answer(log: LogRecord) -> bool:
-    return log.event_name in _ANSWERS
+    return log.event_name in _ANSWER_EVENTS

@@ -1,226 +1,236 @@
-"""Which spans are one and the same call: two instrumentations at work, or one that writes a call in two spans.
+"""`match` finds the spans that are the same LLM call: two instrumentations record it, or one writes it in two spans.
 
-Only spans of different instrumentation scopes can be one call, one of each scope, and they overlap in time. What
-tells is, in this order: the provider's id of the answer; equal question and equal answer; a span right below another
-one; an equal question where one of the two lacks the answer and no third can be meant. In doubt they are two calls.
+Two spans can be one call only if their instrumentation scopes differ and their times overlap. (The two spans that
+Logfire writes of a stream are the exception.) In doubt they stay two calls. The evidence, the strongest first:
 
-Sorted and swept, never all pairs: thousands of equal calls in a window cost milliseconds. The order of arrival does
-not matter.
+1. the second span that Logfire writes of a stream repeats the request of the first one;
+2. equal response id, question and answers. Equal ids alone can be chance: Ollama draws them from 999 numbers;
+3. equal response id. Instrumentations differ in what they record of the answer;
+4. equal question and equal answers;
+5. equal question and one equal answer. Some instrumentations record only the first choice, or only the text;
+6. one is the parent of the other, and neither question nor answer differs;
+7. equal question, one of the two has no answer, and no third one can be meant.
+
+The calls are sorted by time and swept, not compared in all pairs: thousands of equal calls cost milliseconds. The order
+in which spans arrive does not matter.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from typing import TYPE_CHECKING, TypeAlias
+from functools import partial
+from itertools import combinations, islice
+from typing import TYPE_CHECKING
 
-from label_studio_otel.calls.call_group import Spans, can_be_the_answer_of, may_join, mostly_common, not_at_odds
+from label_studio_otel.calls.call_group import (
+    CallGroup,
+    agree,
+    compatible,
+    complementary,
+    one_to_one,
+    overlap_by_half,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from label_studio_otel.calls.fingerprint import Fingerprint
 
 __all__ = ["match"]
 
-#: Spans of one question among which the one that lacks its answer is looked for.
+#: Calls of one question at one time, up to which a missing answer is looked for among them.
 MAX_CROWD = 50
-#: Spans looked at for one, where ids or models tell that the nearest are others.
-MAX_LOOKS = 50
+#: Calls of one scope that are compared with a call, the nearest in time first.
+MAX_CANDIDATES = 50
 
 
 def match(fingerprints: Iterable[Fingerprint], decided: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return which spans are the same call as another one: key of the one to drop → key of the one to keep.
+    """Return which spans are the same call as another one: key of the span to drop → key of the span to keep.
 
     Args:
-        fingerprints: of everything in a window of time: what waits, what was decided, in any order.
-        decided: of these, what is not to be changed any more: the key of one that was sent (or is being sent) → its
-            own key, the key of one that was dropped → the key of the one that was kept for it. What was decided is
-            always kept, and is not in the result.
+        fingerprints: of all spans in a window of time, those that wait and those that were decided, in any order.
+        decided: the earlier decisions that stay: the key of a span that was sent (or is being sent) → its own key, the
+            key of a span that was dropped → the key of the span that was kept for it. A span that was kept is kept
+            again; no key of `decided` is among the result's keys.
     """
     decided = decided or {}
-    by_key = {one.key: one for one in fingerprints}
-    calls = _Calls(sorted(by_key.values(), key=lambda one: one.order), decided)
-    calls.join_echoes()
-    calls.sweep(_by_id_and_content)
-    calls.sweep(_by_id)
-    calls.sweep(_by_all_answers)
-    calls.sweep(_by_any_answer)
-    calls.join_kin()
-    calls.join_silent()
+    calls = _calls(fingerprints, decided)
+    for join in (
+        _join_echoes,
+        partial(_join_equal, _id_and_content),
+        partial(_join_equal, _id),
+        partial(_join_equal, _question_and_answers),
+        partial(_join_equal, _question_and_any_answer),
+        _join_children,
+        _join_unanswered,
+    ):
+        join(calls)
+        calls = _remaining(calls)
     return {
-        one.key: call.winner
-        for call in calls.all()
+        one.key: call.representative
+        for call in calls
         if len(call.members) > 1
         for one in call.members
-        if one.key != call.winner and one.key not in decided
+        if one.key != call.representative and one.key not in decided
     }
 
 
-#: By their scopes, those that have begun, sorted by their end.
-_Open: TypeAlias = "dict[frozenset[str], list[tuple[int, int, str, Spans]]]"
+def _calls(fingerprints: Iterable[Fingerprint], decided: Mapping[str, str]) -> list[CallGroup]:
+    """Return a group for each span, and one for all spans of which the same one was kept."""
+    by_key = {one.key: one for one in fingerprints}
+    members: dict[str, list[Fingerprint]] = {}
+    for one in sorted(by_key.values(), key=lambda one: one.order):
+        members.setdefault(decided.get(one.key, one.key), []).append(one)
+    return _remaining(
+        CallGroup(group, kept if any(one.key in decided for one in group) else "") for kept, group in members.items()
+    )
 
 
-class _Calls:
-    """The calls known so far; each step makes fewer of them."""
-
-    def __init__(self, ordered: list[Fingerprint], decided: Mapping[str, str]) -> None:
-        groups: dict[str, list[Fingerprint]] = {}
-        for one in ordered:
-            groups.setdefault(decided.get(one.key, one.key), []).append(one)
-        self._all = [
-            Spans(
-                members,
-                min(one.start for one in members),
-                max(one.end for one in members),
-                winner if any(one.key in decided for one in members) else "",
-            )
-            for winner, members in groups.items()
-        ]
-
-    def all(self) -> list[Spans]:
-        """Return the calls in the order of their start."""
-        self._all = sorted((call for call in self._all if call.into is None), key=lambda call: call.order)
-        return self._all
-
-    def join_echoes(self) -> None:
-        """Join a streamed call of Logfire with the span that it writes when the stream has ended."""
-        begun: dict[tuple[str, str], list[Spans]] = {}
-        for call in self.all():
-            (first, *more) = call.members
-            if more:
-                continue
-            waiting = begun.setdefault((first.scope, first.request), [])
-            if not first.echo:
-                if not (first.answers or first.failed):
-                    waiting.append(call)
-                continue
-            at = next((at for at in reversed(range(len(waiting))) if waiting[at].end <= call.start), None)
-            if at is not None and not (waiting[at].decided and call.decided):
-                waiting.pop(at).take(call)
-
-    def sweep(self, names: Callable[[Fingerprint], Iterable[Hashable]]) -> None:
-        """Join those that share a name, have no scope in common and overlap in time."""
-        named: dict[Hashable, dict[Spans, None]] = {}
-        for call in self.all():
-            for one in call.members:
-                for name in names(one):
-                    named.setdefault(name, {})[call] = None
-        for calls in named.values():
-            if len(calls) > 1:
-                _sweep([call for call in calls if call.into is None])
-
-    def join_kin(self) -> None:
-        """Join a span with the one right above it, where nothing that both say differs."""
-        home = {one.span: call for call in self.all() for one in call.members}
-        for below in list(self._all):
-            for one in list(below.members):
-                above = _root(home[one.parent]) if one.parent in home else None
-                if above and below.into is None and mostly_common(below, above) and not_at_odds(below, above):
-                    above.take(below)
-
-    def join_silent(self) -> None:
-        """Join one that lacks its answer with the only one that can be meant."""
-        asked: dict[str, dict[Spans, None]] = {}
-        for call in self.all():
-            for one in call.members:
-                if one.asked:
-                    asked.setdefault(one.asked, {})[call] = None
-        for calls in asked.values():
-            for crowd in _crowds(call for call in calls if call.into is None):
-                if 1 < len(crowd) <= MAX_CROWD:
-                    _join_unmistakable(crowd)
+def _remaining(calls: Iterable[CallGroup]) -> list[CallGroup]:
+    """Return the calls that were not merged into another one, by their start."""
+    return sorted((call for call in calls if call.merged_into is None), key=lambda call: call.order)
 
 
-def _by_id_and_content(one: Fingerprint) -> Iterator[Hashable]:
+def _join_echoes(calls: Iterable[CallGroup]) -> None:
+    """Join the first span that Logfire writes of a stream with the second one, which comes when the stream ended."""
+    begun: dict[tuple[str, str], list[CallGroup]] = {}
+    for call in calls:
+        if len(call.members) > 1:
+            continue
+        one = call.members[0]
+        waiting = begun.setdefault((one.scope, one.request), [])
+        if not one.echo:
+            if not (one.answers or one.failed):
+                waiting.append(call)
+            continue
+        at = next((at for at in reversed(range(len(waiting))) if waiting[at].end <= call.start), None)
+        if at is not None and not (waiting[at].decided and call.decided):
+            waiting.pop(at).merge(call)
+
+
+def _join_equal(features: Callable[[Fingerprint], Iterable[Hashable]], calls: Iterable[CallGroup]) -> None:
+    """Join the calls that have a feature in common, come from different scopes and overlap in time."""
+    for alike in _alike(features, calls):
+        _sweep(_nearest_around, alike)
+        _sweep(_nearest_across, _remaining(alike))
+
+
+def _alike(
+    features: Callable[[Fingerprint], Iterable[Hashable]], calls: Iterable[CallGroup]
+) -> Iterator[list[CallGroup]]:
+    """Yield the calls that have a feature in common, for one feature after the other."""
+    having: dict[Hashable, dict[CallGroup, None]] = {}
+    for call in calls:
+        for one in call.members:
+            for feature in features(one):
+                having.setdefault(feature, {})[call] = None
+    for alike in having.values():
+        if len(alike) > 1:
+            yield _remaining(alike)
+
+
+def _id_and_content(one: Fingerprint) -> Iterator[Hashable]:
     if one.response:
         yield one.response, one.asked, one.answers
 
 
-def _by_id(one: Fingerprint) -> Iterator[Hashable]:
+def _id(one: Fingerprint) -> Iterator[Hashable]:
     if one.response:
         yield one.response
 
 
-def _by_all_answers(one: Fingerprint) -> Iterator[Hashable]:
+def _question(one: Fingerprint) -> Iterator[Hashable]:
+    if one.asked:
+        yield one.asked
+
+
+def _question_and_answers(one: Fingerprint) -> Iterator[Hashable]:
     if one.asked and (one.answers or one.failed):
         yield one.asked, one.answers
 
 
-def _by_any_answer(one: Fingerprint) -> Iterator[Hashable]:
+def _question_and_any_answer(one: Fingerprint) -> Iterator[Hashable]:
     if one.asked:
         for answer in one.answers:
             yield one.asked, answer
 
 
-def _sweep(calls: list[Spans]) -> None:
-    """Join each with the shortest one around it, then those that merely overlap."""
-    for find in (_around, _across):
-        open_: _Open = {}
-        for call in sorted((call for call in calls if call.into is None), key=lambda call: call.order):
-            found = find(call, open_)
-            whole = found or call
-            if found:
-                found.take(call)
-            insort(open_.setdefault(whole.scopes, []), (whole.end, -whole.start, whole.members[0].key, whole))
+def _sweep(
+    candidates: Callable[[CallGroup, Sequence[CallGroup]], Iterable[CallGroup]], calls: Iterable[CallGroup]
+) -> None:
+    """Join each call with the compatible candidate that ends at the nearest time; `calls` come by their start."""
+    #: By their scopes, each list sorted by `_by_end`.
+    begun: dict[frozenset[str], list[CallGroup]] = {}
+    for call in calls:
+        found = [
+            candidate
+            for scopes, others in begun.items()
+            if scopes.isdisjoint(call.scopes)
+            for candidate in islice(filter(partial(compatible, call), candidates(call, others)), 1)
+        ]
+        whole = min(found, key=lambda other: abs(other.end - call.end), default=call)
+        if whole is not call:
+            others = begun[whole.scopes]
+            del others[bisect_left(others, _by_end(whole), key=_by_end)]
+            whole.merge(call)
+        insort(begun.setdefault(whole.scopes, []), whole, key=_by_end)
 
 
-def _around(call: Spans, open_: _Open) -> Spans | None:
-    """Take out of `open_` the one that ends next after this one."""
-    best: tuple[int, frozenset[str], int] | None = None
-    for scopes, others in open_.items():
-        if scopes.isdisjoint(call.scopes):
-            first = bisect_left(others, (call.end,))
-            for at in range(first, min(len(others), first + MAX_LOOKS)):
-                if best and others[at][0] >= best[0]:
-                    break
-                if may_join(call, others[at][3]):
-                    best = others[at][0], scopes, at
-                    break
-    return open_[best[1]].pop(best[2])[3] if best else None
+def _by_end(call: CallGroup) -> tuple[int, int, str]:
+    return call.end, -call.start, call.members[0].key
 
 
-def _across(call: Spans, open_: _Open) -> Spans | None:
-    """Take out of `open_` the one that ended last before this one, where most of the time was common to both."""
-    best: tuple[int, frozenset[str], int] | None = None
-    for scopes, others in open_.items():
-        if scopes.isdisjoint(call.scopes):
-            last = bisect_left(others, (call.end,)) - 1
-            for at in range(last, max(-1, last - MAX_LOOKS), -1):
-                if (best and others[at][0] <= best[0]) or not mostly_common(call, others[at][3]):
-                    break
-                if may_join(call, others[at][3]):
-                    best = others[at][0], scopes, at
-                    break
-    return open_[best[1]].pop(best[2])[3] if best else None
+def _nearest_around(call: CallGroup, others: Sequence[CallGroup]) -> Iterable[CallGroup]:
+    """Return the calls that end with this one or after it, the next one first."""
+    first = bisect_left(others, call.end, key=lambda other: other.end)
+    return others[first : first + MAX_CANDIDATES]
 
 
-def _root(call: Spans) -> Spans:
-    while call.into is not None:
-        call = call.into
+def _nearest_across(call: CallGroup, others: Sequence[CallGroup]) -> Iterator[CallGroup]:
+    """Yield the calls that end before this one, the last one first, as long as they overlap it by half."""
+    behind = bisect_left(others, call.end, key=lambda other: other.end)
+    for other in reversed(others[max(0, behind - MAX_CANDIDATES) : behind]):
+        if not overlap_by_half(call, other):
+            return
+        yield other
+
+
+def _join_children(calls: Iterable[CallGroup]) -> None:
+    """Join a span with its parent span where nothing that both say differs."""
+    call_of = {one.span: call for call in calls for one in call.members}
+    for child in calls:
+        for one in list(child.members):
+            parent = _root(call_of[one.parent]) if one.parent in call_of else None
+            if parent and child.merged_into is None and overlap_by_half(child, parent) and agree(child, parent):
+                parent.merge(child)
+
+
+def _root(call: CallGroup) -> CallGroup:
+    while call.merged_into is not None:
+        call = call.merged_into
     return call
 
 
-def _crowds(calls: Iterable[Spans]) -> Iterator[list[Spans]]:
-    """Yield the calls in groups that have no time in common with each other."""
-    crowd: list[Spans] = []
+def _join_unanswered(calls: Iterable[CallGroup]) -> None:
+    """Join a call that has no answer with the only one that can have it."""
+    for alike in _alike(_question, calls):
+        for crowd in _concurrent(alike):
+            if len(crowd) > MAX_CROWD:
+                continue
+            pairs = [(one, other) for one, other in combinations(crowd, 2) if complementary(one, other)]
+            for one, other in one_to_one([*pairs, *((other, one) for one, other in pairs)]):
+                if one.merged_into is None and other.merged_into is None:
+                    one.merge(other)
+
+
+def _concurrent(calls: Iterable[CallGroup]) -> Iterator[list[CallGroup]]:
+    """Yield the calls in groups between which no call was going on; `calls` come by their start."""
+    crowd: list[CallGroup] = []
     end = 0
-    for call in sorted(calls, key=lambda call: call.order):
+    for call in calls:
         if crowd and call.start > end:
             yield crowd
             crowd = []
         crowd.append(call)
         end = max(end, call.end)
-    if crowd:
-        yield crowd
-
-
-def _join_unmistakable(crowd: list[Spans]) -> None:
-    partners: dict[Spans, list[Spans]] = {call: [] for call in crowd}
-    for at, one in enumerate(crowd):
-        for other in crowd[at + 1 :]:
-            if can_be_the_answer_of(one, other):
-                partners[one].append(other)
-                partners[other].append(one)
-    for call, others in partners.items():
-        if len(others) == 1 and len(partners[others[0]]) == 1 and call.into is None and others[0].into is None:
-            call.take(others[0])
+    yield crowd

@@ -44,7 +44,7 @@ def _read(files: Files) -> tuple[list[Span], list[LogRecord]]:
 
     calls: list[Span] = []
     logs: list[LogRecord] = []
-    tells = reading.is_llm_call, reading.gives_facts
+    tells = reading.is_llm_call, reading.is_supplement
     for telemetry in files:
         spans = map(Span.from_fields, telemetry.spans)
         # All others are let go: only what is said in a call, or known of it, needs memory.

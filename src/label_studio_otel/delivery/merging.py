@@ -9,7 +9,7 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from label_studio_otel.calls.fingerprint import ECHO_PATIENCE, Fingerprint, fingerprint
+from label_studio_otel.calls.fingerprint import ECHO_TIMEOUT_S, Fingerprint, fingerprint
 from label_studio_otel.calls.matching import match
 from label_studio_otel.errors import DialectError, SpoolError
 from label_studio_otel.generation import Message
@@ -103,7 +103,7 @@ class Merging:
 
     def _waiting(self, prepared: Sequence[Prepared]) -> dict[int, float]:
         """Return until when what has only begun waits, by item."""
-        until = {one.item.id: one.item.taken_at + ECHO_PATIENCE for one in prepared if _begun(one)}
+        until = {one.item.id: one.item.taken_at + ECHO_TIMEOUT_S for one in prepared if _begun(one)}
         return {item: at for item, at in until.items() if at > self._clock()}
 
     def _fingerprint(self, other: Overlap) -> Fingerprint | None:

@@ -31,7 +31,17 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Generation
     from label_studio_otel.spans import Span
 
-__all__ = ["DIALECTS", "Dialect", "dialect_of", "facts", "gives_facts", "is_llm_call", "keys", "operation", "read"]
+__all__ = [
+    "DIALECTS",
+    "Dialect",
+    "dialect_of",
+    "is_llm_call",
+    "is_supplement",
+    "keys",
+    "operation",
+    "read",
+    "read_supplement",
+]
 
 
 class Dialect(Protocol):
@@ -123,13 +133,13 @@ def read(span: Span) -> Generation:
     return _read(dialect_of(span), span)
 
 
-def gives_facts(attributes: Mapping[str, Any], scope_name: str) -> bool:
-    """Tell a span that is no call of its own and only knows facts of one: its models, ids and counts."""
+def is_supplement(attributes: Mapping[str, Any], scope_name: str) -> bool:
+    """Return True for a span without messages that knows facts of an LLM call: its models, ids and token counts."""
     return anthropic_sdk.matches(attributes, scope_name)
 
 
-def facts(span: Span) -> Generation:
-    """Read a span that `gives_facts`.
+def read_supplement(span: Span) -> Generation:
+    """Read a span for which `is_supplement` is true.
 
     Raises:
         DialectError: it cannot be read.

@@ -285,7 +285,7 @@ class TestSpansThatOnlyKnowFacts:
     @staticmethod
     def facts(*spans: Span) -> list[tuple[str | None, int | None, str | None]]:
         """Return response model, input tokens and finish reason of each call."""
-        found = calls(join(spans, []), givers=spans)
+        found = calls(join(spans, []), supplements=spans)
         return [
             (one.generation.response_model, one.generation.input_tokens, one.generation.choices[0].finish_reason)
             for one in found
