@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from label_studio_otel.cli.demo.environment import cache_directory, find_uv
+from label_studio_otel.cli.demo.environment import cache_directory, uv
 from label_studio_otel.cli.demo.example import example_environment
 from label_studio_otel.cli.demo.label_studio_installation import LabelStudioInstallation
 from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
@@ -197,7 +197,4 @@ def test_a_second_demo_in_the_same_directory_is_refused(parts: Path, tmp_path: P
 
 def uv_cache() -> str:
     """Return uv's own cache, which would move with XDG_CACHE_HOME and be filled again."""
-    uv = find_uv()
-    if uv is None:
-        return ""
-    return subprocess.run([*uv, "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run([*uv(), "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()

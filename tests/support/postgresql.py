@@ -17,9 +17,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.cli.demo.environment import cache_directory, lock, quiet, run_command
+from label_studio_otel.cli.demo.environment import cache_directory, quiet, run_command
 from label_studio_otel.cli.demo.label_studio_installation import LABEL_STUDIO_VERSION, RUN, LabelStudioInstallation
 from label_studio_otel.cli.demo.label_studio_server import HOST, free_port
+from support.locks import lock
 
 if TYPE_CHECKING:
     from typing_extensions import Self

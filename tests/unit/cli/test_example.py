@@ -1,16 +1,15 @@
-"""The example stays what the demo promises: a program that knows nothing of us."""
+"""The demo's example: an ordinary LangChain program, and the environment that it runs in."""
 
 from __future__ import annotations
 
 import ast
-import json
-import os
+import importlib.metadata
+import sys
 from pathlib import Path
 
 import pytest
 
 from label_studio_otel import settings
-from label_studio_otel._version import __version__
 from label_studio_otel.cli.demo import example
 from label_studio_otel.cli.demo.example import example_environment, example_path
 
@@ -37,41 +36,47 @@ def test_settings_of_the_example_are_understood() -> None:
     assert variables["OTEL_TRACES_EXPORTER"] == "label_studio"
 
 
-def own_requirement(monkeypatch: pytest.MonkeyPatch, **origin: object) -> str:
-    """Return what the example's environment installs for us, where we were installed from there."""
-    monkeypatch.setattr(example, "_clone", lambda: None)
-    monkeypatch.setattr(example, "_origin", lambda: json.loads(json.dumps(origin)))
-    return " ".join(example_environment().requirements[:-3])
+def installed_as(monkeypatch: pytest.MonkeyPatch, *lines: str) -> tuple[str, ...]:
+    """Return what the example's environment installs for this package where `uv pip freeze` prints these lines."""
+    monkeypatch.setattr(example, "CLONE", Path("/nowhere"))
+    monkeypatch.setattr(example, "_frozen", lambda _python: "\n".join(lines))
+    return example_environment().requirements[:-3]
 
 
-def test_example_runs_with_this_package_as_it_was_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    wheel = tmp_path / "ours.whl"
-    wheel.touch()
-    released = f"label-studio-otel[auto]=={__version__}"
+def test_the_example_runs_with_this_clone() -> None:
     assert example_environment().requirements[:2] == ("--editable", f"{EXAMPLES.parent}[auto]")
-    assert own_requirement(monkeypatch) == released
-    assert (
-        own_requirement(monkeypatch, url=EXAMPLES.parent.as_uri(), dir_info={}) == f"--editable {EXAMPLES.parent}[auto]"
-    )
-    assert own_requirement(monkeypatch, url=(tmp_path / "deleted").as_uri(), dir_info={}) == released
-    assert (
-        own_requirement(monkeypatch, url=wheel.as_uri(), archive_info={})
-        == f"label-studio-otel[auto] @ {wheel.as_uri()}"
-    )
-    assert own_requirement(monkeypatch, url=(tmp_path / "deleted.whl").as_uri(), archive_info={}) == released
-    assert (
-        own_requirement(monkeypatch, url="https://example.com/r.git", vcs_info={"vcs": "git", "commit_id": "abc"})
-        == "label-studio-otel[auto] @ git+https://example.com/r.git@abc"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "label-studio-otel==0.1.0",
+        "label-studio-otel @ file:///home/ann/label_studio_otel-0.1.0-py3-none-any.whl",
+        "label-studio-otel @ git+https://example.com/r.git@abc",
+    ],
+)
+def test_the_example_runs_with_this_package_from_where_it_was_installed(
+    line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert installed_as(monkeypatch, "idna==3.10", line, "label-studio-otel-other==2") == (
+        line,
+        "label-studio-otel[auto]",
     )
 
 
-def test_a_wheel_built_again_asks_for_another_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    wheel = tmp_path / "ours.whl"
+def test_the_packages_of_this_interpreter_are_listed_as_requirements() -> None:
+    assert f"pytest=={importlib.metadata.version('pytest')}" in example._frozen(sys.executable).splitlines()
+
+
+def test_a_package_that_was_built_anew_gets_another_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     paths = set()
-    for content in ("one", "two"):
-        wheel.unlink(missing_ok=True)
-        wheel.write_text(content)
-        os.utime(wheel, ns=(0, len(paths)))
-        own_requirement(monkeypatch, url=wheel.as_uri(), archive_info={})
+    for digest in ("one", "two"):
+        info = tmp_path / digest / "label_studio_otel-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: label-studio-otel\nVersion: 1.0\n")
+        (info / "RECORD").write_text(f"label_studio_otel/__init__.py,sha256={digest},1\n")
+        monkeypatch.syspath_prepend(str(tmp_path / digest))
         paths.add(example_environment().path)
     assert len(paths) == 2

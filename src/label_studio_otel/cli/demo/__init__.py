@@ -1,7 +1,8 @@
-"""`label-studio-otel demo`: a Label Studio of its own, filled by an unmodified LangChain program.
+"""`label-studio-otel demo`: start a Label Studio on this machine and fill it from an unmodified LangChain program.
 
-Everything runs in environments of its own, so that nothing is installed beside the user's packages. Ctrl-C sets a flag,
-and each wait looks at it: an exception in the middle of starting a process would leave that process behind.
+`example` names the program and its environment, `label_studio_installation` and `label_studio_server` run the server,
+`environment` makes virtual environments with uv and runs commands, `steps` shows progress and handles Ctrl-C.
+Nothing is installed beside the user's packages, and no process is left when the demo ends.
 """
 
 from __future__ import annotations
@@ -18,25 +19,26 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
-from label_studio_otel.cli.demo.environment import POLL_SECONDS, cache_directory, lock, run_command
+from label_studio_otel.cli.demo.environment import POLL_SECONDS, cache_directory, run_command
 from label_studio_otel.cli.demo.example import EXAMPLE, example_environment, example_path
 from label_studio_otel.cli.demo.label_studio_installation import LABEL_STUDIO_VERSION
 from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
-from label_studio_otel.cli.demo.steps import Interruption, Steps
+from label_studio_otel.cli.demo.steps import Interruption, Row, Steps
+from label_studio_otel.delivery.lock import DirectoryLock
 from label_studio_otel.errors import LabelStudioOtelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from label_studio_otel.cli.demo.environment import VirtualEnvironment
-    from label_studio_otel.cli.demo.steps import Row
 
 __all__ = ["add_parser", "run"]
 
-#: Project title by `LABEL_STUDIO_OTEL_MODE`: the same program fills a project of each kind.
+#: Project title by LABEL_STUDIO_OTEL_MODE: the same program fills one project of each mode.
 PROJECTS = {"prompt": "LangChain demo, prompt mode", "chat": "LangChain demo, chat mode"}
-#: Settings of the user's that are not meant for the example.
+#: Beginnings of the user's variables that the example must not get.
 FOREIGN_VARIABLES = ("OTEL_", "LABEL_STUDIO_", "TRACELOOP_", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+#: Seconds to wait for the tasks after they were delivered.
 TASKS_SECONDS = 60.0
 
 
@@ -56,15 +58,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo until Ctrl-C; 0, or 1 where it failed, or 130 where it was stopped before the tasks were there."""
+    """Run the demo until Ctrl-C; return 0, 1 where it failed, 130 where it was stopped before the tasks were there."""
     console = Console(highlight=False)
     directory = (args.directory or _data_directory()).expanduser().absolute()
     with Interruption.by_signals() as interruption:
-        demo = _Demo(directory, console, interruption)
         try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with lock(directory / "demo.lock", wait=False) as held:
-                demo.run(stay=not args.exit) if held else demo.refuse()
+            _Demo(directory, console, interruption).run(stay=not args.exit)
         except (LabelStudioOtelError, OSError) as error:
             console.print(f"[red]{escape(str(error))}[/red]", soft_wrap=True)
             return 1
@@ -83,10 +82,13 @@ class _Demo:
     application: VirtualEnvironment = field(init=False)
 
     def run(self, *, stay: bool) -> None:
+        lock = DirectoryLock(self.directory)  # it ends with this process
+        if not lock.acquire():
+            raise LabelStudioOtelError(f"a demo is running in {self.directory} already; --directory takes another one")
         self.application = example_environment()
         with Steps(self.console, self.interruption) as steps:
             self._introduce()
-            server_row, row = steps.row(), steps.row()
+            server_row, row = Row(steps), Row(steps)
             self.server = LabelStudioServer(self.directory / "label-studio", progress=server_row)
             try:
                 self._in_parallel(lambda: self._start(server_row), lambda: self._install(row))
@@ -97,14 +99,12 @@ class _Demo:
                     self._stay()
             finally:
                 self.server.stop()
-
-    def refuse(self) -> None:
-        raise LabelStudioOtelError(f"a demo is running in {self.directory} already; --directory takes another one")
+                lock.release()
 
     def _introduce(self) -> None:
         model = "the model of OPENAI_API_KEY" if os.environ.get("OPENAI_API_KEY") else "LangChain's fake models"
         places = f"each in an environment of its own under {cache_directory()}; data in {self.directory}"
-        self._say(
+        self._print(
             f"Label Studio {LABEL_STUDIO_VERSION} and the LangChain program {EXAMPLE} ({model}), {escape(places)}"
         )
 
@@ -118,7 +118,7 @@ class _Demo:
 
     def _fill(self, row: Row) -> None:
         for mode, title in PROJECTS.items():
-            before = self._tasks(title)
+            before = self._task_count(title)
             self._run_example(mode, row)
             self._wait_for_more_tasks(title, before, row)
         row.done()
@@ -130,19 +130,17 @@ class _Demo:
                 for future in as_completed(futures):
                     future.result()
             except BaseException:
-                self.interruption.wanted = True  # the other job ends too
+                self.interruption.wanted = True  # ends the other job too
                 raise
 
     def _run_example(self, mode: str, row: Row) -> None:
-        program = self.application.program
-        message = f"running {EXAMPLE}, {mode} mode"
-        self._command(row, message, mode, program("opentelemetry-instrument"), program("python"), example_path())
-        # The program's exit waits for Label Studio only shortly; this sends the rest, and fails where something stays.
-        self._command(row, "delivering to Label Studio", mode, program("label-studio-otel"), "deliver")
-
-    def _command(self, row: Row, message: str, mode: str, *command: Path | str) -> None:
-        log = self.directory / "langchain_app.log"
-        run_command([str(word) for word in command], env=self._variables(mode), log=log, progress=row, message=message)
+        program, env = self.application.program, self._variables(mode)
+        # The example waits for Label Studio only shortly at its exit; `deliver` sends the rest.
+        for message, *command in (
+            (f"running {EXAMPLE}, {mode} mode", program("opentelemetry-instrument"), program("python"), example_path()),
+            ("delivering to Label Studio", program("label-studio-otel"), "deliver"),
+        ):
+            run_command([str(word) for word in command], env=env, log=self._log, progress=row, message=message)
 
     def _variables(self, mode: str) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_VARIABLES)}
@@ -162,15 +160,19 @@ class _Demo:
             "LABEL_STUDIO_OTEL_STATE_DIR": str(self.directory / "state"),
         }
 
+    @property
+    def _log(self) -> Path:
+        return self.directory / "langchain_app.log"
+
     def _wait_for_more_tasks(self, title: str, before: int, row: Row) -> None:
         deadline = time.monotonic() + TASKS_SECONDS
-        while self._tasks(title) <= before:
+        while self._task_count(title) <= before:
             row("waiting for the tasks")
             if time.monotonic() > deadline:
-                raise LabelStudioOtelError(f"no task came into {title!r}; see {self.directory / 'langchain_app.log'}")
+                raise LabelStudioOtelError(f"no task came into {title!r}; see {self._log}")
             time.sleep(POLL_SECONDS)
 
-    def _tasks(self, title: str) -> int:
+    def _task_count(self, title: str) -> int:
         project = self._project(title)
         return project["task_number"] if project else 0
 
@@ -181,29 +183,30 @@ class _Demo:
         return next((project for project in answer["results"] if project["title"] == title), None)
 
     def _show(self) -> None:
-        self._say("\nThe program's LLM calls are tasks now, each with the model's answer to edit:")
+        self._print("\nThe program's LLM calls are tasks now, each with the model's answer to edit:")
         for title in PROJECTS.values():
-            project = self._project(title)
-            if project:
+            if project := self._project(title):
                 link = f"{self.server.url}/projects/{project['id']}/data?labeling=1"
-                self._say(f"  {title}, {project['task_number']} tasks: [bold cyan]{link}[/]")
-        self._say(f"Log in as [bold]{self.server.username}[/] with the password [bold]{self.server.password}[/]")
+                self._print(f"  {title}, {project['task_number']} tasks: [bold cyan]{link}[/]")
+        self._print(f"Log in as [bold]{self.server.username}[/] with the password [bold]{self.server.password}[/]")
 
     def _stay(self) -> None:
-        self._say("\nYour own application gets there with the same variables:")
-        self._say("  export OTEL_TRACES_EXPORTER=label_studio OTEL_METRICS_EXPORTER=none OTEL_LOGS_EXPORTER=none")
-        self._say(f"  export LABEL_STUDIO_URL={self.server.url} LABEL_STUDIO_API_KEY={self.server.token}")
-        self._say("  opentelemetry-instrument python app.py")
-        self._say("\nCtrl-C stops Label Studio; the data stays.")
+        self._print(
+            "\nYour own application gets there with the same variables:\n"
+            "  export OTEL_TRACES_EXPORTER=label_studio OTEL_METRICS_EXPORTER=none OTEL_LOGS_EXPORTER=none\n"
+            f"  export LABEL_STUDIO_URL={self.server.url} LABEL_STUDIO_API_KEY={self.server.token}\n"
+            "  opentelemetry-instrument python app.py\n"
+            "\nCtrl-C stops Label Studio; the data stays."
+        )
         while not self.interruption.wanted:
             if not self.server.is_running:
                 raise LabelStudioOtelError(f"Label Studio ended; its output is in {self.server.log}")
             time.sleep(POLL_SECONDS)
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self.console.print(text, soft_wrap=True)
 
 
 def _data_directory() -> Path:
-    base = os.environ.get("LOCALAPPDATA") if sys.platform == "win32" else os.environ.get("XDG_DATA_HOME")
+    base = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_DATA_HOME")
     return Path(base or Path.home() / ".local" / "share", "label-studio-otel", "demo")

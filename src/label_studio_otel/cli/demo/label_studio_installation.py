@@ -1,21 +1,20 @@
-"""What a Label Studio server on this machine is made from: an environment of its own, and a migrated database.
+"""What each Label Studio server on this machine is started from: a virtual environment and a migrated database.
 
-Both are slow to make, an installation and hundreds of migrations, so that they are made once and kept in the cache
-directory.
+Both take minutes to make (an installation, hundreds of migrations). They are made once and kept in the cache directory.
 """
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from label_studio_otel.cli.demo.environment import VirtualEnvironment, lock, minimal_environment, quiet, run_command
+from label_studio_otel.cli.demo.environment import RUNNING_PYTHON, VirtualEnvironment, quiet, run_command
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from label_studio_otel.cli.demo.environment import Progress
 
 __all__ = ["DATABASE", "LABEL_STUDIO_VERSION", "RUN", "LabelStudioInstallation"]
@@ -25,9 +24,11 @@ LABEL_STUDIO_VERSION = "1.23.2"
 DATABASE = "label_studio.sqlite3"
 #: Label Studio's command line, as a program for `python -c`.
 RUN = "from label_studio.server import main; main()"
-#: First and last interpreter that Label Studio runs on; another one leaves the choice to uv.
+#: First and last interpreter that Label Studio runs on.
 SUPPORTED_PYTHONS = ((3, 10), (3, 13))
-#: No call to anybody outside: version check, usage statistics, error reports of server and page.
+#: Label Studio reads many ordinary names (HOST, DEBUG, USERNAME, DJANGO_DB) as settings: it inherits these only.
+INHERITED = ("PATH", "HOME", "USERPROFILE", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "LOCALAPPDATA")
+#: No call to a server outside: version check, usage statistics, error reports of server and page.
 OFFLINE = {
     "LATEST_VERSION_CHECK": "false",
     "COLLECT_ANALYTICS": "false",
@@ -38,57 +39,54 @@ OFFLINE = {
 
 @dataclass(frozen=True)
 class LabelStudioInstallation:
-    """Label Studio, ready to start on as many data directories as are wanted."""
+    """A Label Studio that can be started on any number of data directories."""
 
     cache_dir: Path
 
     @property
     def environment(self) -> VirtualEnvironment:
-        """Label Studio's own virtual environment: its pins rarely fit an application's."""
+        """Label Studio's own virtual environment: its pinned dependencies rarely fit those of an application."""
         supported = SUPPORTED_PYTHONS[0] <= sys.version_info[:2] <= SUPPORTED_PYTHONS[1]
-        version = "{}.{}".format(*(sys.version_info[:2] if supported else SUPPORTED_PYTHONS[1]))
         return VirtualEnvironment(
-            path=self.cache_dir / f"label-studio-{LABEL_STUDIO_VERSION}-py{version}",
-            requirements=(f"label-studio=={LABEL_STUDIO_VERSION}",),
-            python=None if supported else version,
+            f"label-studio-{LABEL_STUDIO_VERSION}",
+            (f"label-studio=={LABEL_STUDIO_VERSION}",),
+            python=RUNNING_PYTHON if supported else "{}.{}".format(*SUPPORTED_PYTHONS[1]),
+            cache_dir=self.cache_dir,
         )
 
     @property
     def database(self) -> Path:
-        """A migrated database with nobody in it, to be copied."""
+        """A migrated database without users, to be copied."""
         return self.cache_dir / f"label-studio-{LABEL_STUDIO_VERSION}-template.sqlite3"
 
     def ensure(self, progress: Progress = quiet) -> None:
-        """Make the environment and the migrated database, unless they are there."""
+        """Make the environment and the migrated database unless they exist.
+
+        Raises:
+            CommandFailed: one of them cannot be made.
+        """
         self.environment.ensure(progress=progress, message=f"installing Label Studio {LABEL_STUDIO_VERSION}")
-        if self.database.exists():
-            return
-        message = "preparing Label Studio's database, once"
-        with lock(self.database.with_suffix(".lock"), progress=progress, message=message):
-            if not self.database.exists():
-                self._migrate(progress, message)
+        if not self.database.exists():
+            self._migrate(progress)
 
     def variables(self, data_dir: Path) -> dict[str, str]:
-        """Return the environment of a Label Studio process that keeps its data there and calls nobody outside."""
+        """Return the environment of a Label Studio process that keeps its data there and calls no server outside."""
         return {
-            **minimal_environment(),
+            **{name: os.environ[name] for name in INHERITED if name in os.environ},
             **OFFLINE,
             "PYTHONUNBUFFERED": "1",
             "LABEL_STUDIO_BASE_DATA_DIR": str(data_dir),
         }
 
-    def _migrate(self, progress: Progress, message: str) -> None:
-        work = self.database.with_suffix(".partial")
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        # `version` migrates as every command does, and makes neither user nor organization: these and the secret key
-        # (in .env, which is not copied) are made by each server for itself.
-        run_command(
-            [str(self.environment.executable), "-c", RUN, "version"],
-            env=self.variables(work),
-            log=self.database.with_suffix(".log"),
-            progress=progress,
-            message=message,
-        )
-        (work / DATABASE).replace(self.database)
-        shutil.rmtree(work)
+    def _migrate(self, progress: Progress) -> None:
+        # `version` migrates, as every command does, and makes neither user nor organization: each server makes its own,
+        # and its own secret key, which is in .env and not copied.
+        with tempfile.TemporaryDirectory(prefix="label-studio-template.", dir=self.cache_dir) as work:
+            run_command(
+                [str(self.environment.executable), "-c", RUN, "version"],
+                env=self.variables(Path(work)),
+                log=self.database.with_suffix(".log"),
+                progress=progress,
+                message="preparing Label Studio's database, once",
+            )
+            Path(work, DATABASE).replace(self.database)  # renamed, so that an unfinished one is never copied

@@ -1,10 +1,8 @@
-"""A Label Studio server on this machine: for the demo, and for tests against the real thing.
+"""A Label Studio server on this machine, for the demo and for tests against a real server.
 
-Its first start is slow (an installation, then hundreds of database migrations), so that both are done once and kept in
-the cache directory: each new server copies the migrated database and is up in seconds.
-
-It listens on the loopback interface only, calls nobody outside, and ends with the process that started it, even where
-that one is killed: it reads the end of a pipe that only the parent holds open.
+It starts from the installation and the migrated database that `label_studio_installation` keeps in the cache directory.
+It listens on the loopback interface only, calls no server outside, and ends with the process that started it, even one
+that is killed: the server then reads the end of a pipe that only its parent holds open.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.cli.demo.environment import POLL_SECONDS, cache_directory, end, kill, quiet
+from label_studio_otel.cli.demo.environment import POLL_SECONDS, cache_directory, end, end_of_log, kill, quiet
 from label_studio_otel.cli.demo.label_studio_installation import DATABASE, RUN, LabelStudioInstallation
 from label_studio_otel.errors import LabelStudioOtelError
 
@@ -54,24 +52,24 @@ threading.Thread(target=follow_parent, daemon=True).start()
 
 
 class LabelStudioStartError(LabelStudioOtelError):
-    """Label Studio did not come up; the message names its log and cites the end of it."""
+    """Label Studio did not start; the message names its log and cites the last lines of it."""
 
 
 class _PortTaken(LabelStudioOtelError):
-    """Somebody else answers on the port that was chosen."""
+    """Another program listens on the port that was chosen."""
 
 
 class LabelStudioServer:
     """One Label Studio with an admin user and a legacy token, on SQLite, on a loopback port.
 
     Args:
-        data_dir: database and files; made from the migrated template where it is empty, else used as it is.
-        port: None takes the one that this data directory had before, or a free one.
-        username, password, token: of the admin user, when the data directory is made; password and token are drawn by
-            chance where not given. Later they are what they were: Label Studio does not change them.
-        env: environment variables on top of ours.
-        cache_dir: where the installation and the template are kept.
-        progress: is called with what is being done, several times a second; an exception from it stops the start.
+        data_dir: folder of the database and the files; an empty one gets a copy of the migrated database.
+        port: None takes the port that this data directory had before, or a free one.
+        username, password, token: of the admin user; password and token are random by default. A data directory that
+            has a user keeps its own: Label Studio does not change them.
+        env: more environment variables for Label Studio.
+        cache_dir: folder of the installation and of the migrated database.
+        progress: called several times a second with the current step; an exception from it stops the start.
     """
 
     def __init__(
@@ -105,58 +103,59 @@ class LabelStudioServer:
 
     @property
     def pid(self) -> int:
-        """The server's process."""
+        """Id of the server's process."""
         if self._process is None:
             raise LabelStudioStartError("Label Studio is not running; call start() first")
         return self._process.pid
 
     @property
     def is_running(self) -> bool:
-        """True from a start until it is stopped, or ends by itself."""
+        """True from `start` until the process ends."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def log(self) -> Path:
-        """What Label Studio printed."""
+        """Path of what Label Studio printed."""
         return self.data_dir / "label-studio.log"
 
     def start(self) -> Self:
-        """Start the server, and return when it answers; on the same data and port where it ran before."""
+        """Start the server and return when it answers.
+
+        Raises:
+            LabelStudioStartError: it runs already, the port is in use, or it ended or did not answer in time.
+            CommandFailed: Label Studio cannot be installed.
+        """
         if self._process is not None:
             raise LabelStudioStartError("Label Studio is running already; call stop() first")
         self.installation.ensure(self.progress)
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         database = self.data_dir / DATABASE
         if not database.exists():
-            # By way of a rename: a copy cut short must not be taken for a database.
+            # Copied under another name first, so that an unfinished copy is never used.
             shutil.copyfile(self.installation.database, partial := database.with_suffix(".partial"))
             partial.replace(database)
-        if self._port_is_fixed:
-            attempts = [self.port]
-        else:
-            # The one of before, so that links stay valid; then whichever is free.
-            attempts = [port for port in (self.port,) if port and not is_taken(port)] + [None, None]
-        for port in attempts:
+        # The port of the last start is tried first: it keeps links valid.
+        for port in [self.port] if self._port_is_fixed else [self.port, None, None]:
             with contextlib.suppress(_PortTaken):
                 self._launch(port or free_port())
                 return self
         raise LabelStudioStartError(f"port {self.port} of {HOST} is in use; choose another one")
 
     def stop(self) -> None:
-        """End the server and everything it started; nothing to do where it does not run."""
+        """End the server and its child processes; do nothing where it does not run."""
         process, self._process = self._process, None
         if process is not None:
             end(process)
 
     def kill(self) -> None:
-        """End the server as `kill -9` does, in the middle of whatever it does."""
+        """End the server at once, as `kill -9` does."""
         process, self._process = self._process, None
         if process is not None:
             kill(process)
 
     def request(self, method: str, path: str, body: Any = None, *, timeout: float = 60.0) -> tuple[int, Any]:
-        """Ask Label Studio as the admin user; return the status and the decoded answer, text where it is no JSON."""
-        # Not urllib: a proxy of the user's is not meant for the loopback interface.
+        """Send a request as the admin user; return the status and the decoded body, as text where it is not JSON."""
+        # urllib would send it through the user's proxy.
         connection = http.client.HTTPConnection(HOST, self.port, timeout=timeout)
         headers = {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
         try:
@@ -219,7 +218,7 @@ class LabelStudioServer:
     def _env(self) -> dict[str, str]:
         return {
             **self.installation.variables(self.data_dir),
-            # Read only where the user or the organization does not exist yet.
+            # Label Studio reads these only where the user or the organization does not exist.
             "LABEL_STUDIO_USERNAME": self.username,
             "LABEL_STUDIO_PASSWORD": self.password,
             "LABEL_STUDIO_USER_TOKEN": self.token,
@@ -235,33 +234,32 @@ class LabelStudioServer:
             if b"Trying to start at" in self.log.read_bytes():
                 raise _PortTaken
             if process.poll() is not None:
-                raise LabelStudioStartError(self._complaint(f"ended with exit code {process.returncode}"))
+                raise self._start_error(f"ended with exit code {process.returncode}")
             with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
                 self._check_identity()
                 return
             time.sleep(POLL_SECONDS)
-        raise LabelStudioStartError(self._complaint(f"did not answer within {START_SECONDS:.0f} s"))
+        raise self._start_error(f"did not answer within {START_SECONDS:.0f} s")
 
     def _check_identity(self) -> None:
-        """Pass where it is our server that answers: Label Studio moves to the next port if this one is taken."""
+        """Raise _PortTaken where another server answers: Label Studio takes the next port where its own is in use."""
         status, _ = self.request("GET", "/health", timeout=5)
         who = self.request("GET", "/api/current-user/whoami", timeout=30)
         if status != 200 or who[0] != 200 or who[1].get("email") != self.username:
             raise _PortTaken
 
-    def _complaint(self, what: str) -> str:
-        said = self.log.read_text("utf-8", "replace").strip().splitlines()[-8:]
-        return "\n".join([f"Label Studio {what}; its output is in {self.log}", *said])
+    def _start_error(self, what: str) -> LabelStudioStartError:
+        return LabelStudioStartError(f"Label Studio {what}; its output is in {self.log}\n{end_of_log(self.log)}")
 
 
 def is_taken(port: int) -> bool:
-    """Tell whether somebody listens on a port of the loopback interface."""
+    """Return True where a program listens on this port of the loopback interface."""
     with socket.socket() as client:
         return client.connect_ex((HOST, port)) == 0
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on."""
+    """Return a free port of the loopback interface."""
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         port: int = listener.getsockname()[1]

@@ -1,4 +1,8 @@
-"""What a long command shows while it works, and how it is asked to end."""
+"""Progress of the demo on the terminal, and the signals that end it.
+
+A signal sets a flag, which each wait of the demo checks. An exception raised by the signal itself could come while a
+process is being started, and that process would stay behind.
+"""
 
 from __future__ import annotations
 
@@ -19,26 +23,21 @@ __all__ = ["Interruption", "Row", "Steps"]
 
 @dataclass
 class Interruption:
-    """Whether somebody asked the demo to end."""
+    """Whether the demo was asked to end."""
 
     wanted: bool = False
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt where the end is wanted."""
-        if self.wanted:
-            raise KeyboardInterrupt
 
     @classmethod
     @contextlib.contextmanager
     def by_signals(cls) -> Iterator[Interruption]:
-        """Let the signals that end a program ask for it, as long as the `with` block lasts."""
+        """Yield an object whose `wanted` becomes True at SIGINT, SIGTERM or SIGHUP, within the `with` block."""
         interruption = cls()
 
-        def ask(_number: int, _frame: Any) -> None:
+        def interrupt(_number: int, _frame: Any) -> None:
             interruption.wanted = True
 
         numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-        former = {number: signal.signal(number, ask) for number in numbers}
+        former = {number: signal.signal(number, interrupt) for number in numbers}
         try:
             yield interruption
         finally:
@@ -47,7 +46,7 @@ class Interruption:
 
 
 class Steps:
-    """What is being done, as spinners on a terminal and as lines elsewhere."""
+    """The steps of the demo: spinners on a terminal, lines elsewhere."""
 
     def __init__(self, console: Console, interruption: Interruption) -> None:
         self.console = console
@@ -63,18 +62,14 @@ class Steps:
     def __exit__(self, *_error: object) -> None:
         self.stop()
 
-    def row(self) -> Row:
-        """Return a new row: steps of one row follow each other, rows go on at the same time."""
-        return Row(self)
-
     def stop(self) -> None:
-        """Leave the terminal to whoever prints next."""
+        """End the spinners, so that other lines can be printed."""
         if self.progress.live.is_started:  # else it would print an empty line
             self.progress.stop()
 
 
 class Row:
-    """A progress callback: another message than the last one begins the next step."""
+    """A progress callback for steps that follow each other: a new message begins the next step."""
 
     def __init__(self, steps: Steps) -> None:
         self.steps = steps
@@ -82,8 +77,13 @@ class Row:
         self.task: TaskID | None = None
 
     def __call__(self, message: str) -> None:
-        """Say what is being done; raises KeyboardInterrupt where somebody asked for the end."""
-        self.steps.interruption.check()
+        """Show the current step.
+
+        Raises:
+            KeyboardInterrupt: the demo was asked to end.
+        """
+        if self.steps.interruption.wanted:
+            raise KeyboardInterrupt
         if message == self.message:
             return
         self.done()
@@ -93,6 +93,6 @@ class Row:
             self.steps.console.print(f"{message} ...", soft_wrap=True)
 
     def done(self) -> None:
-        """End the step."""
+        """Show the current step as finished."""
         if self.task is not None:
             self.steps.progress.update(self.task, completed=1)
