@@ -340,6 +340,44 @@ def test_delivered_keys_expire(subject: Subject) -> None:
     assert subject.states == {"delivered": 1, "pending": 1}
 
 
+def test_log_events_that_no_call_claims_are_kept_for_an_hour(subject: Subject) -> None:
+    """As those of calls that settings leave out; those of calls that wait are kept with them."""
+    trace = "0" * 32
+    waiting, given_up, never = (f"{trace}:{number:016x}" for number in (1, 2, 3))
+    events = [(span, b"said") for span in (waiting, given_up, never)]
+    subject.outbox.accept([(PROMPTS, f"{span}:5", b"") for span in (waiting, given_up)], "", 0, 1000.0, events)
+    subject.outbox.drop([2])
+
+    subject.clock.sleep(3600)
+    subject.outbox.expire(0.0)
+    assert [span for span in (waiting, given_up, never) if subject.reopen().events(span)] == [waiting, given_up, never]
+    subject.clock.sleep(1)
+    subject.outbox.expire(0.0)
+    assert [span for span in (waiting, given_up, never) if subject.reopen().events(span)] == [waiting]
+
+
+@pytest.mark.parametrize("jump", [-86400.0, 86400.0])
+def test_a_clock_that_is_set_leaves_log_events_their_hour(subject: Subject, jump: float) -> None:
+    subject.outbox.accept([], "", 0, 1000.0, [("never", b"said")])
+    subject.clock.sleep(jump)
+    subject.outbox.shift(jump)
+    subject.clock.sleep(3599)
+    subject.outbox.expire(0.0)
+    assert subject.reopen().events("never") == [b"said"]
+    subject.clock.sleep(2)
+    subject.outbox.expire(0.0)
+    assert subject.reopen().events("never") == []
+
+
+def test_a_clock_that_was_set_back_while_nobody_delivered_keeps_no_log_event_longer(subject: Subject) -> None:
+    subject.outbox.accept([], "", 0, 1000.0, [("never", b"said")])
+    subject.clock.sleep(-86400)
+    subject.outbox.take_over("another process ended")
+    subject.clock.sleep(3601)
+    subject.outbox.expire(0.0)
+    assert subject.reopen().events("never") == []
+
+
 def test_where_there_is_no_room_log_events_go_of_which_no_call_waits(subject: Subject) -> None:
     """Those of calls that were delivered, or never came: filtered, sampled away, lost."""
     trace = "0" * 32

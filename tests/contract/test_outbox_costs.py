@@ -66,8 +66,9 @@ def _fill(outbox: SqliteOutbox, done: int) -> None:
     with outbox._transaction() as run:
         keys = [f"{number:032x}:{number:016x}:1" for number in range(1000, 1000 + 2 * done)]
         run.executemany(DONE, [(key, "delivered" if at % 2 else "doubled") for at, key in enumerate(keys)])
-        run.execute("UPDATE event SET taken_at = 900")
     outbox.expire(500.0)
+    with outbox._transaction() as run:
+        run.execute("UPDATE event SET taken_at = 900")
 
 
 def test_of_what_is_old_enough_to_make_way_doubled_calls_go_too(tmp_path: Path) -> None:

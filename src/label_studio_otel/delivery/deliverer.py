@@ -43,8 +43,8 @@ KEYS, LEAST_RETENTION = 1000, 3600.0
 PORTION = 500
 #: Seconds that delivered keys are kept: within them nothing is sent twice.
 RETENTION = 30 * 86400.0
-#: Seconds between two looks for keys that have been kept long enough.
-EXPIRY_INTERVAL = 3600.0
+#: Seconds between two looks for keys, and for log events that no call claimed, that have been kept long enough.
+EXPIRY_INTERVAL = 900.0
 #: Seconds by which a clock is set before the outbox's times are set with it.
 JUMP = 30.0
 #: Seconds that a fork waits for a transaction to end; a child of one that would not is kept from delivering.

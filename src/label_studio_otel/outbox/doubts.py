@@ -24,7 +24,7 @@ class Doubts(Kinship):
         with self._transaction() as run:
             self._run(run, "probe")
             now = self._clock()
-            for query in ("correct_items", "correct_batches", "correct_watches"):
+            for query in ("correct_items", "correct_events", "correct_batches", "correct_watches"):
                 self._run(run, query, now=now)
             batches = [row["batch"] for row in self._run(run, "leased_batches")]
             for batch in batches:
@@ -38,7 +38,7 @@ class Doubts(Kinship):
     def shift(self, seconds: float) -> None:
         """See `Outbox.shift`."""
         with self._transaction() as run:
-            for query in ("shift_items", "shift_batches", "shift_watches", "shift_destinations"):
+            for query in ("shift_items", "shift_events", "shift_batches", "shift_watches", "shift_destinations"):
                 self._run(run, query, by=seconds)
 
     def uncertain(self) -> list[Batch]:

@@ -283,7 +283,7 @@ class Outbox(Protocol):
         """Forget items that are kept elsewhere now."""
 
     def expire(self, before: float) -> int:
-        """Forget what was delivered before then; return how many."""
+        """Forget what was delivered before then, return how many; and log events that no call claimed for an hour."""
 
     def expire_oldest(self, limit: int, before: float) -> int:
         """Forget so many of what was delivered first, and of log events without a call that waits, all before then.

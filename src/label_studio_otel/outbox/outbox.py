@@ -22,6 +22,8 @@ __all__ = ["SqliteOutbox"]
 
 #: Seconds after its delivery within which another span of the same call is known for it.
 LATE = 3600.0
+#: Seconds that log events are kept of which no call waits: it may still go on.
+UNCLAIMED = 3600.0
 #: A number kept in the outbox: what was done before then has no fingerprint any more.
 FORGOTTEN_TO = "fingerprints_forgotten_to"
 
@@ -189,7 +191,7 @@ class SqliteOutbox(Doubts):
     def expire(self, before: float) -> int:
         """See `Outbox.expire`."""
         with self._transaction() as run:
-            self._run(run, "expire_events", before=before)
+            self._run(run, "expire_unclaimed_events", before=self._clock() - UNCLAIMED, limit=-1)
             self._forget_fingerprints(run, self._clock() - LATE)
             number = self._run(run, "expire", before=before).rowcount
             self._run(run, "expire_scopes")

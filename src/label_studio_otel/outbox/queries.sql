@@ -222,6 +222,9 @@ UPDATE destination SET retry_at = 0 WHERE state = 'blocked';
 -- A clock that was set back since must not make anything wait until it is there again; nothing waits so long.
 UPDATE item SET due_at = :now + 900 WHERE state = 'pending' AND due_at > :now + 3000;
 
+-- correct_events
+UPDATE event SET taken_at = :now WHERE taken_at > :now;
+
 -- correct_batches
 UPDATE batch SET sent_at = MIN(sent_at, :now), looked_at = MIN(looked_at, :now) WHERE sent_at > :now OR looked_at > :now;
 
@@ -232,6 +235,9 @@ UPDATE watch SET look_at = :now + 900 WHERE look_at > :now + 86400;
 UPDATE item INDEXED BY item_waiting SET due_at = due_at + :by, taken_at = taken_at + :by
 WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered'
       AND state IN ('pending', 'leased', 'uncertain', 'parked');
+
+-- shift_events
+UPDATE event SET taken_at = taken_at + :by;
 
 -- shift_batches
 UPDATE batch SET sent_at = sent_at + :by, looked_at = looked_at + :by;
@@ -280,16 +286,8 @@ DELETE FROM item WHERE id IN (
     ) ORDER BY delivered_at LIMIT :limit
 );
 
--- expire_events
--- Of calls that never came, or went before; those of calls that wait are kept with them.
-DELETE FROM event WHERE taken_at < :before AND NOT EXISTS (
-    SELECT 1 FROM item
-    WHERE destination IN (SELECT id FROM destination) AND key > event.span || ':' AND key < event.span || ';'
-          AND state NOT IN ('delivered', 'doubled')
-);
-
 -- expire_unclaimed_events
--- Log events taken before then of which no call waits: it was delivered, or never came.
+-- Log events taken before then of which no call waits: it was delivered or given up, or settings leave it out.
 DELETE FROM event WHERE id IN (
     SELECT id FROM event WHERE taken_at < :before AND NOT EXISTS (
         SELECT 1 FROM item

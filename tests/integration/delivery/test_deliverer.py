@@ -234,3 +234,21 @@ def test_deliver_counts_the_whole_outbox_once_and_not_after_each_batch(
     deliver._steps(state.deliverer(), state.settings, 5.0, lambda _, __: None)
     assert copies(fake) == {"1": 1, "2": 1}
     assert len(counted) == 1
+
+
+def test_what_was_said_in_a_call_that_settings_leave_out_is_gone_after_an_hour(state: State) -> None:
+    said = {
+        "traceId": "1" * 32,
+        "spanId": "2" * 16,
+        "eventName": "gen_ai.user.message",
+        "body": {"content": "a secret"},
+    }
+    assert state.writer.append(record.encode_log("{}", {**said, "timeUnixNano": 1, "scope": {}, "attributes": {}}))
+    deliverer = state.deliverer()
+    run(deliverer)
+    state.clock.sleep(3599)
+    run(deliverer)
+    assert b"a secret" in deliverer._outbox.events(f"{'1' * 32}:{'2' * 16}")[0]
+    state.clock.sleep(901)
+    run(deliverer)
+    assert deliverer._outbox.events(f"{'1' * 32}:{'2' * 16}") == []
