@@ -340,6 +340,50 @@ def test_delivered_keys_expire(subject: Subject) -> None:
     assert subject.states == {"delivered": 1, "pending": 1}
 
 
+def test_the_destinations_with_pending_items_and_when_the_first_is_due(subject: Subject) -> None:
+    for number, name in enumerate(("one", "two", "three"), 1):
+        subject.accept(f"a{number}", destination=Destination(name), due_at=1000.0 + number)
+    subject.accept("b", destination=Destination("three"), due_at=1001.0)
+    subject.clock.sleep(10)
+    subject.outbox.deliver(subject.lease(target=2), {2: 70})
+    waiting = [(target.destination.project_name, due_at) for target, due_at in subject.reopen().waiting()]
+    assert waiting == [("one", 1001.0), ("three", 1001.0)]
+
+
+def test_a_destination_is_forgotten_with_its_last_key(subject: Subject) -> None:
+    for name in ("delivered", "waiting", "doubted", "newest"):
+        subject.accept("a", destination=Destination(name))
+    subject.outbox.deliver(subject.lease(target=1), {1: 70})
+    subject.outbox.resolve(1, 7, 70, "2026-01-01")
+    subject.outbox.doubt(subject.lease(target=3), "no answer")
+    subject.outbox.deliver(subject.lease(target=4), {4: 71})
+
+    subject.outbox.expire(1000.0)  # not before its keys
+    assert [target.id for target in subject.reopen().targets()] == [1, 2, 3, 4]
+    assert subject.outbox.scopes(1) == {""}
+    subject.outbox.expire(1001.0)
+    assert [target.id for target in subject.reopen().targets()] == [2, 3, 4]
+    assert [target.destination.project_name for target, _, _ in subject.outbox.summary().targets] == [
+        "waiting",
+        "doubted",
+        "newest",
+    ]
+    assert subject.outbox.scopes(1) == set()
+
+
+def test_no_destination_gets_the_id_of_one_that_was_forgotten(subject: Subject) -> None:
+    """Who delivers keeps in mind which project a destination is, by its id."""
+    subject.accept("a", destination=Destination("old"))
+    subject.outbox.deliver(subject.lease(), {1: 70})
+    subject.outbox.expire(1001.0)
+    subject.accept("a", destination=Destination("new"))
+    subject.outbox.expire(1001.0)
+    ids = {target.destination.project_name: target.id for target in subject.reopen().targets()}
+    assert ids == {"new": 2}
+    assert subject.accept("a", destination=Destination("old")) == 1
+    assert [target.id for target in subject.reopen().targets()] == [2, 3]
+
+
 def test_log_events_that_no_call_claims_are_kept_for_an_hour(subject: Subject) -> None:
     """As those of calls that settings leave out; those of calls that wait are kept with them."""
     trace = "0" * 32

@@ -57,6 +57,25 @@ def _steps(path: Path, done: int, call: Callable[[SqliteOutbox], object]) -> int
         return len(taken)
 
 
+def test_an_idle_step_costs_the_same_however_many_destinations_there_were(tmp_path: Path) -> None:
+    one, many = (_steps_of_waiting(tmp_path / f"{number}.db", number) for number in (1, 100))
+    assert many <= one + 50
+
+
+def _steps_of_waiting(path: Path, destinations: int) -> int:
+    with closing(SqliteOutbox(path, clock=FakeClock(9000.0))) as outbox:
+        days = [Destination(f"Prompts of day {number}") for number in range(destinations)]
+        outbox.accept([(day, "a", b"call") for day in days], "", 0, 9000.0)
+        outbox.adopt(dict.fromkeys(range(1, destinations + 1), 70))
+        outbox.accept([(PROMPTS, "b", b"call")], "", 0, 9000.0)
+        taken: list[bool] = []
+        assert outbox._connection is not None
+        outbox._connection.set_progress_handler(lambda: taken.append(True), 1)
+        ((target, due_at),) = outbox.waiting()
+        assert (target.destination, due_at) == (PROMPTS, 9000.0)
+        return len(taken)
+
+
 def _fill(outbox: SqliteOutbox, done: int) -> None:
     """Put a pending call, one that is being sent, one that is parked; and what was done."""
     calls = [(PROMPTS, f"{span}:1", b"call") for span in SPANS[:3]]

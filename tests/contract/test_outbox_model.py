@@ -322,6 +322,9 @@ class OutboxModel(RuleBasedStateMachine):
         if done := self._call("expire", before):
             assert done == (len(gone),)
             self.model.items = [one for one in self.model.items if one not in gone]
+            kept = {one.target for one in self.model.items} | {lot.target for lot in self.model.lots.values()}
+            kept.add(max(self.model.targets, default=0))
+            self.model.targets = {number: one for number, one in self.model.targets.items() if number in kept}
             self.model.facts["fingerprints_forgotten_to"] = self.clock() - 3600
 
     @precondition(lambda self: self.model.targets)
@@ -411,6 +414,11 @@ class OutboxModel(RuleBasedStateMachine):
             found = [(one.id, one.key, one.record, one.attempts) for one in self.outbox.due(number, 3)]
             assert found == sorted(due)[:3]
             assert self.outbox.next_due(number) == min((one.due_at for one in pending), default=None)
+        first_due: dict[int, float] = {}
+        for one in self.model.items:
+            if one.state == "pending":
+                first_due[one.target] = min(one.due_at, first_due.get(one.target, one.due_at))
+        assert {target.id: due_at for target, due_at in self.outbox.waiting()} == first_due
         doubted = {one.batch for one in self.model.items if one.state == "uncertain"}
         assert [lot.id for lot in self.outbox.uncertain()] == sorted(filter(None, doubted))
         for batch in self.model.lots:
@@ -467,7 +475,7 @@ class OutboxModel(RuleBasedStateMachine):
         for number, target in self.model.targets.items():
             if target[0] == name:
                 return number
-        number = len(self.model.targets) + 1
+        number = max(self.model.targets, default=0) + 1
         self.model.targets[number] = [name, None, 0, 0.0, None, None]
         return number
 

@@ -296,6 +296,7 @@ class Deliverer:
         self._next_expiry = self._clock() + EXPIRY_INTERVAL
         self._outbox.expire(self._clock() - RETENTION)
         remove_unnamed(spool_directory(self._directory), self._clock())
+        self._delivery.forget_gone()
         if self._max_age:
             self._next_expiry = self._clock() + min(EXPIRY_INTERVAL, self._max_age / 10)
             given_up = self._outbox.give_up(self._clock() - self._max_age)

@@ -116,8 +116,8 @@ class Delivery:
         """Look up what is in doubt, then send one batch per destination; True when anything moved."""
         moved = self._reconciliation.step()
         importing = {batch.target for batch in self._outbox.uncertain() if batch.import_id is not None}
-        for target in self._outbox.targets():
-            if target.id not in importing and (not target.blocked or target.retry_at <= self._clock()):
+        for target, due_at in self._outbox.waiting():
+            if target.id not in importing and _next_at(target, due_at) <= self._clock():
                 moved |= self._deliver_alone(target)
         return moved
 
@@ -127,14 +127,19 @@ class Delivery:
         self._paces.clear()
         self._projects.forget_all()
 
+    def forget_gone(self) -> None:
+        """Keep nothing in mind of destinations that the outbox forgot."""
+        kept = {target.id for target in self._outbox.targets()}
+        for target in self._paces.keys() - kept:
+            del self._paces[target]
+            self._projects.forget(target)
+            self._ahead.forget(target)
+
     def next_at(self) -> float | None:
         """Return when the next step may have something to do, seconds since the epoch; None when nothing waits."""
         lookup = self._reconciliation.next_at()
         times = [] if lookup is None else [lookup]
-        for target in self._outbox.targets():
-            due = self._outbox.next_due(target.id)
-            if due is not None:
-                times.append(max(due, target.retry_at if target.blocked else 0.0))
+        times += [_next_at(target, due_at) for target, due_at in self._outbox.waiting()]
         return min(times, default=None)
 
     def _deliver_alone(self, target: Target) -> bool:
@@ -151,8 +156,6 @@ class Delivery:
 
     def _deliver(self, target: Target) -> bool:
         pace = self._paces.setdefault(target.id, Pace())
-        if not self._outbox.due(target.id, 1):
-            return False
         try:
             project = self._projects.resolve(target)
             preparing = self._ahead.take(target, project.config, pace)
@@ -280,6 +283,11 @@ class Delivery:
         if not named:
             pace.refused(len(prepared))
         self._park(named)
+
+
+def _next_at(target: Target, due_at: float) -> float:
+    """Return when a destination may be sent to whose first item is due then."""
+    return max(due_at, target.retry_at) if target.blocked else due_at
 
 
 def _started(item: Item) -> float:

@@ -172,7 +172,10 @@ class Outbox(Protocol):
         """Drop the position of a file that is gone."""
 
     def targets(self) -> list[Target]:
-        """Return all destinations."""
+        """Return all destinations that calls were taken for and not all forgotten, and the newest one."""
+
+    def waiting(self) -> list[tuple[Target, float]]:
+        """Return the destinations with pending items, and when the first of these is due."""
 
     def due(self, target: int, limit: int, after: int = 0) -> list[Item]:
         """Return items to send now whose id is above `after`, the oldest first."""
@@ -283,7 +286,10 @@ class Outbox(Protocol):
         """Forget items that are kept elsewhere now."""
 
     def expire(self, before: float) -> int:
-        """Forget what was delivered before then, return how many; and log events that no call claimed for an hour."""
+        """Forget what was delivered before then, return how many.
+
+        With it go destinations of which nothing is left, and log events that no call claimed for an hour.
+        """
 
     def expire_oldest(self, limit: int, before: float) -> int:
         """Forget so many of what was delivered first, and of log events without a call that waits, all before then.

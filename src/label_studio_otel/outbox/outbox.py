@@ -87,6 +87,10 @@ class SqliteOutbox(Doubts):
         """See `Outbox.targets`."""
         return [_target(row) for row in self._rows("destinations")]
 
+    def waiting(self) -> list[tuple[Target, float]]:
+        """See `Outbox.waiting`."""
+        return [(_target(row), row["due_at"]) for row in self._rows("waiting")]
+
     def due(self, target: int, limit: int, after: int = 0) -> list[Item]:
         """See `Outbox.due`."""
         rows = self._rows("due", destination=target, now=self._clock(), limit=limit, after=after)
@@ -194,6 +198,7 @@ class SqliteOutbox(Doubts):
             self._run(run, "expire_unclaimed_events", before=self._clock() - UNCLAIMED, limit=-1)
             self._forget_fingerprints(run, self._clock() - LATE)
             number = self._run(run, "expire", before=before).rowcount
+            self._run(run, "forget_destinations")
             self._run(run, "expire_scopes")
         return number
 

@@ -83,6 +83,26 @@ SELECT id, project_id, project_name, mode, default_name, project_config, state, 
        watermark, failures, retry_at, created
 FROM destination ORDER BY id;
 
+-- waiting
+-- Destinations with pending items, and when the first of these is due. Goes through the index from one destination to the
+-- next: neither the number of items nor that of destinations without pending ones matters.
+WITH RECURSIVE waiting (destination) AS (
+    SELECT MIN(destination) FROM item INDEXED BY item_pending WHERE state = 'pending'
+    UNION ALL
+    SELECT (
+        SELECT MIN(destination) FROM item INDEXED BY item_pending
+        WHERE state = 'pending' AND destination > waiting.destination
+    )
+    FROM waiting WHERE waiting.destination IS NOT NULL
+)
+SELECT id, project_id, project_name, mode, default_name, project_config, state, reason, passing, project,
+       watermark, failures, retry_at, created,
+       (
+           SELECT MIN(due_at) FROM item INDEXED BY item_waiting
+           WHERE item.destination = destination.id AND item.state <> 'delivered' AND item.state = 'pending'
+       ) AS due_at
+FROM waiting CROSS JOIN destination ON destination.id = waiting.destination;
+
 -- due
 -- Items to send now, the oldest first.
 SELECT id, key, COALESCE((SELECT payload.record FROM payload WHERE payload.item = item.id), item.record, x'') AS record,
@@ -270,6 +290,13 @@ DELETE FROM item WHERE id IN (
     UNION ALL
     SELECT id FROM item WHERE state = 'doubled' AND delivered_at < :before
 );
+
+-- forget_destinations
+-- What is known of a destination goes with its last key; the newest one stays, so that no id is given a second time.
+DELETE FROM destination
+WHERE id < (SELECT MAX(id) FROM destination)
+      AND NOT EXISTS (SELECT 1 FROM item WHERE item.destination = destination.id)
+      AND NOT EXISTS (SELECT 1 FROM batch WHERE batch.destination = destination.id);
 
 -- expire_oldest
 DELETE FROM item WHERE id IN (

@@ -11,6 +11,7 @@ from label_studio_otel.cli import deliver
 from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.outbox import database
 from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.settings import Destination
 from label_studio_otel.spool import record
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
 from support.delivering import CHATS, State, copies, imports, run, states_of
@@ -252,3 +253,20 @@ def test_what_was_said_in_a_call_that_settings_leave_out_is_gone_after_an_hour(s
     state.clock.sleep(901)
     run(deliverer)
     assert deliverer._outbox.events(f"{'1' * 32}:{'2' * 16}") == []
+
+
+def test_a_project_a_day_leaves_nothing_behind(state: State, fake: FakeLabelStudio) -> None:
+    deliverer = state.deliverer()
+    for day in range(1, 36):
+        state.put(span(number=day), destination=Destination(f"Prompts of day {day}"))
+        run(deliverer)
+        state.clock.sleep(86400)
+    run(deliverer)
+    assert len(copies(fake)) == 35
+    delivery = deliverer._delivery
+    names = [target.destination.project_name for target, _, _ in deliverer.summary().targets]
+    assert names == [f"Prompts of day {day}" for day in range(6, 36)]
+    assert len(delivery._paces) == len(delivery._projects._known) == 30
+    state.put(span(number=1), span(number=99), destination=Destination("Prompts of day 99"))
+    run(deliverer)
+    assert len(fake.store.projects) == 36
