@@ -74,7 +74,7 @@ def accept(
         OutboxError: the outbox cannot be written.
     """
     counts = counts or Counts()
-    before = counts.accepted
+    new = 0
     rest = iter(records)
     while True:
         if max_state_bytes and outbox.used_bytes() >= max_state_bytes:
@@ -85,10 +85,10 @@ def accept(
             if transaction.full and not whole:
                 break
         if not transaction:
-            return counts.accepted - before
-        transaction.commit(outbox, due_at, counts)
+            return new
+        new += transaction.commit(outbox, due_at, counts)
         if whole:  # it is taken, even if nothing more can be
-            return counts.accepted - before
+            return new
 
 
 def spool_directory(directory: Path) -> Path:
@@ -123,14 +123,14 @@ def ingest(
     """
     positions = outbox.positions()
     counts = counts or Counts()
-    before = counts.accepted
+    new = 0
     for path in spool_files(spool_directory(directory)):
         position = positions.pop(path.name, 0)
         try:
             with SpoolFile(path) as file:
                 abandoned = file.abandoned()
                 if abandoned or file.size() > position:
-                    _Ingestion(file, outbox, due_at, pause, counts).run(position)
+                    new += _Ingestion(file, outbox, due_at, pause, counts).run(position)
                 if abandoned and position:
                     file.examine(pause)
         except FileNotFoundError:
@@ -150,11 +150,11 @@ def ingest(
         if abandoned and file.remove():
             outbox.forget_spool(path.name)
             _say_damage(directory, file, outbox, counts)
-        if limit is not None and counts.accepted - before >= limit:
-            return counts.accepted - before
+        if limit is not None and new >= limit:
+            return new
     for name in positions:
         outbox.forget_spool(name)
-    return counts.accepted - before
+    return new
 
 
 def _say_damage(directory: Path, file: SpoolFile, outbox: Outbox, counts: Counts) -> None:
@@ -182,16 +182,16 @@ class _Ingestion:
         self._pause = pause
         self._transaction = _Transaction()
 
-    def run(self, position: int) -> None:
-        end = position
+    def run(self, position: int) -> int:
+        """Take what stands behind a position; return how many calls were new."""
+        end, new = position, 0
         for read in self._file.records(position):
             end = read.end
             self._take(read.payload)
             if self._transaction.full:
-                self._commit(end)
+                new += self._commit(end)
             self._pause()
-        if end > position:
-            self._commit(end)
+        return new + self._commit(end) if end > position else new
 
     def _take(self, payload: bytes) -> None:
         record = self._file.record(payload)
@@ -208,9 +208,9 @@ class _Ingestion:
         except (TypeError, ValueError, AttributeError):  # what no outbox can hold must not stop what comes behind it
             self._file.damaged += len(payload)
 
-    def _commit(self, end: int) -> None:
+    def _commit(self, end: int) -> int:
         transaction, self._transaction = self._transaction, _Transaction()
-        transaction.commit(self._outbox, self._due_at, self._counts, self._file.path.name, end)
+        return transaction.commit(self._outbox, self._due_at, self._counts, self._file.path.name, end)
 
 
 class _Transaction:
@@ -235,10 +235,10 @@ class _Transaction:
             self._events.append(record)
         self._bytes += len(record.payload)
 
-    def commit(self, outbox: Outbox, due_at: float, counts: Counts, spool: str = "", position: int = 0) -> None:
+    def commit(self, outbox: Outbox, due_at: float, counts: Counts, spool: str = "", position: int = 0) -> int:
         new = outbox.accept(self._calls, spool, position, due_at, self._events)
-        counts.accepted += new
-        counts.duplicates += len(self._calls) - new
+        counts.add(accepted=new, duplicates=len(self._calls) - new)
+        return new
 
 
 def _taken(destination: Destination, span: Mapping[str, Any], payload: bytes) -> Taken:

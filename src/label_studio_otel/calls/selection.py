@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,8 @@ class Selection:
         self._settings = with_labeling_config(settings)
         #: Calls that the settings left out.
         self.filtered = 0
+        #: Several threads read requests.
+        self._lock = threading.Lock()
 
     def calls(self, spans: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Destination, Mapping[str, Any]]]:
         """Yield the LLM calls among these spans, each with where it goes."""
@@ -76,7 +79,8 @@ class Selection:
             if is_wanted(self._settings, attributes, scope_name, span["name"], failed=failed):
                 yield self._settings.destination(span["startTimeUnixNano"]), span
             else:
-                self.filtered += 1
+                with self._lock:
+                    self.filtered += 1
 
     def events(self, logs: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
         """Yield the log events in which messages stand and that say whose they are."""

@@ -20,6 +20,7 @@ from label_studio_otel.cli._files import HELP, Files
 from label_studio_otel.cli.deliver import drain
 from label_studio_otel.delivery.deliverer import OUTBOX, Deliverer
 from label_studio_otel.errors import LabelStudioOtelError, OutboxFull, SpoolError
+from label_studio_otel.metrics.counts import Counts
 from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.pipeline import accept, call, event, spool_directory
 from label_studio_otel.reading import dialect_of
@@ -151,19 +152,19 @@ class _Direct:
         self._outbox = outbox
         self._max_bytes = settings.max_state_bytes
         self._timeout = timeout
+        #: Not the deliverer's: those count what it takes from the spool, too.
+        self._counts = Counts()
 
     def take(self, records: Iterator[Taken | TakenEvent]) -> int:
         """Take all; what is there is delivered wherever the outbox is full. Returns how many were new."""
-        before = self._deliverer.counts.accepted
         while not self._taken(records):
             self._make_room()
-        return self._deliverer.counts.accepted - before
+        return self._counts.accepted
 
     def _taken(self, records: Iterator[Taken | TakenEvent]) -> bool:
         """Take what there is room for; True when that was all."""
-        counts = self._deliverer.counts
         try:
-            accept(self._outbox, records, time.time() + SETTLE, counts=counts, max_state_bytes=self._max_bytes)
+            accept(self._outbox, records, time.time() + SETTLE, counts=self._counts, max_state_bytes=self._max_bytes)
         except OutboxFull:
             return False
         return True

@@ -195,7 +195,7 @@ class Delivery:
         found = self._client.find(project.id, [item.key for item in doubtful], 0)
         there = {item.id: found[item.key][0].id for item in doubtful if item.key in found}
         self._outbox.adopt(there)
-        self._counts.duplicates += len(there)
+        self._counts.add(duplicates=len(there))
         waiting: dict[int, float] = {}
         if believed_from > self._clock():
             waiting = {item.id: believed_from for item in doubtful if item.id not in there}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 __all__ = ["Counts", "Depth"]
 
 
 @dataclass(slots=True)
 class Counts:
-    """Numbers since the process began. Each has one writer at a time, so that plain additions suffice."""
+    """Numbers since the process began. What several threads may count is counted by `add`."""
 
     #: Calls that settings left out.
     filtered: int = 0
@@ -38,10 +43,21 @@ class Counts:
     #: Calls that an age limit gave up.
     expired: int = 0
 
+    #: Reentrant: a signal handler of the application may end a span while its thread is in here.
+    _lock: AbstractContextManager[Any] = field(default_factory=threading.RLock, repr=False, compare=False)
+
+    def add(self, **numbers: int) -> None:
+        """Add to numbers by their names, from any thread."""
+        with self._lock:
+            for name, number in numbers.items():
+                setattr(self, name, getattr(self, name) + number)
+
     def reset(self) -> None:
         """Begin from nothing, in a process that was forked."""
+        self._lock = threading.RLock()  # a thread that is not there any more may hold it
         for one in fields(self):
-            setattr(self, one.name, 0)
+            if one.name != "_lock":
+                setattr(self, one.name, 0)
 
 
 @dataclass(frozen=True, slots=True)

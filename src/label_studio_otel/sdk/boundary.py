@@ -57,18 +57,18 @@ class Capture:
                 if self._wanted(span):
                     self._record(span)
                 else:
-                    self._recorder().counts.filtered += 1
+                    self._recorder().counts.add(filtered=1)
         except Exception as error:
             self.failures += 1
             if self._known_recorder is not None:
-                self._known_recorder.counts.failed += 1
+                self._known_recorder.counts.add(failed=1)
             log.warn_once("capture", f"a span could not be kept: {log.kind(error)}")
 
     def keep_event(self, fields: Mapping[str, Any], resource: Resource | None) -> None:
         """Keep a log event, for whichever span it is of."""
         written = self._resource_of(resource) if resource is not None else "{}"
         self._recorder().append(record.encode_log(written, fields), calls=0)
-        self._recorder().counts.events += 1
+        self._recorder().counts.add(events=1)
 
     def force_flush(self, timeout: float) -> bool:
         """Return True when everything taken before is durable, or delivered where that was set. Never raises.
