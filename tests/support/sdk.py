@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -40,6 +41,7 @@ class SdkTest(TestBase):
             mock.patch.object(recorder, "_by_directory", {}),
             mock.patch.object(recorder, "_live", []),
             mock.patch.object(boundary, "_allowance", boundary._Allowance()),
+            mock.patch.object(boundary, "_first", weakref.WeakValueDictionary()),
         ):
             patch.start()
             self.addCleanup(patch.stop)

@@ -100,9 +100,10 @@ class Deliverer:
         self.counts = Counts()
         self._outbox = outbox or SqliteOutbox(self._directory / OUTBOX, clock=clock)
         self._uncertain_wait = settings.uncertain_wait
+        self._client = TimedLabelStudio(settings.url, settings.api_key, observe=imported, clock=clock)
         self._delivery = Delivery(
             self._outbox,
-            TimedLabelStudio(settings.url, settings.api_key, observe=imported, clock=clock),
+            self._client,
             clock=clock,
             uncertain_wait=settings.uncertain_wait,
             restarted_at=restarted_at,
@@ -122,6 +123,10 @@ class Deliverer:
     def holding(self) -> bool:
         """True while this one delivers."""
         return self._lock.held
+
+    def authorize(self, api_key: str | None) -> None:
+        """Use this token from the next request on; a destination that is blocked is tried again when it is due."""
+        self._client.authorize(api_key)
 
     def step(self) -> bool:
         """Ingest and deliver what is due; True when anything moved. Never raises for what can go wrong outside."""

@@ -36,6 +36,11 @@ class Authorization:
         self._clock = clock
         self._access: tuple[str, float] | None = None
 
+    def authorize(self, api_key: str | None) -> None:
+        """Use this token from the next request on."""
+        if api_key != self._api_key:
+            self._api_key, self._access = api_key, None
+
     def forget(self) -> None:
         """Let the next request get a new access token."""
         self._access = None

@@ -101,6 +101,10 @@ class LabelStudio:
         self._transport = Transport(url, answer_timeout)
         self._authorization = Authorization(self._transport, api_key, clock)
 
+    def authorize(self, api_key: str | None) -> None:
+        """Use this token from the next request on."""
+        self._authorization.authorize(api_key)
+
     def project(self, project_id: int) -> Project:
         """Return a project.
 

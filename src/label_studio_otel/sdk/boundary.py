@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel import log, reading
@@ -20,6 +22,7 @@ from label_studio_otel.spool import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
@@ -27,7 +30,18 @@ if TYPE_CHECKING:
     from label_studio_otel.sdk.recorder import Recorder
     from label_studio_otel.settings import Settings
 
-__all__ = ["Capture"]
+__all__ = ["SHARED", "Capture"]
+
+#: Settings that all processors and exporters of one server have in common, because one delivers for them: the first's.
+SHARED = (
+    "trace_link",
+    "delivery",
+    "uncertain_wait",
+    "max_task_bytes",
+    "max_image_bytes",
+    "max_state_bytes",
+    "max_age",
+)
 
 
 class Capture:
@@ -89,6 +103,25 @@ class Capture:
         except Exception as error:
             log.warn_once("shutdown", f"shutting down failed: {log.kind(error)}")
 
+    def agree(self) -> None:
+        """Use the shared settings of the first one of this server, and log which of these differ here.
+
+        The token is that of the first that has one.
+        """
+        first = _first.setdefault(self.settings.directory, self)
+        ours, shared = self.settings, first.settings
+        if shared.api_key is None:
+            shared = first.settings = replace(shared, api_key=ours.api_key)
+        differing = [name for name in SHARED if getattr(ours, name) != getattr(shared, name)]
+        if ours.api_key not in (None, shared.api_key):
+            differing.insert(0, "api_key")
+        if differing:
+            log.warn_once(
+                f"shared {ours.directory}",
+                f"several processors or exporters use {ours.directory} and differ in {', '.join(differing)}: the "
+                "value of the first one is used for all",
+            )
+
     def say_problems(self) -> None:
         """Log what in the settings could not be used, in one line."""
         if problems := "; ".join(self.settings.problems):
@@ -129,13 +162,17 @@ class Capture:
 
     def _recorder(self) -> Recorder:
         if self._known_recorder is None:
-            self._known_recorder = recorder_for(self.settings)
+            self._known_recorder = recorder_for(_first.get(self.settings.directory, self).settings)
         return self._known_recorder
 
 
 def _scope_name(span: ReadableSpan) -> str:
     scope = span.instrumentation_scope
     return scope.name if scope else ""
+
+
+#: By directory, the first processor or exporter that uses it.
+_first: weakref.WeakValueDictionary[Path, Capture] = weakref.WeakValueDictionary()
 
 
 class _Allowance:

@@ -38,6 +38,7 @@ class LabelStudioSpanExporter(SpanExporter):
         self.inert = False
         self._capture = Capture(settings)
         self._capture.say_problems()
+        self._capture.agree()
         constructed.add(self)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:

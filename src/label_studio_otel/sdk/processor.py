@@ -21,6 +21,8 @@ class LabelStudioSpanProcessor(SpanProcessor):
     """Turns LLM calls into Label Studio tasks.
 
     Making one does nothing and never raises; a setting that cannot be used is replaced by its default and logged.
+    Of several processors for one server, the first that has an `api_key` decides it; the first one decides
+    `trace_link`, `delivery`, `uncertain_wait`, `max_task_bytes`, `max_image_bytes`, `max_state_bytes` and `max_age`.
 
     Args:
         url: base URL of Label Studio (`LABEL_STUDIO_URL`, else http://localhost:8080).
@@ -44,13 +46,13 @@ class LabelStudioSpanProcessor(SpanProcessor):
         operations: take calls of these operations only, as they are read: `{"chat"}`, `{"text_completion"}`
             (`LABEL_STUDIO_OTEL_OPERATIONS`).
         trace_link: URL of a trace in your tracing backend, with `{trace_id}` and `{span_id}`; each task links to it
-            (`LABEL_STUDIO_OTEL_TRACE_LINK`). Of several processors for one server the first one's counts.
+            (`LABEL_STUDIO_OTEL_TRACE_LINK`).
         max_task_bytes: of a task's JSON; what does not fit is cut, and the task says so
-            (`LABEL_STUDIO_OTEL_MAX_TASK_BYTES`, 1 MiB). Of several processors for one server the first one's counts.
+            (`LABEL_STUDIO_OTEL_MAX_TASK_BYTES`, 1 MiB).
         max_image_bytes: of an inline image for an <Image> tag; of a larger one only type, size and hash are given
-            (`LABEL_STUDIO_OTEL_MAX_IMAGE_BYTES`, 256 KiB). Of several processors the first one's counts, too.
+            (`LABEL_STUDIO_OTEL_MAX_IMAGE_BYTES`, 256 KiB).
         max_state_bytes: that may wait on the disk for one Label Studio; beyond, it counts as full, and 0 is without end
-            (`LABEL_STUDIO_OTEL_MAX_STATE_BYTES`, 1 GiB). Of several processors the first one's counts, too.
+            (`LABEL_STUDIO_OTEL_MAX_STATE_BYTES`, 1 GiB).
         max_age: seconds after which a call that could not be delivered is given up, counted and said; 0 keeps all
             (`LABEL_STUDIO_OTEL_MAX_AGE`, 0).
         **other: unknown settings are logged and ignored.
@@ -101,6 +103,7 @@ class LabelStudioSpanProcessor(SpanProcessor):
         }
         self._capture = Capture({**other, **arguments})
         self._capture.say_problems()
+        self._capture.agree()
 
     def on_end(self, span: ReadableSpan) -> None:
         """Keep the span where it is an LLM call."""

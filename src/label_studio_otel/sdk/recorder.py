@@ -10,6 +10,7 @@ import contextlib
 import os
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from label_studio_otel import log
@@ -36,9 +37,8 @@ SETTLE = 2.0
 POLL = 1.0
 #: Seconds between two looks while a thread of the application waits for calls to arrive.
 ASKED_POLL = 0.05
-#: Seconds that the delivering thread stands aside after each item; it keeps the interpreter's lock from being held
-#: longer than one item takes while a thread of the application waits for it. Without, one span in ten waits 5 ms; more
-#: than this wins nothing, and not to sleep at all leaves it to chance who gets the lock.
+#: Seconds that the delivering thread sleeps after each item, so that the application's threads get the interpreter's
+#: lock. Without, one span in ten waits 5 ms; more wins nothing, and with 0 it is chance who gets the lock.
 STAND_ASIDE = 0.00005
 
 
@@ -106,8 +106,7 @@ class Recorder:
         end = time.monotonic() + timeout
         durable = self._written(timeout)
         self._writer.close(timeout=max(0.0, end - time.monotonic()))
-        lost = self._writer.backlog + self._writer.lost
-        if not durable and lost:
+        if not durable and (lost := self._writer.backlog + self._writer.lost):
             log.info(f"{lost} LLM calls could not be written below {self._directory} and are lost")
         thread = self._thread
         if thread is not None:
@@ -128,16 +127,13 @@ class Recorder:
         return durable and not self._left
 
     def _written(self, timeout: float) -> bool:
-        """Return True when nothing waits in memory; False at the time-out.
-
-        What waits is written in a thread of its own: nothing else bounds a disk that hangs.
-        """
+        """Return True when nothing waits in memory; False at the time-out."""
         end = time.monotonic() + timeout
         if self._writer.settled(timeout):
             return True
         if not self._writer.backlog:
             return False  # a write lasts longer
-        thread = self._flusher
+        thread = self._flusher  # of its own: nothing else bounds a disk that hangs
         if thread is None or not thread.is_alive():
             thread = self._flusher = threading.Thread(
                 target=self._writer.flush, kwargs={"now": True}, name="LabelStudioFlush", daemon=True
@@ -224,6 +220,7 @@ class Recorder:
             deliverer.waive()
         else:
             deliverer.settle = SETTLE
+        deliverer.authorize(self._settings.api_key)
         moved = _tried(deliverer.step)
         self._source.look(deliverer.depth)
         self._look(deliverer)
@@ -280,12 +277,13 @@ _registry_lock = threading.RLock()  # reentrant, as that of a recorder
 
 
 def recorder_for(settings: Settings) -> Recorder:
-    """Return the process's recorder for the server and state directory of these settings."""
+    """Return the process's recorder for the server and state directory of these settings; give it a token it lacks."""
     with _registry_lock:
-        recorder = _by_directory.get(settings.directory)
-        if recorder is None:
-            # Not assigned: a signal handler may have come here in the meantime, and there must not be two.
-            return _by_directory.setdefault(settings.directory, Recorder(settings))
+        directory = settings.directory
+        # Not assigned: a signal handler may have come here in the meantime, and there must not be two.
+        recorder = _by_directory.get(directory) or _by_directory.setdefault(directory, Recorder(settings))
+        if recorder._settings.api_key is None:
+            recorder._settings = replace(recorder._settings, api_key=settings.api_key)
         return recorder
 
 

@@ -25,6 +25,18 @@ def test_without_a_token_nothing_is_asked(tmp_path: Path, fake: FakeLabelStudio)
     bench.outbox.close()
 
 
+def test_another_token_is_used_from_the_next_request_on(tmp_path: Path, fake: FakeLabelStudio) -> None:
+    bench = Bench(tmp_path, fake.url, fake.personal_access_token)
+    bench.put(span(number=1))
+    bench.run()
+    for token in (fake.token, fake.personal_access_token, fake.personal_access_token):
+        bench.delivery._client.authorize(token)
+        bench.delivery._client.project(1)
+    sent = [request.headers.get("authorization", "").partition(" ")[0] for request in fake.requests[-4:]]
+    assert (sent, _refreshes(fake)) == (["Token", "", "Bearer", "Bearer"], 2)
+    bench.outbox.close()
+
+
 @pytest.mark.parametrize("key", ["first line\nsecond line", "t\u00f6ken\u2026"])
 def test_a_token_that_no_header_can_carry_blocks_and_is_not_shown(
     tmp_path: Path, fake: FakeLabelStudio, key: str

@@ -5,18 +5,21 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
-from label_studio_otel import log
+from label_studio_otel import LabelStudioSpanProcessor, log
 from label_studio_otel.delivery.lock import DirectoryLock
-from label_studio_otel.sdk import recorder
+from label_studio_otel.sdk import boundary, recorder
 from label_studio_otel.sdk.delivery_waiter import ReentrantEvent
 from label_studio_otel.sdk.recorder import Recorder
 from label_studio_otel.settings import load
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
 from support.delivering import all_tasks, copies, record
+from support.sdk import CALL
 from support.servers import wait_for
 
 if TYPE_CHECKING:
@@ -59,6 +62,29 @@ def test_the_end_waives_the_settling(tmp_path: Path, fake: FakeLabelStudio, monk
     running.append(record(span(number=1)))
     assert running.shutdown(10)
     assert copies(fake) == {"1": 1}
+
+
+def test_of_two_processors_for_one_server_the_first_with_a_token_delivers(
+    tmp_path: Path, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boundary, "_allowance", boundary._Allowance())
+    shared: dict[str, Any] = {"url": fake.url, "state_dir": tmp_path, "shutdown_timeout": 20}
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(LabelStudioSpanProcessor(**shared, operations={"text_completion"}))
+    provider.add_span_processor(LabelStudioSpanProcessor(**shared, operations={"chat"}, api_key=fake.token))
+    with provider.get_tracer("app").start_as_current_span("call", attributes=CALL):
+        pass
+    provider.shutdown()
+    assert len(all_tasks(fake)) == 1
+
+
+def test_a_token_that_comes_while_calls_wait_for_one_delivers_them(tmp_path: Path, fake: FakeLabelStudio) -> None:
+    waiting = _recorder(tmp_path, fake.url, api_key=None)
+    waiting.append(record(span(number=1)))
+    wait_for(lambda: log.said(f"delivery {waiting._directory}*"), timeout=10)
+    waiting._settings = replace(waiting._settings, api_key=fake.token)
+    wait_for(lambda: copies(fake) == {"1": 1}, timeout=20)
+    assert waiting.shutdown(10)
 
 
 class _WatchedEvent(ReentrantEvent):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import threading
 import time
@@ -19,6 +20,7 @@ from label_studio_otel.sdk import boundary, recorder
 from label_studio_otel.sdk.boundary import Capture
 from label_studio_otel.spans import Span
 from label_studio_otel.spool import record as spool
+from support.pages import ROOT
 from support.sdk import SdkTest
 
 if TYPE_CHECKING:
@@ -183,6 +185,53 @@ class CaptureTest(SdkTest):
         assert len(self.records()) == 3
         assert taker.failures == 0
 
+    def _agreed(self, **settings: Any) -> Capture:
+        """Return what a processor with these settings has."""
+        made = Capture({**self.settings, **settings})
+        made.agree()
+        return made
+
+    def test_the_token_is_that_of_the_first_that_has_one(self) -> None:
+        first, _, last = self._agreed(), self._agreed(api_key="second"), self._agreed(api_key="second")
+        with self.assertNoLogs("label_studio_otel"):
+            last.take(self.ended())
+            first.take(self.ended())
+        assert first._recorder() is last._recorder()
+        assert last._recorder()._settings.api_key == "second"
+
+    def test_a_token_that_comes_after_the_first_call_is_used_from_then_on(self) -> None:
+        first = self._agreed(max_age=5.0)
+        first.take(self.ended())
+        assert first._recorder()._settings.api_key is None
+        later = self._agreed(max_age=5.0, api_key="later")
+        later.take(self.ended())
+        assert (first._recorder()._settings.api_key, first._recorder()._settings.max_age) == ("later", 5.0)
+
+    def test_log_events_that_come_first_do_not_decide_the_shared_settings(self) -> None:
+        events = Capture(self.settings)
+        _, deciding = events, self._agreed(api_key="token", max_age=5.0)
+        events.keep_event({"traceId": "1" * 32, "spanId": "2" * 16}, None)
+        assert (events._recorder()._settings.api_key, events._recorder()._settings.max_age) == ("token", 5.0)
+        assert events._recorder() is deciding._recorder()
+
+    def test_which_shared_settings_differ_is_said_once_without_their_values(self) -> None:
+        one = self._agreed(api_key="one", max_age=5.0)
+        with self.assertLogs("label_studio_otel", "WARNING") as logs:
+            others = [self._agreed(api_key="two", max_age=6.0, max_task_bytes=20000, mode="chat") for _ in range(2)]
+        assert [line.replace(str(one.settings.directory), "DIR") for line in logs.output] == [
+            "WARNING:label_studio_otel:label-studio-otel: several processors or exporters use DIR and differ in "
+            "api_key, max_task_bytes, max_age: the value of the first one is used for all"
+        ]
+        others[0].take(self.ended())
+        settings = others[0]._recorder()._settings
+        assert (settings.api_key, settings.max_age, settings.max_task_bytes) == ("one", 5.0, 1048576)
+
+    def test_settings_of_another_server_or_directory_are_not_compared(self) -> None:
+        one = self._agreed(max_age=5.0)
+        with self.assertNoLogs("label_studio_otel"):
+            others = self._agreed(url="http://two"), self._agreed(state_dir=self.state_dir / "two")
+        assert len({one.settings.directory, *(other.settings.directory for other in others)}) == 3
+
     def test_without_delivery_no_thread_is_begun(self) -> None:
         before = threading.active_count()
         taker = Capture(self.settings)
@@ -196,3 +245,10 @@ def test_importing_begins_nothing(module: Any) -> None:
     gc.collect()
     assert not [thread for thread in threading.enumerate() if thread.name == "LabelStudioDelivery"]
     assert module.__doc__
+
+
+def test_the_documentation_names_the_settings_that_processors_share() -> None:
+    page = (ROOT / "docs/configuration.md").read_text("utf-8")
+    section = page.partition("### Several processors or exporters in one process\n")[2].partition("\n### ")[0]
+    decided = section.partition("The first\none decides ")[2].partition(" for all")[0]
+    assert re.findall(r"`(\w+)`", decided) == list(boundary.SHARED)
