@@ -18,7 +18,8 @@ from label_studio_otel.cli import parser
 from label_studio_otel.metrics.table import METRICS
 from label_studio_otel.receiver.metrics import TRAFFIC_METRICS
 from label_studio_otel.receiver.settings import SERVE_SETTINGS
-from label_studio_otel.settings import SETTINGS
+from label_studio_otel.settings import MODES, SETTINGS
+from label_studio_otel.tasks import labeling_config
 from label_studio_otel.tasks.metadata import METADATA
 
 if TYPE_CHECKING:
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
     from label_studio_otel.metrics.table import Metric
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/bridge.md", "docs/configuration.md", "docs/dialects.md", "docs/metrics.md")
+PAGES = (
+    "README.md",
+    "docs/bridge.md",
+    "docs/configuration.md",
+    "docs/dialects.md",
+    "docs/labeling-configs.md",
+    "docs/metrics.md",
+)
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -42,6 +50,12 @@ def settings() -> Iterator[str]:
 def data() -> Iterator[str]:
     """Yield the names of a task's metadata."""
     yield ", ".join(f"`{name}`" for name in METADATA) + "."
+
+
+def labeling_configs() -> Iterator[str]:
+    """Yield the labeling config of each mode."""
+    for mode in MODES:
+        yield f"## `{mode}`\n\n```xml\n{labeling_config.template(mode)}```\n"
 
 
 def serving() -> Iterator[str]:
@@ -162,6 +176,7 @@ def _sentence(name: str) -> str:
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "settings": settings,
     "data": data,
+    "labeling_configs": labeling_configs,
     "serving": serving,
     "metrics": metrics,
     "traffic": traffic,

@@ -1,7 +1,7 @@
-"""Label Studio's labeling configs: our two templates, and what any config asks a task for.
+"""`template` returns our labeling config of a mode, `parse` what a labeling config of Label Studio asks a task for.
 
-Only the standard library: a project's own config is read in the application's process. `LabelInterface` of the
-label-studio-sdk validates configs where its import (5 s) does not hurt.
+A project's labeling config is read in the application's process, so this module uses only the standard library.
+`LabelInterface` of the label-studio-sdk validates labeling configs in the commands; its import takes 5 s.
 """
 
 from __future__ import annotations
@@ -20,9 +20,31 @@ if TYPE_CHECKING:
 
 __all__ = ["LabelConfig", "ObjectTag", "TextArea", "differences", "parse", "root_of", "template"]
 
-MODES = ("prompt", "chat")
+_TEXT_STYLE = '.lso [data-testid="htx-textbox-content"] p { white-space: pre-wrap; overflow-wrap: anywhere; }'
+#: For each mode, what stands in its labeling config in place of the marks of template.xml.
+_PARTS_OF_MODE = {
+    "prompt": {
+        "@style@": """.lso-card { padding: 12px 16px; border: 1px solid rgba(128, 128, 128, 0.35); border-radius: 8px; }
+    .lso .lsf-richtext__line, """
+        + _TEXT_STYLE,
+        "@messages@": """<Header value="Prompt" size="5"/>
+  <View className="lso-card">
+    <Text name="prompt" value="$prompt"/>
+  </View>""",
+        "@name@": "prompt",
+    },
+    "chat": {
+        "@style@": '.lso [class*="dialoguetext"], '
+        + _TEXT_STYLE
+        + """
+    .lso [class*="time--"], .lso [class*="selectAllBtn"], .lso [class*="authorFilter"] { display: none; }""",
+        "@messages@": """<Header value="Conversation" size="5"/>
+  <Paragraphs name="dialogue" value="$prompt" layout="dialogue" nameKey="role" textKey="content"/>""",
+        "@name@": "dialogue",
+    },
+}
 
-# As Label Studio's server finds them (extract_data_types in label_studio/core/label_config.py, 1.23.2): anywhere.
+# Variables stand anywhere in a value, as for extract_data_types in Label Studio's core/label_config.py (1.23.2).
 _VARIABLE = re.compile(r"\$(\w+)((?:\.\w+|\[[^\]]*\])*)")
 
 
@@ -33,7 +55,7 @@ class ObjectTag:
     #: As the config writes it: Text, Paragraphs, Image, …
     tag: str
     name: str
-    #: The key of `data` that Label Studio wants.
+    #: The key of `data` that the task must have.
     variable: str
     attributes: Mapping[str, str]
     #: What follows the variable, as in `$prompt.text` or `$prompt[0]`.
@@ -42,7 +64,7 @@ class ObjectTag:
 
 @dataclass(frozen=True, slots=True)
 class TextArea:
-    """The control that holds the response."""
+    """The <TextArea> in which the labeler edits the response."""
 
     name: str
     to_name: str
@@ -54,11 +76,11 @@ class LabelConfig:
 
     #: Object tags, in the order of the config.
     objects: tuple[ObjectTag, ...]
-    #: Controls that take their choices from a variable (`<Choices value="$options">`): Label Studio wants it as well.
+    #: Controls that take their choices from a variable (`<Choices value="$options">`): the task must have that, too.
     dynamic_controls: tuple[ObjectTag, ...]
-    #: The TextArea named `response`, else the first one.
+    #: The <TextArea> named `response`, else the first one.
     response: TextArea | None
-    #: Whether the messages are shown as messages.
+    #: Whether a tag shows the messages one by one.
     dialogue: bool
     #: Whether an <Image> shows a variable.
     image: bool = False
@@ -72,13 +94,16 @@ def template(mode: str) -> str:
     Raises:
         ConfigError: the mode is neither prompt nor chat.
     """
-    if mode not in MODES:
-        raise ConfigError(f"mode is {mode!r}, it should be one of {', '.join(MODES)}")
-    return (resources.files("label_studio_otel.tasks") / "templates" / f"{mode}.xml").read_text("utf-8")
+    if mode not in _PARTS_OF_MODE:
+        raise ConfigError(f"mode is {mode!r}, it should be one of {', '.join(_PARTS_OF_MODE)}")
+    xml = (resources.files("label_studio_otel.tasks") / "template.xml").read_text("utf-8")
+    for mark, text in _PARTS_OF_MODE[mode].items():
+        xml = xml.replace(mark, text)
+    return xml
 
 
 def parse(xml: str) -> LabelConfig:
-    """Read a labeling config.
+    """Return what a labeling config asks a task for.
 
     Raises:
         ConfigError: it is no XML.
@@ -108,21 +133,21 @@ def root_of(xml: str) -> ET.Element:
         raise ConfigError(f"the labeling config is not valid XML: {error}") from None
 
 
-def differences(is_there: str, wanted: str) -> list[str]:
-    """Return what one labeling config has and the other has not, a tag each: `-` is there, `+` is wanted.
+def differences(current: str, wanted: str) -> list[str]:
+    """Return the tags in which two labeling configs differ: `-` for a tag that is there, `+` for a wanted one.
 
-    White space, comments and the order of attributes make no difference.
+    White space, comments and the order of attributes are ignored.
 
     Raises:
         ConfigError: one of them is no XML.
     """
-    before, after = (list(_lines(root_of(xml))) for xml in (is_there, wanted))
+    before, after = (list(_lines(root_of(xml))) for xml in (current, wanted))
     compared = difflib.unified_diff(before, after, n=0, lineterm="")
     return [line[0] + line[1:].strip() for line in list(compared)[2:] if not line.startswith("@@")]
 
 
 def _lines(element: ET.Element, depth: int = 0) -> Iterator[str]:
-    """Yield a line for each tag, and one for each text; what stands deeper is indented, so that moving is a change."""
+    """Yield a line for each tag and for each text, indented by its depth: a tag that moved in or out differs, too."""
     attributes = "".join(f' {name}="{value}"' for name, value in sorted(element.attrib.items()))
     yield f"{' ' * depth}<{element.tag}{attributes}>"
     for text in (element.text, *(child.tail for child in element)):
@@ -133,14 +158,14 @@ def _lines(element: ET.Element, depth: int = 0) -> Iterator[str]:
 
 
 def _tags(element: ET.Element) -> Iterator[ObjectTag]:
-    """Yield a tag for each variable in an element's `value`; without a name, Label Studio wants no variable."""
+    """Yield a tag for each variable in an element's `value`; for an element without a name there is none."""
     if name := element.get("name"):
         for variable, path in _VARIABLE.findall(element.get("value", "")):
             yield ObjectTag(element.tag, name, variable, dict(element.attrib), path)
 
 
 def _response(elements: list[ET.Element]) -> TextArea | None:
-    """Find the TextArea for the whole task's response; one `perRegion` belongs to marked passages."""
+    """Return the <TextArea> for the response of the whole task, not one that is shown for each region."""
     areas = [
         TextArea(element.attrib["name"], element.attrib["toName"].split(",")[0].strip())
         for element in elements

@@ -66,6 +66,10 @@ class TestTemplates:
         assert {tag.get("value") or tag.get("valueList") for tag in named} == {"$prompt", None}
 
     @pytest.mark.parametrize("mode", ["prompt", "chat"])
+    def test_no_mark_of_the_common_template_is_left(self, mode: str) -> None:
+        assert "@" not in template(mode)
+
+    @pytest.mark.parametrize("mode", ["prompt", "chat"])
     def test_the_link_to_the_trace_opens_in_a_tab_of_its_own(self, mode: str) -> None:
         [shown] = list(ET.fromstring(template(mode)).iter("Markdown"))
 
