@@ -1,7 +1,8 @@
-"""Fakes for tests, ours and yours: spans of LLM calls, a clock, and a small Label Studio with faults on request.
+"""Fakes for the tests of this package and of applications: spans of LLM calls, a clock, a small Label Studio.
 
-`FakeLabelStudio` answers as Label Studio 1.23.2 does, over a real socket; one contract suite holds it to the real one.
-It is there for what a real server cannot be made to do: lose an answer, hang, forget predictions.
+`FakeLabelStudio` answers as Label Studio 1.23.2 does, over a socket; one contract suite tests both. With a `Fault` it
+does what a real server cannot be made to do: lose an answer, hang, drop predictions. `store` has its data and
+answers, `imports` its asynchronous imports. No other room of this package imports this one.
 """
 
 from __future__ import annotations
@@ -33,23 +34,23 @@ __all__ = ["AsynchronousImport", "FakeClock", "FakeLabelStudio", "Fault", "Reque
 
 
 class FakeClock:
-    """Seconds that pass only when told; `sleep` lets them pass and returns at once."""
+    """A clock in seconds that only `sleep` moves, which returns at once."""
 
     def __init__(self, now: float = START_TIME / 1e9) -> None:
         self.now = now
 
     def __call__(self) -> float:
-        """Return what time it is."""
+        """Return the current time."""
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move the clock."""
         self.now += seconds
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request that came, whatever became of it."""
+    """A request that arrived, whether it was carried out or not."""
 
     method: str
     #: Path and query, below the server's own path.
@@ -62,43 +63,43 @@ class Request:
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with one request; by default with an import."""
+    """What goes wrong with one request, by default an import."""
 
     method: str = "POST"
-    #: A part of the path.
+    #: Part of the request's path.
     path: str = "/import"
-    #: Seconds of silence before the request is carried out; closing the server ends them.
+    #: Seconds without an answer before the request is carried out; closing the server ends them.
     wait: float = 0
-    #: Seconds of silence after it was carried out.
+    #: Seconds without an answer after it was carried out.
     wait_after: float = 0
-    #: "before" the request is carried out or "after" it, the connection ends without an answer.
+    #: When the connection ends without an answer: "before" or "after" the request is carried out.
     drop: str | None = None
-    #: Answered instead of the answer.
+    #: Status of the answer, which then has these headers and this body.
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    #: With `status`: whether the request was carried out nevertheless, as behind a proxy that gave up.
+    #: With `status`: the request is carried out all the same, as behind a proxy that timed out.
     carried_out: bool = False
-    #: Carried out once more, as Label Studio does when its database was locked; the answer is the second one's.
+    #: The request is carried out twice, as Label Studio does after a locked database; the second answer is sent.
     twice: bool = False
-    #: Carried out only by `FakeLabelStudio.release`; until then `drop`, `status` or silence is all that is answered.
+    #: The request is carried out by `FakeLabelStudio.release`; the client gets `drop`, `status` or no answer.
     held: bool = False
-    #: The import's answer has no counts, as that of a Label Studio which imports later; this one has then imported.
+    #: The import's answer has only an id, as that of an asynchronous import; the tasks are imported already.
     without_counts: bool = False
-    #: No prediction of the import is kept, nor counted.
+    #: The import's predictions are neither stored nor counted.
     lose_predictions: bool = False
-    #: Positions in the import that are refused; all or none, so nothing is taken.
+    #: Positions of tasks that are refused; an import adds all tasks or none, so it adds none.
     reject: tuple[int, ...] = ()
 
 
 class FakeLabelStudio:
-    """A small Label Studio on a free loopback port, while its context lasts.
+    """A small Label Studio on a loopback port; a context manager.
 
     Args:
-        path: where below the host it stands, as `/label-studio`.
+        path: path of its base URL, such as `/label-studio`.
         port: None takes a free one.
-        access_lifetime: seconds that an access token lives.
-        tls: a server's context makes it https.
+        access_lifetime: seconds until an access token expires.
+        tls: TLS context of a server, for https.
     """
 
     #: Legacy token.
@@ -112,15 +113,15 @@ class FakeLabelStudio:
         access_lifetime: float = 300,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        #: Every request, in order of arrival.
+        #: All requests, in the order of their arrival.
         self.requests: list[Request] = []
-        #: What will go wrong: each takes the next request that it is about.
+        #: Faults to come: each happens to the next request that it fits.
         self.faults: deque[Fault] = deque()
-        #: How imports go that are carried out after their answer, as in Enterprise and Cloud; None: before it.
+        #: How imports proceed that are carried out after their answer, as in Enterprise; None: they are not.
         self.asynchronous_import: AsynchronousImport | None = None
-        #: An import that contains this text is answered 500, and nothing is taken.
+        #: An import that contains this text is answered 500 and adds no task.
         self.poison = ""
-        #: Personal access token: a JWT that is good for access tokens only.
+        #: Personal access token: a JWT that can only be exchanged for an access token.
         self.personal_access_token = _jwt(token_type="refresh", exp=time.time() + 1e9)  # noqa: S106 - no password
         self.path = path.rstrip("/")
         self.access_lifetime = access_lifetime
@@ -146,44 +147,44 @@ class FakeLabelStudio:
         self._thread.join()
 
     def fail(self, *faults: Fault) -> None:
-        """Let these faults happen, each once, in this order."""
+        """Let each of these faults happen once, in this order."""
         with self._lock:
             self.faults.extend(faults)
 
     def release(self) -> None:
-        """Carry out what was held, now."""
+        """Carry out the requests that were held."""
         with self._lock:
             held, self._held = self._held, []
             for request, fault in held:
                 self.carry_out(request, fault)
 
     def end_imports(self) -> None:
-        """Let all asynchronous imports come to what they come to, without a poll."""
+        """End all asynchronous imports as they were planned to end, without a poll."""
         with self._lock:
             for one in self.store.imports.values():
                 one.end()
 
     def backup(self) -> Store:
-        """Return all that the server holds."""
+        """Return a copy of the server's data."""
         with self._lock:
             return copy.deepcopy(self.store)
 
     def restore(self, backup: Store) -> None:
-        """Go back to a backup: what came since is gone, and ids repeat."""
+        """Replace the server's data by a backup: newer data is lost, and ids are given again."""
         with self._lock:
             self.store = copy.deepcopy(backup)
 
     def replace(self) -> None:
-        """Be another server at the same address: nothing in it, ids from 1, the same tokens."""
+        """Become a new server at the same address: no data, ids from 1, the same tokens."""
         self.restore(Store())
 
     def tasks(self, project_id: int) -> list[dict[str, Any]]:
-        """Return the tasks of a project in the order of their ids, with their predictions."""
+        """Return the tasks of a project with their predictions, in the order of their ids."""
         with self._lock:
             return [task for task in self.store.tasks.values() if task["project"] == project_id]
 
     def received(self, request: Request) -> Fault:
-        """Note a request and return what goes wrong with it."""
+        """Record a request and return the fault that happens to it."""
         with self._lock:
             self.requests.append(request)
             about = (fault for fault in self.faults if fault.method == request.method and fault.path in request.path)
@@ -192,12 +193,12 @@ class FakeLabelStudio:
         return fault or Fault()
 
     def hold(self, request: Request, fault: Fault) -> None:
-        """Keep a request for `release`."""
+        """Keep a request until `release`."""
         with self._lock:
             self._held.append((request, fault))
 
     def carry_out(self, request: Request, fault: Fault) -> tuple[int, Any]:
-        """Do what a request asks and return status and answer."""
+        """Carry a request out; return status and answer."""
         parts = urlsplit(request.path)
         body = json.loads(request.body) if request.body else None
         with self._lock:
@@ -243,14 +244,14 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that goes away is what these tests are about."""
+        """Print nothing: tests close connections on purpose."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     fake: FakeLabelStudio
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-        """Keep the tests' output quiet."""
+        """Print nothing."""
 
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -276,7 +277,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815 - the names are the base class's
 
     def _silent(self, seconds: float) -> bool:
-        """Wait; return whether the server closed meanwhile."""
+        """Wait; return True where the server was closed meanwhile."""
         return bool(seconds) and self.fake.closing.wait(seconds)
 
     def _break_off(self) -> None:

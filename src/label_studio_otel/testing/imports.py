@@ -1,7 +1,7 @@
-"""Imports that `testing.FakeLabelStudio` carries out after its answer, as Label Studio Enterprise and Cloud do.
+"""Asynchronous imports of `testing.FakeLabelStudio`: carried out after the answer, as Enterprise and Cloud do it.
 
-What a poll shows is what the background import of Label Studio 1.23.2 shows when it is switched on: a poll echoes all
-tasks, nothing ever finishes at a time, and a failed import may have taken tasks, since 500 at a time are committed.
+They behave as the background import of Label Studio 1.23.2: a poll returns all tasks, a failed import may have added
+tasks (500 at a time are committed). Of the fields of a poll, those that never change are left out.
 """
 
 from __future__ import annotations
@@ -17,54 +17,41 @@ __all__ = ["AsynchronousImport", "ProjectImport"]
 
 @dataclass(frozen=True)
 class AsynchronousImport:
-    """How imports go whose answer is only their id."""
+    """How imports proceed whose answer is only an id."""
 
-    #: So many polls find it in progress; none: it is over before its answer.
+    #: Number of polls that find it in progress; 0: it ends before its answer.
     polls: int = 1
-    #: What it comes to: "completed" or "failed"; or "created", never begun, or "in_progress", never ended.
+    #: How it ends: "completed" or "failed". An import that is "created" never begins, one "in_progress" never ends.
     status: str = "completed"
-    #: What a failed one says.
+    #: Error text of a failed import.
     error: str = "the worker died"
-    #: So many tasks a failed one had taken.
+    #: Number of tasks that a failed import had added.
     taken: int = 0
 
 
 class ProjectImport:
-    """One import and what a poll shows of it.
+    """One import, and what a poll returns.
 
     Args:
-        shown: what is known at its beginning.
-        plan: how it goes.
-        take: imports tasks; returns status and answer.
+        shown: id, project, tasks and whether task ids were asked for.
+        plan: how it proceeds.
+        add_tasks: imports tasks; returns status and answer.
     """
 
-    def __init__(self, shown: dict[str, Any], plan: AsynchronousImport, take: Callable[[Any], tuple[int, Any]]) -> None:
-        self._take = take
+    def __init__(
+        self, shown: dict[str, Any], plan: AsynchronousImport, add_tasks: Callable[[Any], tuple[int, Any]]
+    ) -> None:
+        self._add_tasks = add_tasks
         self._plan = plan
         self._polls = plan.polls
-        self.shown: dict[str, Any] = {
-            "preannotated_from_fields": None,
-            "commit_to_project": True,
-            "url": None,
-            "error": None,
-            "finished_at": None,
-            "task_count": 0,
-            "annotation_count": 0,
-            "prediction_count": 0,
-            "duration": 0,
-            "file_upload_ids": [],
-            "could_be_tasks_list": False,
-            "found_formats": [],
-            "data_columns": [],
-            "task_ids": [],
-            **shown,
-            "status": "created" if plan.status == "created" else "in_progress",
-        }
+        counts = {"task_count": 0, "annotation_count": 0, "prediction_count": 0}
+        status = "created" if plan.status == "created" else "in_progress"
+        self.shown: dict[str, Any] = {**shown, "status": status, "error": None, **counts, "task_ids": []}
         if not self._polls:
             self.end()
 
     def poll(self) -> dict[str, Any]:
-        """Return what is shown, after time has passed."""
+        """Return what is shown; each poll brings the import nearer to its end."""
         if self._polls:
             self._polls -= 1
         else:
@@ -72,23 +59,23 @@ class ProjectImport:
         return self.shown
 
     def end(self) -> None:
-        """Let it come to what it comes to, now."""
+        """End the import now, as it was planned to end."""
         if self.shown["status"] != "in_progress" or self._plan.status not in ("completed", "failed"):
             return
         failed = self._plan.status == "failed"
-        status, answer = self._take(self.shown["tasks"][: self._plan.taken if failed else None])
+        status, answer = self._add_tasks(self.shown["tasks"][: self._plan.taken if failed else None])
         if failed:
             self.shown |= {"status": "failed", "error": self._plan.error}
         elif status != 201:
-            self.shown |= {"status": "failed", "error": _said(answer)}
+            self.shown |= {"status": "failed", "error": _error_text(answer)}
         else:
             counts = {name: answer[name] for name in ("task_count", "annotation_count", "prediction_count")}
             ids = answer["task_ids"] if self.shown["return_task_ids"] else []
-            self.shown |= {"status": "completed", "found_formats": {}, **counts, "task_ids": ids}
+            self.shown |= {"status": "completed", **counts, "task_ids": ids}
 
 
-def _said(refusal: dict[str, Any]) -> str:
-    """Return what the job notes of a refusal, positions and all; they count within its 500."""
+def _error_text(refusal: dict[str, Any]) -> str:
+    """Return the text by which a failed import shows a refusal; positions count within its 500 tasks."""
     if "validation_errors" not in refusal:
         return str(refusal["detail"])
     errors = refusal["validation_errors"]["non_field_errors"]

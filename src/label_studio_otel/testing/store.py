@@ -1,7 +1,8 @@
-"""What `testing.FakeLabelStudio` knows and answers: projects, tasks and predictions of Label Studio 1.23.2.
+"""The data of `testing.FakeLabelStudio`, and its answers: projects, tasks and predictions of Label Studio 1.23.2.
 
-Its traps are kept on purpose: titles are filtered by substring, a list of tasks ends at the hundredth unless a page
-size is given, ordering counts only inside `query`, an import into a project that is not there answers a page of HTML.
+The traps of the real server are here on purpose: titles are filtered by substring, a list of tasks ends at the
+hundredth unless a page size is given, an ordering counts only inside `query`, an import into an unknown
+project answers HTML.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from functools import partial
-from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -26,29 +26,26 @@ __all__ = ["Call", "Flaws", "Store", "error"]
 
 Answer = tuple[int, Any]
 
-#: What a list of tasks shows only when `fields=all` asks for it.
+#: Fields that a list of tasks has only with `fields=all`.
 DETAILS = ("predictions", "annotations")
 NOT_FOUND = "<!doctype html><title>Page not found</title>"
-BEGINNING = datetime(2026, 1, 1, tzinfo=timezone.utc)
-#: Microseconds that have passed: one from each creation to the next, of whatever server.
-_moments = count()
 
 
 @dataclass(frozen=True, slots=True)
 class Flaws:
-    """What goes wrong with an import."""
+    """Faults of an import; see `Fault` and `FakeLabelStudio`."""
 
     without_counts: bool = False
     lose_predictions: bool = False
     reject: tuple[int, ...] = ()
-    #: Text that the database chokes on.
+    #: Text that the database cannot store.
     poison: str = ""
     asynchronous: AsynchronousImport | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, its authorization checked."""
+    """A request whose authorization was checked."""
 
     method: str
     path: str
@@ -58,7 +55,7 @@ class Call:
 
 
 def error(status: int, detail: str, **more: Any) -> Answer:
-    """Return Label Studio's answer to what it refuses."""
+    """Return Label Studio's answer to a request that it refuses."""
     head = {"id": str(uuid4()), "status_code": status, "version": "1.23.2", "detail": detail, "exc_info": None}
     return status, {**head, **more}
 
@@ -68,14 +65,11 @@ def _invalid(**errors: list[Any]) -> Answer:
 
 
 def _now() -> str:
-    return (BEGINNING + timedelta(microseconds=next(_moments))).isoformat(timespec="microseconds")[:-6] + "Z"
+    return datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class Store:
-    """Projects, tasks and predictions in memory; its caller sees to it that one request is carried out at a time.
-
-    A deep copy is a backup.
-    """
+    """Projects, tasks and predictions in memory. It has no lock of its own; a deep copy of it is a backup."""
 
     def __init__(self) -> None:
         self.edition = "Community"
@@ -85,7 +79,7 @@ class Store:
         self._ids = {"project": 0, "task": 0, "prediction": 0, "import": 0}
 
     def carry_out(self, call: Call) -> Answer:
-        """Do what a request asks and return status and answer; an answer that is a string is HTML."""
+        """Carry a request out; return status and answer. An answer that is a string is HTML."""
         method, path = call.method, call.path
         if (method, path) == ("GET", "/api/current-user/whoami"):
             return 200, {"id": 1, "email": "admin@example.com", "active_organization": 1}
@@ -155,24 +149,23 @@ class Store:
         asked, flaws = call.query.get("return_task_ids") == "true", call.flaws
         plan = AsynchronousImport(polls=0) if flaws.without_counts else flaws.asynchronous
         if plan is None:
-            status, answer = self._take(project_id, flaws, call.body)
+            status, answer = self._add_tasks(project_id, flaws, call.body)
             if not asked:
                 answer.pop("task_ids", None)
             return status, answer
-        number, now = self._next("import"), _now()
-        shown = {"id": number, "project": project_id, "return_task_ids": asked, "created_at": now, "updated_at": now}
-        take = partial(self._take, project_id, flaws)
-        self.imports[number] = ProjectImport({**shown, "tasks": call.body}, plan, take)
+        number = self._next("import")
+        shown = {"id": number, "project": project_id, "return_task_ids": asked, "tasks": call.body}
+        self.imports[number] = ProjectImport(shown, plan, partial(self._add_tasks, project_id, flaws))
         return 201, {"import": number}
 
     def _poll(self, number: int) -> Answer:
-        """Show an import; its project's id in the path is of no account."""
+        """Show an import; the project's id in the path is not compared."""
         if number not in self.imports:
             return error(404, "No ProjectImport matches the given query.")
         return 200, self.imports[number].poll()
 
-    def _take(self, project_id: int, flaws: Flaws, tasks: Any) -> Answer:
-        """Import tasks, all or none."""
+    def _add_tasks(self, project_id: int, flaws: Flaws, tasks: Any) -> Answer:
+        """Import all tasks or none."""
         if None in tasks:
             return error(500, "argument of type 'NoneType' is not iterable")
         project = self.projects[project_id]
@@ -273,7 +266,7 @@ def _matches(task: dict[str, Any], item: Mapping[str, Any]) -> bool:
 
 
 def _flaw(index: int, task: Any, wanted: list[str], flaws: Flaws) -> str | None:
-    """Return what is wrong with a task of an import, which the real server cites whole as well."""
+    """Return the error text of a task that an import refuses, None for a good one; it cites the whole task."""
     if index in flaws.reject:
         return f"Error at item {index}: rejected on request :: {task}"
     for name in wanted:
