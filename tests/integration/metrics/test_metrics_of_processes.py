@@ -80,7 +80,7 @@ print(json.dumps([parent, child]))
 LATE = (
     """
 import json, sys
-from label_studio_otel.metrics.instruments import instruments as metrics as ours
+from label_studio_otel.metrics import instruments as ours
 from label_studio_otel.metrics.counts import Counts
 
 ours.register()

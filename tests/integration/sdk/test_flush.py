@@ -35,12 +35,14 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(recorder, "POLL", 0.02)
     monkeypatch.setattr(recorder, "ASKED_POLL", 0.02)
     monkeypatch.setattr(recorder, "_live", [])
+    before = _threads()
     yield
-    wait_for(lambda: not _threads(), timeout=10, what="end of our threads")
+    wait_for(lambda: not _threads() - before, timeout=10, what="end of our threads")
 
 
-def _threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("LabelStudio")]
+def _threads() -> set[threading.Thread]:
+    """Return the threads that we began: those of an earlier test may end later."""
+    return {thread for thread in threading.enumerate() if thread.name.startswith("LabelStudio")}
 
 
 def _recorder(directory: Path, url: str, **settings: Any) -> Recorder:
@@ -277,7 +279,7 @@ def test_a_disk_that_refused_and_now_hangs_is_not_waited_for(tmp_path: Path, fak
     for _ in range(3):
         with _within(0.2):
             assert not running.flush(0.2)
-    assert _threads().count("LabelStudioFlush") == 1
+    assert [thread.name for thread in _threads()].count("LabelStudioFlush") == 1
     with _within(0.2):
         assert not running.shutdown(0.2)
     disk.hangs = False
