@@ -44,7 +44,7 @@ def settings() -> Iterator[str]:
     yield "| variable | argument | default | |"
     yield "|---|---|---|---|"
     for one in SETTINGS:
-        yield f"| `{one.variable}` | `{one.argument}` | {one.shown}{' ' if one.shown else ''}| {one.meaning} |"
+        yield f"| `{one.variable}` | `{one.key}` | {one.shown}{' ' if one.shown else ''}| {one.meaning} |"
 
 
 def data() -> Iterator[str]:
@@ -94,7 +94,8 @@ def commands() -> Iterator[str]:
             yield "| option | |\n|---|---|"
         for action in options:
             names = ", ".join(f"`{option}`" for option in action.option_strings) or f"`{action.dest}`"
-            yield f"| {names} | {(action.help or '').replace(str(Path.home()), '~')} |"
+            meaning = command._get_formatter()._expand_help(action) if action.help else ""
+            yield f"| {names} | {meaning.replace(str(Path.home()), '~')} |"
         yield ""
 
 

@@ -1,15 +1,18 @@
-"""Directories that are nobody else's business."""
+"""Directories for this user alone, and a warning about secrets that other users can read."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from typing import TYPE_CHECKING
+
+from label_studio_otel import log
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["make_directory"]
+__all__ = ["make_directory", "warn_if_others_may_read"]
 
 
 def make_directory(path: Path) -> None:
@@ -27,3 +30,13 @@ def make_directory(path: Path) -> None:
     except FileExistsError:
         if not path.is_dir():
             raise
+
+
+def warn_if_others_may_read(path: Path, what: str) -> None:
+    """Log a warning where every user of this machine may read or change a file with a secret."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if os.name == "posix" and mode & (stat.S_IROTH | stat.S_IWOTH):
+        log.warn_once(f"readable {path}", f"every user of this machine may read {what} {path}: chmod o-rw {path}")

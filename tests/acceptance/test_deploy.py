@@ -18,7 +18,6 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from test_serve import arrived, exporter, spans
 
 from label_studio_otel._version import __version__
-from label_studio_otel.receiver import access
 from label_studio_otel.receiver.service import GRACE
 from label_studio_otel.receiver.settings import SERVE_SETTINGS
 from label_studio_otel.settings import SETTINGS
@@ -56,7 +55,9 @@ if TYPE_CHECKING:
 
 def known() -> set[str]:
     """Return the variables that the product reads, or its configuration refers to."""
-    read = {one.variable for one in (*SETTINGS, *SERVE_SETTINGS)} | {access.TOKEN_FILE}
+    read = {one.variable for one in (*SETTINGS, *SERVE_SETTINGS)} | {
+        f"{one.variable}_FILE" for one in SERVE_SETTINGS if one.secret
+    }
     return read | referenced(CONFIGURATION)
 
 

@@ -15,8 +15,8 @@ import grpc
 from fuzz_receiver_bodies import SECRET, FakeIntake, Said, seeds
 
 from label_studio_otel.calls.selection import Selection
-from label_studio_otel.receiver.http import Limits
 from label_studio_otel.receiver.otlp_grpc import METHODS, OtlpGrpc
+from label_studio_otel.receiver.settings import Limits
 from label_studio_otel.settings import load
 
 if TYPE_CHECKING:

@@ -42,8 +42,8 @@ except ModuleNotFoundError:  # in the suite
 
 with atheris.instrument_imports(include=["label_studio_otel"]) if atheris else contextlib.nullcontext():
     from label_studio_otel.calls.selection import Selection
-    from label_studio_otel.receiver.http import Limits
     from label_studio_otel.receiver.otlp_grpc import METHODS, OtlpGrpc
+    from label_studio_otel.receiver.settings import Limits
     from label_studio_otel.settings import load
 
 from fuzz_receiver_bodies import SECRET, FakeIntake, Said, check_taken, seeds

@@ -33,8 +33,9 @@ except ModuleNotFoundError:  # in the suite
 
 with atheris.instrument_imports(include=["label_studio_otel", "h11"]) if atheris else contextlib.nullcontext():
     from label_studio_otel.calls.selection import Selection
-    from label_studio_otel.receiver.http import HttpServer, Limits
+    from label_studio_otel.receiver.http import HttpServer
     from label_studio_otel.receiver.otlp_http import OtlpHttp, decompressed
+    from label_studio_otel.receiver.settings import Limits
     from label_studio_otel.settings import load
 
 from fuzz_receiver_answers import REFUSALS, answers, check, sent

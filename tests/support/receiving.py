@@ -18,9 +18,10 @@ from label_studio_otel.calls.selection import Selection
 from label_studio_otel.metrics.counts import Counts
 from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.receiver.group_commit import Intake
-from label_studio_otel.receiver.http import HttpServer, Limits
+from label_studio_otel.receiver.http import HttpServer
 from label_studio_otel.receiver.otlp_grpc import OtlpGrpc
 from label_studio_otel.receiver.otlp_http import OtlpHttp
+from label_studio_otel.receiver.settings import Limits
 from label_studio_otel.settings import load
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from label_studio_otel.receiver.tls import Tls
+    from label_studio_otel.receiver.settings import Tls
 
 TRACE_ID = "5b8efff798038103d269b633813fc60c"
 JSON = "application/json"

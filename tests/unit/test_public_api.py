@@ -51,7 +51,6 @@ CIRCLES = {
     ("cli.doctor.checks", "cli.doctor.state"),
     ("metrics.instruments", "metrics.table"),
     ("otlp.json", "otlp.protobuf"),
-    ("receiver.access", "receiver.tls"),
     ("receiver.metrics", "receiver.otlp_grpc"),
 }
 

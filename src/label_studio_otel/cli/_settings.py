@@ -1,9 +1,8 @@
-"""What the commands share: options that stand for settings, and the settings they give."""
+"""Adds the options of settings to the commands, and returns the settings that a command has."""
 
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,36 +13,46 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from label_studio_otel.settings import Settings
+    from label_studio_otel.settings.declaration import Setting
 
-__all__ = ["add_destination_options", "add_options", "given", "read"]
-
-
-OPTIONS = ("url", "state_dir", "project_id", "project_name", "project_config", "mode")
+__all__ = ["add_destination_options", "add_option", "add_options", "given", "read"]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options by which a command can be told what it would read from the environment."""
-    parser.add_argument("--url", help="base URL of Label Studio (LABEL_STUDIO_URL)")
-    parser.add_argument("--state-dir", help="where LLM calls wait (LABEL_STUDIO_OTEL_STATE_DIR)")
+    """Add the options that say which Label Studio and which state directory are meant."""
+    _add(parser, "url", "state_dir")
 
 
 def add_destination_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which project is meant."""
-    parser.add_argument("--project-id", help="the number in its address (LABEL_STUDIO_PROJECT_ID)")
-    parser.add_argument("--project-name", help="its exact title (LABEL_STUDIO_OTEL_PROJECT_NAME)")
-    parser.add_argument("--project-config", help="labeling config, XML or a file (LABEL_STUDIO_OTEL_PROJECT_CONFIG)")
-    parser.add_argument("--mode", help="prompt or chat (LABEL_STUDIO_OTEL_MODE)")
+    _add(parser, "project_id", "project_name", "project_config", "mode")
+
+
+def _add(parser: argparse.ArgumentParser, *keys: str) -> None:
+    declared = {one.key: one for one in SETTINGS}
+    for key in keys:
+        add_option(parser, declared[key])
+
+
+def add_option(parser: argparse.ArgumentParser, one: Setting) -> None:
+    """Add the option of a setting that has one."""
+    if not one.option:
+        return
+    words = f"{one.meaning} ({one.variable}{f', default: {one.shown}' if one.shown else ''})"
+    text = words.replace("`", "").replace("%", "%%")
+    if one.default is False:
+        parser.add_argument(one.option, dest=one.argument, action="store_const", const=True, help=text)
+    else:
+        parser.add_argument(one.option, dest=one.argument, metavar=one.metavar, help=text)
 
 
 def given(args: argparse.Namespace, file: Mapping[str, Any]) -> Settings:
-    """Return the settings as options say, else the environment, else a file, by argument."""
-    environ = {one.variable: file[one.argument] for one in SETTINGS if one.argument in file}
-    environ |= {name: value for name, value in os.environ.items() if value}
-    return load({name: vars(args).get(name) for name in OPTIONS}, environ)
+    """Return the settings from options, else from the environment, else from the values of a file."""
+    return load({one.key: vars(args).get(one.argument) for one in SETTINGS if one.option}, file=file)
 
 
 def read(args: argparse.Namespace) -> Settings:
-    """Return the settings; what could not be used is said on standard error."""
+    """Return the settings, after writing to standard error what cannot be used."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     settings = given(args, {})
     for problem in settings.problems:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
     from label_studio_otel.receiver.service import Bridge
-    from label_studio_otel.receiver.settings import ServeSetting, Serving
+    from label_studio_otel.receiver.settings import ServeSettings
     from label_studio_otel.settings import Settings
 
 __all__ = ["add_parser", "run"]
@@ -36,7 +36,7 @@ class _Told(NamedTuple):
     """What options, environment and file say together."""
 
     settings: Settings
-    serving: Serving
+    serving: ServeSettings
 
 
 def add_parser(commands: Any) -> None:
@@ -49,21 +49,11 @@ def add_parser(commands: Any) -> None:
     _settings.add_options(parser)
     _settings.add_destination_options(parser)
     for one in SERVE_SETTINGS:
-        if one.option:
-            _add(parser, one, one.option)
+        _settings.add_option(parser, one)
     parser.add_argument(
         "--no-grpc", dest="grpc_port", action="store_const", const="none", help="the same as --grpc-port none"
     )
     parser.set_defaults(run=run)
-
-
-def _add(parser: argparse.ArgumentParser, one: ServeSetting, option: str) -> None:
-    name = one.key.replace(".", "_")
-    if one.default is False:
-        parser.add_argument(option, dest=name, action="store_const", const=True, help=one.meaning)
-        return
-    default = f" (default: {one.shown})" if one.shown else ""
-    parser.add_argument(option, dest=name, metavar=one.metavar, help=f"{one.meaning}{default}".replace("`", ""))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -99,14 +89,16 @@ def _told(args: argparse.Namespace) -> _Told:
     return told
 
 
-def _refuse(serving: Serving) -> None:
+def _refuse(serving: ServeSettings) -> None:
     from label_studio_otel.receiver import access
 
     why = access.why_refused(serving.host, serving.token, serving.tls)
     if why and not serving.without_token:
         raise ConfigError(f"{why}; or say --without-token where something else keeps them out")
     if serving.tls is not None:
-        serving.tls.context()
+        from label_studio_otel.receiver import tls
+
+        tls.server_context(serving.tls)
 
 
 def _warn(told: _Told) -> None:
@@ -143,7 +135,7 @@ def _serve(told: _Told) -> int:
     return 0
 
 
-def _say_ready(serving: Serving, port: int, grpc_port: int | None) -> None:
+def _say_ready(serving: ServeSettings, port: int, grpc_port: int | None) -> None:
     """Say where requests are taken."""
     shown = f"[{serving.host}]" if ":" in serving.host else serving.host
     grpc = "" if grpc_port is None else f", gRPC on {shown}:{grpc_port}"
@@ -152,7 +144,7 @@ def _say_ready(serving: Serving, port: int, grpc_port: int | None) -> None:
     _say(serving, f"OTLP is received on {scheme}://{shown}:{port}{grpc}", attributes)
 
 
-def _say_end(serving: Serving, bridge: Bridge) -> None:
+def _say_end(serving: ServeSettings, bridge: Bridge) -> None:
     """Say what this run came to."""
     counts = bridge.counts()
     said = ", ".join(f"{number} {name}" for name, number in counts.items())
@@ -160,7 +152,7 @@ def _say_end(serving: Serving, bridge: Bridge) -> None:
     _say(serving, f"ended: LLM calls {said}", attributes)
 
 
-def _say(serving: Serving, message: str, attributes: dict[str, Any]) -> None:
+def _say(serving: ServeSettings, message: str, attributes: dict[str, Any]) -> None:
     """Print it, as who starts a service by hand waits for that; or log it, where a program reads."""
     if serving.log_format == "json":
         log.info(message, attributes)

@@ -1,67 +1,19 @@
-"""Who may send: everybody on this machine, who knows the token, or who has a certificate."""
+"""Decides which clients may send: all of this machine, those with a token, or those with a certificate."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
-import os
-import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from label_studio_otel import log
-from label_studio_otel.errors import ConfigError
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from label_studio_otel.receiver.settings import Tls
 
-    from label_studio_otel.receiver.tls import Tls
-
-__all__ = [
-    "TOKEN",
-    "TOKEN_FILE",
-    "is_loopback",
-    "may_send",
-    "token_of",
-    "warn_if_others_may_read",
-    "warnings",
-    "why_refused",
-    "words",
-]
-
-#: Variables.
-TOKEN = "LABEL_STUDIO_OTEL_SERVE_TOKEN"  # noqa: S105 - a name
-TOKEN_FILE = "LABEL_STUDIO_OTEL_SERVE_TOKEN_FILE"  # noqa: S105 - a name
-
-
-def token_of(environ: Mapping[str, str]) -> str | None:
-    """Return the tokens of which clients must send one, separated by blanks; None where none was set.
-
-    Raises:
-        ConfigError: it cannot be read, or cannot be a token.
-    """
-    if path := environ.get(TOKEN_FILE):
-        try:
-            token, source = words(Path(path).read_text("utf-8")), TOKEN_FILE
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{TOKEN_FILE}={path} cannot be read: {getattr(error, 'strerror', None)}") from None
-        warn_if_others_may_read(Path(path), "the token")
-        if not token:
-            raise ConfigError(f"{TOKEN_FILE}={path} is empty")
-    else:
-        token, source = words(environ.get(TOKEN, "")), TOKEN
-    if not token.isascii():
-        raise ConfigError(f"{source} must be ASCII")
-    return token or None
-
-
-def words(tokens: str) -> str:
-    """Return tokens separated by single blanks: two while one replaces the other."""
-    return " ".join(tokens.split())
+__all__ = ["is_loopback", "may_send", "warnings", "why_refused"]
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address."""
+    """Return whether only this machine can reach an address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -69,35 +21,28 @@ def is_loopback(host: str) -> bool:
 
 
 def why_refused(host: str, token: str | None, tls: Tls | None) -> str | None:
-    """Return why nobody should listen on an address so, None where only this machine or who is known may send."""
-    if is_loopback(host) or token is not None or (tls is not None and tls.client_ca is not None):
+    """Return why a bridge must not listen on an address, None where it may.
+
+    It may where other machines cannot reach the address, or must send a token or a client certificate.
+    """
+    if is_loopback(host) or token is not None or (tls is not None and tls.client_ca_file is not None):
         return None
     return (
-        f"other machines can reach {host}, and anybody there could write tasks: set {TOKEN} (or {TOKEN_FILE}), or name "
-        "an authority of client certificates"
+        f"other machines can reach {host}, and anybody there could write tasks: set LABEL_STUDIO_OTEL_SERVE_TOKEN (or "
+        "LABEL_STUDIO_OTEL_SERVE_TOKEN_FILE), or name an authority of client certificates"
     )
 
 
 def warnings(host: str, token: str | None, tls: Tls | None) -> list[str]:
-    """Return what is allowed and yet should be known, of an address that is listened on."""
+    """Return a sentence for each risk of listening on an address that is allowed."""
     if is_loopback(host) or tls is not None:
         return []
     what = "what is sent" if token is None else "the token and what is sent"
     return [f"{host} is served without TLS: who listens on the network can read {what}"]
 
 
-def warn_if_others_may_read(path: Path, what: str) -> None:
-    """Warn where every user of this machine may read or change a secret's file."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return
-    if os.name == "posix" and mode & (stat.S_IROTH | stat.S_IWOTH):
-        log.warn_once(f"readable {path}", f"every user of this machine may read {what} {path}: chmod o-rw {path}")
-
-
 def may_send(token: str | None, authorization: str) -> bool:
-    """Tell whether an `Authorization` header has one of the tokens; the time it takes says nothing about them."""
+    """Return whether an `Authorization` header has one of the tokens, in a time that does not depend on them."""
     if token is None:
         return True
     scheme, _, given = authorization.partition(" ")

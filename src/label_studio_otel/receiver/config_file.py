@@ -1,4 +1,4 @@
-"""The file of `serve --config`: YAML with a section for the settings of the product and one for the service.
+"""Reads the file of `serve --config`: YAML with the settings of an application and those of the bridge.
 
 ::
 
@@ -8,10 +8,10 @@
     serve:
       host: 0.0.0.0
 
-References to variables are those of OpenTelemetry's declarative configuration
-(https://opentelemetry.io/docs/specs/otel/configuration/data-model/#environment-variable-substitution), but that one to
-a variable which is not set is an error. They are filled in after the file was parsed: a value never becomes structure.
-A value then means what it would mean in its own variable. Secrets do not stand in the file.
+References to variables have the syntax of OpenTelemetry's declarative configuration
+(https://opentelemetry.io/docs/specs/otel/configuration/data-model/#environment-variable-substitution). Other than
+there, a reference to a variable that is not set is an error. References are replaced after the file was parsed, so that
+no value becomes structure. A value means what it means in its own variable. Secrets must not stand in the file.
 """
 
 from __future__ import annotations
@@ -20,105 +20,82 @@ import difflib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
 from label_studio_otel.errors import ConfigError
-from label_studio_otel.receiver import access
-from label_studio_otel.receiver.settings import SERVE_SETTINGS
+from label_studio_otel.receiver.settings import SERVE_SETTINGS, read_secret
 from label_studio_otel.settings import SETTINGS, readers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
 
-__all__ = ["Configuration", "every_key", "read"]
+    from label_studio_otel.settings.declaration import Setting
 
-#: A dollar sign, a reference to a variable with its default, or what looks like one.
+__all__ = ["KEYS", "Configuration", "read"]
+
+#: An escaped dollar sign, a reference to a variable with or without a default, or the beginning of a wrong reference.
 _REFERENCE = re.compile(r"\$\$|\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}\n]*))?\}|\$\{")
-#: YAML's core schema.
+#: The spellings of null in YAML's core schema.
 _NULL = ("", "~", "null", "Null", "NULL")
-#: Settings of which no user of the machine may learn.
-SECRETS = ("label_studio.api_key", "serve.token")
-_OWN_TAGS = "tag:yaml.org,2002:"
+_YAML_TAGS = "tag:yaml.org,2002:"
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What a file says, as it is written there with its references filled in."""
+    """The values of a file as text, or lists of text, with their references replaced."""
 
-    #: By argument.
+    #: By key of `SETTINGS`.
     label_studio: dict[str, Any] = field(default_factory=dict, repr=False)
     #: By key of `SERVE_SETTINGS`.
     serve: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 class _Key(NamedTuple):
-    """Where a value may stand."""
+    """A place in the file where a value can stand."""
 
+    setting: Setting
+    #: The place of the setting's own value; it is another one where this key names a file.
     path: str
-    read: Callable[[Any], Any]
-    #: Whether it names the file of a secret.
-    is_file: bool = False
+    #: Whether the value is the path of a file that holds the secret.
+    is_file: bool
 
 
-_Section = dict[str, Union[_Key, "_Section"]]
+def _keys() -> dict[str, _Key]:
+    found = {}
+    for section, settings in (("label_studio", SETTINGS), ("serve", SERVE_SETTINGS)):
+        for one in settings:
+            path = f"{section}.{one.key}"
+            found[path] = _Key(one, path, is_file=False)
+            if one.secret:
+                found[f"{path}_file"] = _Key(one, path, is_file=True)
+    return found
+
+
+#: Every key of the file, by its path: the names of its sections and its own, with dots between them.
+KEYS = _keys()
 
 
 def read(path: Path, environ: Mapping[str, str]) -> Configuration:
-    """Read a file, and the files of secrets that it names.
+    """Return the values of a file and of the files of secrets that it names.
 
     Raises:
-        ConfigError: some of it cannot be used; the message has a line for each, which begins with FILE:LINE:COLUMN.
+        ConfigError: some of it cannot be used; the message has a line for each mistake, FILE:LINE:COLUMN: PROBLEM.
     """
     try:
         text = path.read_text("utf-8")
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is no UTF-8'}") from None
-    reader = _Reader(path, environ)
-    root = reader.parsed(text)
-    if root is not None:
-        reader.section(root, _schema(), "")
+    reader = _FileReader(path, environ)
+    reader.read(text)
     if reader.problems:
         raise ConfigError("\n".join(reader.problems))
-    return Configuration(reader.found("label_studio"), reader.found("serve"))
+    return Configuration(reader.values_of("label_studio"), reader.values_of("serve"))
 
 
-def every_key() -> Iterator[str]:
-    """Yield every key, sections separated by dots."""
-    return _paths(_schema())
-
-
-def _paths(section: _Section) -> Iterator[str]:
-    for one in section.values():
-        if isinstance(one, dict):
-            yield from _paths(one)
-        else:
-            yield one.path
-
-
-def _schema() -> _Section:
-    root: _Section = {}
-    for setting in SETTINGS:
-        _declare(root, f"label_studio.{setting.argument}", setting.read)
-    for one in SERVE_SETTINGS:
-        _declare(root, f"serve.{one.key}", one.read)
-    return root
-
-
-def _declare(root: _Section, path: str, reader: Callable[[Any], Any]) -> None:
-    *sections, name = path.split(".")
-    for section in sections:
-        inner = root.setdefault(section, {})
-        assert isinstance(inner, dict)
-        root = inner
-    root[name] = _Key(path, reader)
-    if path in SECRETS:
-        root[f"{name}_file"] = _Key(f"{path}_file", readers.path, is_file=True)
-
-
-class _Reader:
-    """Goes through the nodes of a file, and collects what is wrong with them."""
+class _FileReader:
+    """Walks over the nodes of a file and collects their values and their mistakes."""
 
     def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
         self._path = path
@@ -126,15 +103,10 @@ class _Reader:
         self._values: dict[str, Any] = {}
         self.problems: list[str] = []
 
-    def found(self, section: str) -> dict[str, Any]:
-        """Return the values of a section, by what their path is within it."""
-        begin = f"{section}."
-        return {path.removeprefix(begin): value for path, value in self._values.items() if path.startswith(begin)}
-
-    def parsed(self, text: str) -> yaml.Node | None:
-        """Return the only document; scalars are text still, and nothing is made of tags."""
+    def read(self, text: str) -> None:
+        """Read the text of the file. `BaseLoader` leaves scalars as text and makes no objects of tags."""
         try:
-            return yaml.compose(text, Loader=yaml.BaseLoader)
+            root = yaml.compose(text, Loader=yaml.BaseLoader)
         except yaml.MarkedYAMLError as error:
             self._wrong(error.problem_mark, f"no YAML: {error.problem}")
         except yaml.reader.ReaderError as error:
@@ -142,114 +114,119 @@ class _Reader:
             self.problems.append(f"{self._path}:{line + 1}: no YAML: {error.reason}")
         except RecursionError:
             self.problems.append(f"{self._path}: it is nested too deeply")
-        return None
+        else:
+            if root is not None:
+                self._section(root, "")
 
-    def section(self, node: yaml.Node, schema: _Section, path: str) -> None:
-        """Read a section."""
-        if isinstance(node, yaml.ScalarNode) and node.style is None and node.value in _NULL:
+    def values_of(self, section: str) -> dict[str, Any]:
+        """Return the values of a section, by their keys within it."""
+        begin = f"{section}."
+        return {path.removeprefix(begin): value for path, value in self._values.items() if path.startswith(begin)}
+
+    def _section(self, node: yaml.Node, path: str) -> None:
+        if _is_null(node):
             return
+        begin = f"{path}." if path else ""
+        known = {key.removeprefix(begin).partition(".")[0]: None for key in KEYS if key.startswith(begin)}
         if not isinstance(node, yaml.MappingNode):
-            names = ", ".join(schema)
-            self._wrong(node.start_mark, f"{path or 'the file'} must be a section with keys; known are {names}")
+            self._wrong(
+                node.start_mark, f"{path or 'the file'} must be a section with keys; known are {', '.join(known)}"
+            )
             return
         lines: dict[str, int] = {}
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else "this"
-            whole = f"{path}.{name}" if path else name
             if name in lines:
-                self._wrong(key.start_mark, f"{whole} stands in line {lines[name]} already")
-            elif name not in schema:
-                self._wrong(key.start_mark, f"{whole} is not known{_nearest(whole, path, schema)}")
+                self._wrong(key.start_mark, f"{begin}{name} stands in line {lines[name]} already")
+            elif name not in known:
+                self._wrong(key.start_mark, f"{begin}{name} is not known{_suggestion(name, begin, list(known))}")
             else:
                 lines[name] = key.start_mark.line + 1
-                self._entry(value, schema[name], whole)
+                self._entry(value, f"{begin}{name}")
 
-    def _entry(self, node: yaml.Node, one: _Key | _Section, path: str) -> None:
-        if isinstance(one, dict):
-            self.section(node, one, path)
+    def _entry(self, node: yaml.Node, path: str) -> None:
+        if path not in KEYS:
+            self._section(node, path)
             return
+        key = KEYS[path]
         try:
-            given = self._given(node, one)
-            if given is None:
-                return
-            used = one.read(given)
-            path = path.removesuffix("_file") if one.is_file else path
-            if path in self._values:
-                self._wrong(node.start_mark, f"{path} is given twice: by itself and by {path}_file")
-            self._values[path] = self._content(node, used, path) if one.is_file else given
-        except _Unusable as error:
+            value = self._value(node, key)
+        except _UnusableNode as error:
             self._wrong(error.mark, f"{path}: {error}")
-        except (ValueError, TypeError, ArithmeticError) as error:
-            shown = "" if path in SECRETS or not isinstance(node, yaml.ScalarNode) else f", not {node.value[:80]!r}"
-            self._wrong(node.start_mark, f"{path}: {error}{shown}")
+        except (ValueError, TypeError) as error:
+            shown = "" if key.setting.secret or not isinstance(node, yaml.ScalarNode) else f", not {node.value[:80]!r}"
+            self._wrong(node.start_mark, f"{key.path}: {error}{shown}")
+        else:
+            if value is not None:
+                self._values[key.path] = value
 
-    def _given(self, node: yaml.Node, one: _Key) -> Any:
-        """Return text, or a list of texts, None for nothing."""
-        if isinstance(node, yaml.SequenceNode) and one.read is readers.names:
+    def _value(self, node: yaml.Node, key: _Key) -> Any:
+        """Return text, or a list of texts, that the setting can use; None for null."""
+        if isinstance(node, yaml.SequenceNode) and key.setting.read is readers.names:
             return [self._text(item) or "" for item in node.value]
-        if one.path in SECRETS and isinstance(node, yaml.ScalarNode):
-            self._must_be_reference(node, one.path)
-        return self._text(node)
+        if key.setting.secret and not key.is_file:
+            _must_be_reference(node, key)
+        value = self._text(node)
+        if value is None:
+            return None
+        if key.path in self._values:
+            self._wrong(node.start_mark, f"{key.path} is given twice: by itself and by {key.path}_file")
+        if key.is_file:
+            return read_secret(key.setting, readers.path(value))
+        key.setting.read(value)
+        return value
 
     def _text(self, node: yaml.Node) -> str | None:
-        """Return a scalar with its references filled in, None for YAML's null."""
+        """Return a scalar with its references replaced; None for null, also where a variable holds null."""
         if not isinstance(node, yaml.ScalarNode):
-            raise _Unusable(node, "it must be one value, not a list or a section")
-        if not node.tag.startswith(_OWN_TAGS):
-            raise _Unusable(node, f"the tag {node.tag} is not known")
-        text = _REFERENCE.sub(lambda found: self._value(node, found), node.value)
+            raise _UnusableNode(node, "it must be one value, not a list or a section")
+        if not node.tag.startswith(_YAML_TAGS):
+            raise _UnusableNode(node, f"the tag {node.tag} is not known")
+        text = _REFERENCE.sub(lambda found: self._variable(node, found), node.value)
         alone = _REFERENCE.fullmatch(node.value) is not None or text == node.value
         return None if node.style is None and alone and text in _NULL else text
 
-    def _value(self, node: yaml.Node, found: re.Match[str]) -> str:
+    def _variable(self, node: yaml.Node, found: re.Match[str]) -> str:
         if found[0] == "$$":
             return "$"
         if not (name := found[1]):
-            raise _Unusable(node, "after ${ a variable's name and } must follow; $$ stands for a dollar sign")
+            raise _UnusableNode(node, "after ${ a variable's name and } must follow; $$ stands for a dollar sign")
         value = self._environ.get(name, "")
         if value == "" and found[2] is not None:
             return found[2]
         if name not in self._environ:
-            raise _Unusable(node, f"the variable {name} is not set; ${{{name}:-}} may be missing")
+            raise _UnusableNode(node, f"the variable {name} is not set; ${{{name}:-}} may be missing")
         return value
-
-    def _must_be_reference(self, node: yaml.ScalarNode, path: str) -> None:
-        found = _REFERENCE.fullmatch(node.value)
-        if (found is None or not found[1] or found[2]) and (node.style is not None or node.value not in _NULL):
-            name = path.rpartition(".")[2]
-            raise _Unusable(node, f"a secret must not stand in this file: write ${{VARIABLE}}, or use {name}_file")
-
-    def _content(self, node: yaml.Node, path: Path, key: str) -> str:
-        try:
-            content = path.read_text("utf-8").strip()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it is no UTF-8"
-            raise _Unusable(node, f"{path} cannot be read: {reason}") from None
-        if not content or not content.isascii() or (" " in access.words(content) and key != "serve.token"):
-            raise _Unusable(node, f"{path} must hold one word in ASCII")
-        access.warn_if_others_may_read(path, f"the file of {key}")
-        return content
 
     def _wrong(self, mark: yaml.Mark | None, problem: str) -> None:
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         self.problems.append(f"{self._path}{where}: {problem}")
 
 
-class _Unusable(Exception):
-    """A value that cannot even be read."""
+class _UnusableNode(Exception):
+    """A node whose value cannot be made text."""
 
     def __init__(self, node: yaml.Node, problem: str) -> None:
         super().__init__(problem)
         self.mark = node.start_mark
 
 
-def _nearest(path: str, section: str, schema: _Section) -> str:
-    """Return a question for the key that was meant: one of this section, or of the same name elsewhere."""
-    here = {f"{section}.{name}" if section else name for name in schema}
-    elsewhere = {one: one for one in every_key()} | {one.rpartition(".")[2]: one for one in every_key()}
-    if near := difflib.get_close_matches(path, here, 1, 0.75):
-        return f"; did you mean {near[0]}?"
-    name = path.rpartition(".")[2]
-    if near := difflib.get_close_matches(name, elsewhere, 1, 0.75):
-        return f"; did you mean {elsewhere[near[0]]}?"
-    return f"; known are {', '.join(sorted(here))}"
+def _is_null(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.style is None and node.value in _NULL
+
+
+def _must_be_reference(node: yaml.Node, key: _Key) -> None:
+    """Raise _UnusableNode where a scalar is more than a reference without a default."""
+    if not isinstance(node, yaml.ScalarNode) or _is_null(node):
+        return
+    found = _REFERENCE.fullmatch(node.value)
+    if found is None or not found[1] or found[2]:
+        file_key = f"{key.setting.key}_file"
+        raise _UnusableNode(node, f"a secret must not stand in this file: write ${{VARIABLE}}, or use {file_key}")
+
+
+def _suggestion(name: str, begin: str, known: list[str]) -> str:
+    """Return the end of the message about an unknown key: the known name most like it, else all known names."""
+    if near := difflib.get_close_matches(name, known, 1):
+        return f"; did you mean {begin}{near[0]}?"
+    return f"; known are {', '.join(begin + one for one in sorted(known))}"

@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import h11
 
+from label_studio_otel.receiver.settings import Limits
 from label_studio_otel.receiver.streams import Stream, TlsStream
-from label_studio_otel.receiver.tls import Renewed
+from label_studio_otel.receiver.tls import Renewed, server_context
 
 if TYPE_CHECKING:
     import ssl
 
-    from label_studio_otel.receiver.tls import Tls
+    from label_studio_otel.receiver.settings import Tls
 
-__all__ = ["Handler", "Head", "HttpServer", "Limits", "Response"]
+__all__ = ["Handler", "Head", "HttpServer", "Response"]
 
 _PIECE = 256 * 1024
 _HEAD_BYTES = 32 * 1024
@@ -33,29 +34,6 @@ _HEAD_BYTES = 32 * 1024
 _TURN = 64
 #: Connections beyond the limit that are told so; more are closed without a word, as each of them is an open file.
 _TURNED_AWAY = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What clients may use."""
-
-    connections: int = 1000
-    #: Requests that are under way at a time (gRPC, where a connection may have many).
-    requests: int = 256
-    #: Bytes of one body, as it is sent.
-    body: int = 64 << 20
-    #: Bytes of all bodies that are held at a time.
-    bodies: int = 256 << 20
-    #: Seconds from the beginning of a connection to the end of its TLS handshake.
-    handshake: float = 10.0
-    #: Seconds between two requests of a connection.
-    idle: float = 120.0
-    #: Seconds from the first byte of a request to the end of its head.
-    head: float = 10.0
-    #: Seconds for a body.
-    sending: float = 60.0
-    #: Seconds that a refused client may go on sending, so that it reads why.
-    lingering: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +103,7 @@ class HttpServer:
             OSError: the address cannot be used.
             ConfigError: a file of `tls` cannot be used.
         """
-        self._tls = None if tls is None else Renewed(tls, tls.context)
+        self._tls = None if tls is None else Renewed(tls, server_context)
         self._server = await asyncio.start_server(self._serve, host, port, limit=_PIECE, backlog=512)
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound

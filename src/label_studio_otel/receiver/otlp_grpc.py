@@ -24,16 +24,17 @@ from label_studio_otel import log
 from label_studio_otel.errors import DecodeError, OutboxError, RequestTooLarge
 from label_studio_otel.receiver import access
 from label_studio_otel.receiver.decoding import ANSWER_WITHIN, RETRY_AFTER, read
-from label_studio_otel.receiver.http import Limits
 from label_studio_otel.receiver.metrics import Traffic
 from label_studio_otel.receiver.responses import retry_later, success
+from label_studio_otel.receiver.settings import Limits
+from label_studio_otel.receiver.tls import grpc_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from label_studio_otel.calls.selection import Selection
     from label_studio_otel.receiver.group_commit import Intake
-    from label_studio_otel.receiver.tls import Tls
+    from label_studio_otel.receiver.settings import Tls
 
 __all__ = ["OtlpGrpc"]
 
@@ -99,7 +100,7 @@ class OtlpGrpc:
             ConfigError: a file of `tls` cannot be used.
         """
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        credentials = None if tls is None else tls.credentials()
+        credentials = None if tls is None else grpc_credentials(tls)
         logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)  # it quotes metadata that is no UTF-8
         threads = ThreadPoolExecutor(self.limits.requests + SPARE, "LabelStudioGrpc")
         server = grpc.server(threads, handlers=(self,), options=_options(self.limits))

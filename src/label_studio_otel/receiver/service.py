@@ -23,7 +23,7 @@ from label_studio_otel.metrics.instruments import Source
 from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.receiver import access
 from label_studio_otel.receiver.group_commit import Intake
-from label_studio_otel.receiver.http import HttpServer, Limits
+from label_studio_otel.receiver.http import HttpServer
 from label_studio_otel.receiver.measured import Measured
 from label_studio_otel.receiver.metric_readers import Telemetry
 from label_studio_otel.receiver.metrics import Traffic
@@ -33,7 +33,7 @@ from label_studio_otel.receiver.otlp_http import ROUTES, OtlpHttp
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from label_studio_otel.receiver.settings import Serving
+    from label_studio_otel.receiver.settings import ServeSettings
     from label_studio_otel.settings import Settings
 
 __all__ = ["Bridge"]
@@ -55,15 +55,15 @@ class Bridge:
         OutboxError: the outbox cannot be used.
     """
 
-    def __init__(self, settings: Settings, serving: Serving) -> None:
+    def __init__(self, settings: Settings, serve_settings: ServeSettings) -> None:
         self._settings = settings
-        self._serving = serving
+        self._serve_settings = serve_settings
         outbox = SqliteOutbox(settings.directory / OUTBOX, synchronous="FULL")
         self._source = Source(settings.url)
         self._traffic = Traffic()
         self._deliverer = Deliverer(
             settings,
-            settle=serving.settle,
+            settle=serve_settings.settle,
             outbox=outbox,
             observe=self._source.delivered_after,
             imported=self._source.imported_in,
@@ -74,7 +74,7 @@ class Bridge:
         self._intake = Intake(
             outbox,
             holding=lambda: self._holding,
-            due_at=lambda: time.time() + serving.settle,
+            due_at=lambda: time.time() + serve_settings.settle,
             max_state_bytes=settings.max_state_bytes,
             counts=self._deliverer.counts,
             committed=self._traffic.committed,
@@ -139,8 +139,8 @@ class Bridge:
 
     async def _serve(self, telemetry: Telemetry, ready: Callable[[int, int | None], None]) -> None:
         told = asyncio.Event()
-        serving, traffic = self._serving, self._traffic
-        limits = serving.limits or Limits()
+        serving, traffic = self._serve_settings, self._traffic
+        limits = serving.limits
         is_open = serving.metrics == "open" or access.is_loopback(serving.host)
         otlp = OtlpHttp(
             self._selection,
@@ -175,7 +175,7 @@ class Bridge:
                     with suppress(Exception):  # it is only about memory
                         _give_memory_back()
                 if not self._step():
-                    self._ending.wait(min(POLL, self._serving.settle or POLL))
+                    self._ending.wait(min(POLL, self._serve_settings.settle or POLL))
 
     def _step(self) -> bool:
         try:

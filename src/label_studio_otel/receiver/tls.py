@@ -7,105 +7,98 @@ from __future__ import annotations
 
 import ssl
 import threading
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from label_studio_otel import log
 from label_studio_otel.errors import ConfigError
-from label_studio_otel.receiver import access
+from label_studio_otel.files import warn_if_others_may_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-__all__ = ["Renewed", "Tls"]
+    from label_studio_otel.receiver.settings import Tls
+
+__all__ = ["Renewed", "grpc_credentials", "server_context"]
 
 Made = TypeVar("Made")
 #: What OpenSSL says of a key that is another certificate's: the last of one of another algorithm.
 _NOT_A_PAIR = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Files in PEM."""
+def server_context(tls: Tls) -> ssl.SSLContext:
+    """Return the context of an HTTP/1.1 server over TLS, with the files as they are now.
 
-    #: The server's certificate, and those between it and its authority.
-    certificate: Path
-    #: The certificate's private key, without a passphrase.
-    key: Path
-    #: Authorities: only clients with a certificate of one of them may connect; None where all may.
-    client_ca: Path | None = None
+    Raises:
+        ConfigError: a file cannot be used; the message names it.
+    """
+    _check_pem(tls)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION
+    context.num_tickets = 0  # a session that is taken up again would outlive its client's authority
+    context.set_alpn_protocols(["http/1.1"])
+    _load_certificate(context, tls)
+    if tls.client_ca_file is not None:
+        _load_authorities(context, tls.client_ca_file)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
-    def context(self) -> ssl.SSLContext:
-        """Return what a server of HTTP/1.1 speaks TLS by, with the files as they are now.
 
-        Raises:
-            ConfigError: a file cannot be used; the message names it.
-        """
-        self._look()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION
-        context.num_tickets = 0  # a session that is taken up again would outlive its client's authority
-        context.set_alpn_protocols(["http/1.1"])
-        self._load_certificate(context)
-        if self.client_ca is not None:
-            _load_authorities(context, self.client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-        return context
+def grpc_credentials(tls: Tls) -> Any:
+    """Return the `grpc.ServerCredentials`, which follow the files.
 
-    def credentials(self) -> Any:
-        """Return the `grpc.ServerCredentials`, which follow the files.
+    Raises:
+        ConfigError: a file cannot be used; the message names it.
+    """
+    import grpc  # noqa: PLC0415 - HTTP alone does without
 
-        Raises:
-            ConfigError: a file cannot be used; the message names it.
-        """
-        import grpc  # noqa: PLC0415 - HTTP alone does without
+    files = Renewed(tls, _grpc_configuration)
+    require = tls.client_ca_file is not None
+    return grpc.dynamic_ssl_server_credentials(files.now(), files.changed, require_client_authentication=require)
 
-        files = Renewed(self, self._for_grpc)
-        require = self.client_ca is not None
-        return grpc.dynamic_ssl_server_credentials(files.now(), files.changed, require_client_authentication=require)
 
-    def stamps(self) -> tuple[tuple[int, int, int] | None, ...]:
-        """Return what is different when a file is not the same any more."""
-        return tuple(_stamp(path) for path in (self.certificate, self.key, self.client_ca) if path is not None)
+def _grpc_configuration(tls: Tls) -> Any:
+    import grpc  # noqa: PLC0415
 
-    def _for_grpc(self) -> Any:
-        import grpc  # noqa: PLC0415
+    server_context(tls)  # says what is wrong with a file; gRPC does not
+    authorities = None if tls.client_ca_file is None else _read(tls.client_ca_file)
+    pair = (_read(tls.key_file), _read(tls.cert_file))
+    return grpc.ssl_server_certificate_configuration([pair], root_certificates=authorities)
 
-        self.context()  # says what is wrong with a file; gRPC does not
-        authorities = None if self.client_ca is None else _read(self.client_ca)
-        pair = (_read(self.key), _read(self.certificate))
-        return grpc.ssl_server_certificate_configuration([pair], root_certificates=authorities)
 
-    def _look(self) -> None:
-        """Say what OpenSSL would not: it blames neither of the two files."""
-        if b"-----BEGIN CERTIFICATE-----" not in _read(self.certificate):
-            raise ConfigError(f"the TLS certificate {self.certificate} is not in PEM")
-        if b"PRIVATE KEY-----" not in _read(self.key):
-            raise ConfigError(f"the TLS key {self.key} is not in PEM")
-        access.warn_if_others_may_read(self.key, "the TLS key")
+def _check_pem(tls: Tls) -> None:
+    """Raise ConfigError with the name of a file that is not in PEM; OpenSSL's own error names neither file."""
+    if b"-----BEGIN CERTIFICATE-----" not in _read(tls.cert_file):
+        raise ConfigError(f"the TLS certificate {tls.cert_file} is not in PEM")
+    if b"PRIVATE KEY-----" not in _read(tls.key_file):
+        raise ConfigError(f"the TLS key {tls.key_file} is not in PEM")
+    warn_if_others_may_read(tls.key_file, "the TLS key")
 
-    def _load_certificate(self, context: ssl.SSLContext) -> None:
-        def no_passphrase() -> NoReturn:
-            raise ConfigError(f"the TLS key {self.key} has a passphrase, which nobody is there to type")
 
-        try:
-            context.load_cert_chain(self.certificate, self.key, password=no_passphrase)
-        except ssl.SSLError as error:
-            if error.reason in _NOT_A_PAIR:
-                raise ConfigError(f"the TLS key {self.key} is not that of the certificate {self.certificate}") from None
-            raise self._broken(error.reason) from None
-        except OSError as error:
-            raise ConfigError(f"{self.certificate} or {self.key} cannot be read: {error.strerror}") from None
+def _load_certificate(context: ssl.SSLContext, tls: Tls) -> None:
+    certificate, key = tls.cert_file, tls.key_file
 
-    def _broken(self, reason: str | None) -> ConfigError:
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(self.certificate)
-        except (ssl.SSLError, OSError):
-            return ConfigError(f"the TLS certificate {self.certificate} is broken")
-        why = f" ({reason})" if reason not in (None, "PEM lib") else ""
-        return ConfigError(f"the TLS key {self.key} cannot be used with the certificate {self.certificate}{why}")
+    def no_passphrase() -> NoReturn:
+        raise ConfigError(f"the TLS key {key} has a passphrase, which nobody is there to type")
+
+    try:
+        context.load_cert_chain(certificate, key, password=no_passphrase)
+    except ssl.SSLError as error:
+        if error.reason in _NOT_A_PAIR:
+            raise ConfigError(f"the TLS key {key} is not that of the certificate {certificate}") from None
+        raise _unusable_pair(tls, error.reason) from None
+    except OSError as error:
+        raise ConfigError(f"{certificate} or {key} cannot be read: {error.strerror}") from None
+
+
+def _unusable_pair(tls: Tls, reason: str | None) -> ConfigError:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(tls.cert_file)
+    except (ssl.SSLError, OSError):
+        return ConfigError(f"the TLS certificate {tls.cert_file} is broken")
+    why = f" ({reason})" if reason not in (None, "PEM lib") else ""
+    return ConfigError(f"the TLS key {tls.key_file} cannot be used with the certificate {tls.cert_file}{why}")
 
 
 class Renewed(Generic[Made]):
@@ -117,12 +110,12 @@ class Renewed(Generic[Made]):
         ConfigError: not even the first can be made.
     """
 
-    def __init__(self, tls: Tls, make: Callable[[], Made]) -> None:
+    def __init__(self, tls: Tls, make: Callable[[Tls], Made]) -> None:
         self._tls = tls
         self._make = make
         self._lock = threading.Lock()
-        self._stamps = tls.stamps()
-        self._made = make()
+        self._stamps = _stamps(tls)
+        self._made = make(tls)
 
     def now(self) -> Made:
         """Return what the files say, or said when they could be used."""
@@ -132,11 +125,11 @@ class Renewed(Generic[Made]):
         """Return what is made of files that have changed since the last call, None where there is nothing new."""
         with self._lock:
             # Taken before the files are read: a change while they are comes up at the next call.
-            if (stamps := self._tls.stamps()) == self._stamps:
+            if (stamps := _stamps(self._tls)) == self._stamps:
                 return None
             self._stamps = stamps
             try:
-                self._made = self._make()
+                self._made = self._make(self._tls)
             except ConfigError as error:
                 log.warn_once("TLS certificate", f"{error}; the TLS certificate read before stays in use")
                 return None
@@ -161,6 +154,11 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _stamps(tls: Tls) -> tuple[tuple[int, int, int] | None, ...]:
+    """Return what is different when one of the files has changed."""
+    return tuple(_stamp(path) for path in (tls.cert_file, tls.key_file, tls.client_ca_file) if path is not None)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -1,44 +1,55 @@
-"""Settings: keyword arguments, then environment variables, then defaults.
+"""Reads the settings of an application: keyword arguments, then environment variables, then defaults.
 
-The names are those of LangChain's `LabelStudioCallbackHandler`, so that who comes from there changes nothing; every
-variable that is ours begins with `LABEL_STUDIO_OTEL_`, because the Label Studio server reads `LABEL_STUDIO_*` itself.
-Reading settings never raises and touches neither disk nor network: it runs in the constructor of an exporter, and an
-exporter that raises takes everybody's tracing with it. What cannot be used is replaced by its default and listed in
-`problems`.
+Texts and objects that a user gave come in, a frozen `Settings` goes out. Reading settings never raises and uses neither
+disk nor network, because it runs in the constructor of an exporter: an exception there stops all tracing of the
+application. A value that cannot be used is replaced by the default and listed in `problems`.
+
+    __init__.py       Settings: every setting of an application, declared once
+    declaration.py    how settings are declared and their values are found; the bridge uses it too
+    readers.py        from the text of a value to the value
+
+The names of the settings are those of LangChain's `LabelStudioCallbackHandler`, so that its users keep them. New
+variables begin with `LABEL_STUDIO_OTEL_`, because the Label Studio server reads `LABEL_STUDIO_*` itself.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from label_studio_otel.settings import readers
+from label_studio_otel.settings.declaration import read_values, setting, settings_of
 from label_studio_otel.settings.readers import normalized_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from dataclasses import Field
+    from collections.abc import Iterable, Iterator, Mapping
+    from os import PathLike
+
+    from label_studio_otel.settings.declaration import Setting
 
 __all__ = [
     "SETTINGS",
     "Destination",
-    "Setting",
     "Settings",
+    "SettingsArguments",
     "directory_name",
+    "documents_settings",
     "labeling_config",
     "load",
     "normalized_url",
 ]
 
+_Class = TypeVar("_Class")
 DEFAULT_URL = "http://localhost:8080"
-#: The callback handler's default; `%` directives are filled with the date of the call.
+#: The default of LangChain's callback handler; `%` directives are replaced by the date of the call.
 DEFAULT_PROJECT_NAME = "LangChain-%Y-%m-%d"
 MODES = ("prompt", "chat")
 DELIVERIES = ("thread", "off")
@@ -47,139 +58,118 @@ FLUSHES = ("durable", "delivered")
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a task goes, within one Label Studio server. Carried by every record; holds no secret."""
+    """The project in one Label Studio server that a task goes to. Every record carries it; it holds no secret."""
 
     project_name: str
     project_id: int | None = None
-    #: prompt or chat: the labeling config a project is created with.
+    #: `prompt` or `chat`: which labeling config a new project gets.
     mode: str = "prompt"
-    #: Labeling config for a project that does not exist yet; not part of the identity.
+    #: Labeling config of a new project; destinations that differ only in it are equal.
     project_config: str | None = field(default=None, compare=False)
-    #: True where nobody chose the name.
+    #: Whether the project's name is the default.
     default_name: bool = False
 
     def __str__(self) -> str:
         return f"project {self.project_id}" if self.project_id else f"project {self.project_name!r} ({self.mode})"
 
 
-class Setting(NamedTuple):
-    """How a setting is given, and what the documentation says about it."""
-
-    #: The keyword argument, and the key in the SDK's declarative file.
-    argument: str
-    variable: str
-    read: Callable[[Any], Any]
-    default: Any
-    #: The default as the documentation shows it, in Markdown.
-    shown: str
-    #: One sentence, in Markdown.
-    meaning: str
-
-
-def _setting(
-    read: Callable[[Any], Any],
-    default: Any,
-    meaning: str,
-    *,
-    variable: str | None = None,
-    shown: str | None = None,
-    secret: bool = False,
-) -> Any:
-    metadata = {"read": read, "meaning": meaning, "variable": variable, "shown": shown}
-    return field(default=default, repr=not secret, metadata=metadata)
-
-
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one processor or exporter was told. Each setting is declared here, and nowhere else."""
+    """The settings of one processor, exporter or command. Each setting is declared here, and nowhere else.
 
-    url: str = _setting(
+    Its type for callers is in `SettingsArguments`.
+    """
+
+    url: str = setting(
         readers.url,
         DEFAULT_URL,
         "base URL of Label Studio, with a path where it has one",
         variable="LABEL_STUDIO_URL",
+        option="--url",
     )
-    api_key: str | None = _setting(
-        readers.text,
-        None,
-        "legacy token or personal access token",
-        variable="LABEL_STUDIO_API_KEY",
-        shown="",
-        secret=True,
+    api_key: str | None = setting(
+        readers.text, None, "legacy token or personal access token", variable="LABEL_STUDIO_API_KEY", secret=True
     )
-    project_id: int | None = _setting(
-        readers.positive,
+    project_id: int | None = setting(
+        readers.in_range(int, 1, math.inf, "the number in the project's address, such as 7"),
         None,
         "the number in the project's address; wins over the name",
         variable="LABEL_STUDIO_PROJECT_ID",
-        shown="",
+        option="--project-id",
     )
-    project_name: str | None = _setting(
+    project_name: str | None = setting(
         readers.text,
         None,
-        "exact title; made where there is none; `%` is the date of the call",
+        "the project's exact title; a project is created where none has it; `%` directives are the date of the call",
         shown=f"`{DEFAULT_PROJECT_NAME}`",
+        option="--project-name",
     )
-    project_config: str | None = _setting(
-        readers.text, None, "labeling config of a new project, XML or a file's path", shown="that of the mode"
-    )
-    mode: str = _setting(readers.one_of(MODES), "prompt", "`prompt` or `chat`: what a new project shows")
-    operations: frozenset[str] | None = _setting(
-        readers.names,
+    project_config: str | None = setting(
+        readers.text,
         None,
-        "take calls of these operations only, as they are read: `chat`, `text_completion`",
-        shown="all",
+        "labeling config of a new project, XML or a file's path",
+        shown="that of the mode",
+        option="--project-config",
     )
-    include_errors: bool = _setting(readers.boolean, False, "make tasks of failed calls too")
-    trace_link: str | None = _setting(
-        readers.link,
+    mode: str = setting(
+        readers.one_of(MODES), "prompt", "`prompt` or `chat`: what a new project shows", option="--mode"
+    )
+    operations: frozenset[str] | None = setting(
+        readers.names, None, "make tasks of these operations only: `chat`, `text_completion`", shown="all"
+    )
+    include_errors: bool = setting(readers.boolean, False, "make tasks of failed calls too")
+    trace_link: str | None = setting(
+        readers.link, None, "URL of a trace in your backend, with `{trace_id}` and `{span_id}`; tasks link to it"
+    )
+    state_dir: Path = setting(
+        readers.path,
         None,
-        "URL of a trace in your backend, with `{trace_id}` and `{span_id}`; tasks link to it",
-        shown="",
+        "directory where calls wait until they are delivered",
+        shown="`~/.local/state/label-studio-otel`",
+        option="--state-dir",
     )
-    state_dir: Path = _setting(  # noqa: RUF009 - it returns a field
-        readers.path, None, "where calls wait until they have arrived", shown="`~/.local/state/label-studio-otel`"
-    )
-    delivery: str = _setting(
+    delivery: str = setting(
         readers.one_of(DELIVERIES), "thread", "`thread`, or `off` to leave it to `label-studio-otel deliver`"
     )
-    shutdown_timeout: float = _setting(readers.seconds, 2.0, "seconds, in all, that the exit may take because of us")
-    flush: str = _setting(
+    shutdown_timeout: float = setting(
+        readers.seconds, 2.0, "seconds, in all, that delivery may take when the process ends"
+    )
+    flush: str = setting(
         readers.one_of(FLUSHES),
         "durable",
         "what `force_flush` waits for: `durable`, that calls survive this process, or `delivered`, that they are tasks",
     )
-    uncertain_wait: float = _setting(
+    uncertain_wait: float = setting(
         readers.seconds, 900.0, "seconds of looking before a batch without an answer counts as not arrived"
     )
-    max_task_bytes: int = _setting(
+    max_task_bytes: int = setting(
         readers.size(16 * 1024), 1024 * 1024, "bytes of a task's JSON; what does not fit is cut, and the task says so"
     )
-    max_image_bytes: int = _setting(
+    max_image_bytes: int = setting(
         readers.size(0),
         256 * 1024,
         "bytes of an inline image that a task shows; of a larger one, type, size and hash are given",
     )
-    max_state_bytes: int = _setting(
+    max_state_bytes: int = setting(
         readers.size(0),
         1 << 30,
-        "bytes of calls that may wait on the disk for one Label Studio; beyond, it counts as full; `0` is without end",
+        "bytes of calls that may wait on the disk for one Label Studio; beyond, it counts as full; `0` is no limit",
     )
-    max_age: float = _setting(
+    max_age: float = setting(
         readers.seconds,
         0.0,
-        "seconds after which a call that could not be delivered is given up, counted and said; `0` keeps all",
+        "seconds after which a call that could not be delivered is given up, counted and logged; `0` keeps all",
     )
-    #: One sentence for each setting that could not be used.
+    #: One sentence for each given value that cannot be used.
     problems: tuple[str, ...] = ()
 
     @property
     def directory(self) -> Path:
-        """The part of the state directory that belongs to this Label Studio server."""
+        """The directory below the state directory that belongs to this Label Studio server."""
         return self.state_dir / directory_name(self.url)
 
     def destination(self, start_time_unix_nano: int) -> Destination:
-        """Where a call that began then goes."""
+        """Return the destination of a call that began at this time."""
         pattern = self.project_name or DEFAULT_PROJECT_NAME
         return Destination(
             project_name=_dated(pattern, start_time_unix_nano),
@@ -190,40 +180,83 @@ class Settings:
         )
 
 
-def _declared(one: Field[Any]) -> Setting:
-    about = one.metadata
-    variable = about["variable"] or f"LABEL_STUDIO_OTEL_{one.name.upper()}"
-    shown = about["shown"] if about["shown"] is not None else f"`{_written(one.default)}`"
-    return Setting(one.name, variable, about["read"], one.default, shown, about["meaning"])
+class SettingsArguments(TypedDict, total=False):
+    """The settings as keyword arguments, for type checkers: the same names as in `Settings`."""
 
-
-def _written(value: Any) -> str:
-    """Return a default as one writes it into a variable."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    url: str | None
+    api_key: str | None
+    project_id: int | str | None
+    project_name: str | None
+    project_config: str | None
+    mode: str | None
+    operations: Iterable[str] | None
+    include_errors: bool | None
+    trace_link: str | None
+    state_dir: str | PathLike[str] | None
+    delivery: str | None
+    shutdown_timeout: float | None
+    flush: str | None
+    uncertain_wait: float | None
+    max_task_bytes: int | None
+    max_image_bytes: int | None
+    max_state_bytes: int | None
+    max_age: float | None
 
 
 #: Every setting, in the order of the documentation.
-SETTINGS = tuple(_declared(one) for one in fields(Settings) if one.metadata)
-_ARGUMENTS = frozenset(setting.argument for setting in SETTINGS)
+SETTINGS = settings_of(Settings, "LABEL_STUDIO_OTEL_")
 
 
-def load(arguments: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings.
+def load(
+    arguments: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    file: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Return the settings. Never raises: what cannot be used is in `problems`.
 
     Args:
         arguments: keyword arguments by name, or the mapping of the SDK's declarative file; None is "not given".
-        environ: environment variables; the process's own by default.
+        environ: environment variables; by default those of the process.
+        file: values from a configuration file of the bridge, by key.
     """
-    return _Reader(arguments or {}, os.environ if environ is None else environ).read()
+    arguments, environ, file = arguments or {}, os.environ if environ is None else environ, file or {}
+
+    def given(one: Setting) -> Iterator[tuple[str, Any]]:
+        yield one.key, arguments.get(one.key)
+        yield one.variable, environ.get(one.variable)
+        yield f"label_studio.{one.key}", file.get(one.key)
+
+    values, unusable = read_values(SETTINGS, given)
+    problems = [f"{sentence}; using {one.default!r}" for one, sentence in unusable]
+    values["state_dir"] = values["state_dir"] or _state_dir(environ)
+    return Settings(**values, problems=(*_unknown(arguments), *problems))
+
+
+def _unknown(arguments: Mapping[str, Any]) -> list[str]:
+    known = {one.key for one in SETTINGS}
+    if not (unknown := sorted(map(str, arguments.keys() - known))):
+        return []
+    several = "s" if len(unknown) > 1 else ""
+    return [f"unknown setting{several} {', '.join(unknown)} ignored; known are {', '.join(sorted(known))}"]
+
+
+def documents_settings(documented: type[_Class]) -> type[_Class]:
+    """Add the settings to the docstring of a class that takes them as keyword arguments, for `help()`."""
+    if documented.__doc__:  # `python -OO` removes docstrings
+        rows = (f"{one.key}: {one.meaning}\n            (`{one.variable}`{_default(one)})" for one in SETTINGS)
+        documented.__doc__ += "\n".join(("\n    Settings:", *(f"        {row}" for row in rows), "    "))
+    return documented
+
+
+def _default(one: Setting) -> str:
+    return f", default: {one.shown}" if one.shown else ""
 
 
 def labeling_config(value: str | None) -> str | None:
-    """Return a labeling config given as XML or as the path of a file.
+    """Return a labeling config as XML; the value is XML, or the path of a file that holds it.
 
     Raises:
-        OSError, ValueError: there is no readable file of that name.
+        OSError, ValueError: the file cannot be read as UTF-8.
     """
     if value is None or value.lstrip().startswith("<"):
         return value
@@ -231,46 +264,14 @@ def labeling_config(value: str | None) -> str | None:
 
 
 def directory_name(url: str) -> str:
-    """Return the name of the folder of a server: readable, and one per URL."""
+    """Return the name of a server's directory: readable, and different for each URL."""
     digest = hashlib.sha256(url.encode("utf-8", "replace")).hexdigest()[:8]
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", url.partition("://")[2].rpartition("@")[2])[:60].strip("-.")
     return f"{readable}-{digest}"
 
 
-class _Reader:
-    """Takes the value of each setting from the first source that has a usable one."""
-
-    def __init__(self, arguments: Mapping[str, Any], environ: Mapping[str, str]) -> None:
-        self.arguments = arguments
-        self.environ = environ
-        self.problems: list[str] = []
-
-    def read(self) -> Settings:
-        unknown = sorted(set(self.arguments) - _ARGUMENTS)
-        if unknown:
-            self.problems.append(
-                f"unknown setting{'s' if len(unknown) > 1 else ''} {', '.join(unknown)} ignored; "
-                f"known are {', '.join(sorted(_ARGUMENTS))}"
-            )
-        given = {setting.argument: self._get(setting) for setting in SETTINGS}
-        given["state_dir"] = given["state_dir"] or _state_dir(self.environ)
-        return Settings(**given, problems=tuple(self.problems))
-
-    def _get(self, setting: Setting) -> Any:
-        name, variable = setting.argument, setting.variable
-        for source, value in ((name, self.arguments.get(name)), (variable, self.environ.get(variable))):
-            if value is None or value == "":
-                continue
-            try:
-                return setting.read(value)
-            except (ValueError, TypeError, ArithmeticError) as error:
-                shown = "" if name == "api_key" else f"={re.sub('[^/]*@', '', str(value))[:80]!r}"
-                self.problems.append(f"{source}{shown} cannot be used: {error}; using {setting.default!r}")
-        return setting.default
-
-
 def _state_dir(environ: Mapping[str, str]) -> Path:
-    """Return where applications keep state: XDG's directory, `%LOCALAPPDATA%` on Windows, else the temporary one."""
+    """Return the default state directory: below XDG's directory, `%LOCALAPPDATA%` on Windows, or the temporary one."""
     if sys.platform == "win32":
         base = environ.get("LOCALAPPDATA")
     else:
@@ -283,7 +284,7 @@ def _state_dir(environ: Mapping[str, str]) -> Path:
 
 
 def _dated(pattern: str, unix_nano: int) -> str:
-    """Fill the pattern's `%` directives with the local date of the call."""
+    """Return the pattern with its `%` directives replaced by the local date of the call."""
     if "%" not in pattern:
         return pattern
     try:

@@ -1,15 +1,17 @@
-"""The values of settings: from what a person wrote to what the code uses.
+"""Reads the values of settings: each reader turns what a user wrote into the value that the code uses.
 
-A reader takes text from a variable, or any value that an argument or a declarative file has. It raises ValueError or
-TypeError with the words "it must be …" where the value cannot be used, and touches neither disk nor network.
+A reader takes text from an environment variable, or any object from a keyword argument or a declarative file. It raises
+ValueError or TypeError with "it must be …" where the value cannot be used. It uses neither disk nor network.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -17,27 +19,32 @@ if TYPE_CHECKING:
 
 __all__ = [
     "boolean",
+    "count",
+    "in_range",
     "link",
     "names",
     "normalized_url",
     "one_of",
     "path",
-    "positive",
+    "positive_seconds",
     "seconds",
     "size",
     "text",
     "url",
 ]
 
-#: What a URL may hold (RFC 3986): nothing that ends an attribute of HTML, or begins a tag.
+#: The characters of a URL (RFC 3986). None of them ends an HTML attribute or begins an HTML tag.
 _URL = re.compile(r"[\w.~:/?#\[\]@!$&'()*+,;=%-]+", re.ASCII)
 _LONGEST_LINK = 1000
+#: 30 years: waits of `threading` and `time` refuse numbers that are much larger.
+_MAX_SECONDS = 1e9
+_Number = TypeVar("_Number", int, float)
 
 
 def normalized_url(url: str) -> str:
-    """Return the URL as it names one server: lower-case scheme and host, no slash at the end, a scheme.
+    """Return the one form of a server's URL: with a scheme, scheme and host in lower case, no slash at the end.
 
-    A user and password are left out: Label Studio takes a token, and this URL is logged.
+    User and password are removed: Label Studio does not use them, and this URL is logged.
 
     >>> normalized_url(" HTTPS://Labels.example.com/label-studio/ ")
     'https://labels.example.com/label-studio'
@@ -51,7 +58,7 @@ def normalized_url(url: str) -> str:
 
 
 def text(value: Any) -> str:
-    """Return text without the white space around it."""
+    """Return text without white space at both ends."""
     if not isinstance(value, str):
         raise TypeError("it must be text")
     return value.strip()
@@ -63,12 +70,12 @@ def url(value: Any) -> str:
     parts = urlsplit(normal)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("it must be a URL such as http://localhost:8080")
-    _ = parts.port  # urlsplit finds out only here that a port is no number
+    _ = parts.port  # raises ValueError where the port is no number
     return normal
 
 
 def link(value: Any) -> str:
-    """Return the template of a link to a trace: a URL with `{trace_id}`, and `{span_id}` where the backend knows it."""
+    """Return the template of a link to a trace: a URL with `{trace_id}`, and with or without `{span_id}`."""
     template = text(value)
     filled = template.replace("{trace_id}", "0" * 32).replace("{span_id}", "0" * 16)
     parts = urlsplit(filled)
@@ -84,45 +91,36 @@ def link(value: Any) -> str:
     return template
 
 
-def positive(value: Any) -> int:
-    """Return a project's number."""
-    try:
-        number = int(value)
-    except ValueError:
-        number = 0
-    if isinstance(value, bool) or number < 1:
-        raise ValueError("it must be the number in the project's address, such as 7")
-    return number
+def in_range(convert: Callable[[Any], _Number], least: float, most: float, what: str) -> Callable[[Any], _Number]:
+    """Return a reader of a number from `least` to `most`; its error says that the value must be `what`."""
 
+    def read(value: Any) -> _Number:
+        try:
+            number = convert(value)
+            is_usable = not isinstance(value, bool) and least <= number <= most
+        except (ValueError, TypeError, OverflowError):
+            is_usable = False
+        if not is_usable:
+            raise ValueError(f"it must be {what}")
+        return number
 
-def seconds(value: Any) -> float:
-    """Return a number of seconds, 0 or more."""
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < 1e9:
-        raise ValueError("it must be a number of seconds, 0 or more")
-    return seconds
+    return read
 
 
 def size(least: int) -> Callable[[Any], int]:
     """Return a reader of a number of bytes."""
+    return in_range(int, least, math.inf, f"a number of bytes, {least} or more")
 
-    def parse(value: Any) -> int:
-        try:
-            number = int(value)
-        except ValueError:
-            number = -1
-        if isinstance(value, bool) or number < least:
-            raise ValueError(f"it must be a number of bytes, {least} or more")
-        return number
 
-    return parse
+#: Read a number of seconds.
+seconds = in_range(float, 0, _MAX_SECONDS, "a number of seconds, 0 or more")
+positive_seconds = in_range(float, sys.float_info.min, _MAX_SECONDS, "a number of seconds, more than 0")
+#: Reads the largest number of something.
+count = in_range(int, 1, math.inf, "a whole number, 1 or more")
 
 
 def boolean(value: Any) -> bool:
-    """Return what a word such as `true`, `yes`, `on` or `1`, or its opposite, means."""
+    """Return True for `1`, `true`, `yes` and `on`, False for `0`, `false`, `no` and `off`, in any case."""
     words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
     word = str(value).strip().lower()
     if word not in words:
@@ -131,15 +129,15 @@ def boolean(value: Any) -> bool:
 
 
 def one_of(words: tuple[str, ...]) -> Callable[[Any], str]:
-    """Return a reader of one of these words."""
+    """Return a reader of one of these words, in any case."""
 
-    def parse(value: Any) -> str:
+    def read(value: Any) -> str:
         word = str(value).strip().lower()
         if word not in words:
             raise ValueError(f"it must be {' or '.join(words)}")
         return word
 
-    return parse
+    return read
 
 
 def names(value: Any) -> frozenset[str]:
@@ -152,4 +150,4 @@ def names(value: Any) -> frozenset[str]:
 
 def path(value: Any) -> Path:
     """Return an absolute path; `~` is the home directory."""
-    return Path(os.path.abspath(os.path.expanduser(os.fspath(value))))  # Path.expanduser raises without a home
+    return Path(os.path.abspath(os.path.expanduser(os.fspath(value))))  # Path.expanduser raises where HOME is missing

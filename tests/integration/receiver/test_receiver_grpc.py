@@ -13,8 +13,8 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from label_studio_otel import log
-from label_studio_otel.receiver.http import Limits
 from label_studio_otel.receiver.service import _allow_many_files
+from label_studio_otel.receiver.settings import Limits
 from support.http2 import GOAWAY, HEADERS, PING, RST_STREAM, Http2Client, frame, message
 from support.receiving import LOGS, METRICS, TRACES, VALID, GrpcReceiver, bomb, traces_in_protobuf
 

@@ -19,11 +19,10 @@ from label_studio_otel.calls.selection import Selection
 from label_studio_otel.errors import ConfigError, DecodeError, OutboxError
 from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.receiver import access, otlp_http
-from label_studio_otel.receiver.http import Limits
 from label_studio_otel.receiver.otlp_http import decompressed
 from label_studio_otel.receiver.service import Bridge
-from label_studio_otel.receiver.settings import Serving
-from label_studio_otel.receiver.tls import Tls
+from label_studio_otel.receiver.settings import Limits, ServeSettings, Tls
+from label_studio_otel.receiver.settings import load as load_serve_settings
 from label_studio_otel.settings import load
 from support.receiving import JSON, PROTOBUF, Receiver, answer, bomb, span, traces
 
@@ -215,7 +214,7 @@ def test_a_disk_that_refuses_is_503_and_then_it_takes_again(tmp_path: Path) -> N
 
 
 def test_the_service_synchronises_every_commit(tmp_path: Path) -> None:
-    bridge = Bridge(load({"state_dir": tmp_path}, {}), Serving(settle=0))
+    bridge = Bridge(load({"state_dir": tmp_path}, {}), ServeSettings(settle=0))
     outbox = bridge._deliverer._outbox
     with outbox._transaction() as run:
         assert run.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
@@ -331,7 +330,7 @@ def test_no_web_page_sends_without_a_token(tmp_path: Path, origin: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.5"])
 def test_where_strangers_would_be_let_in_it_is_refused(host: str, tls: Tls | None, token: str | None) -> None:
     refused = access.why_refused(host, token, tls)
-    known = token is not None or (tls is not None and tls.client_ca is not None)
+    known = token is not None or (tls is not None and tls.client_ca_file is not None)
     if host == "127.0.0.1" or known:
         assert refused is None
     else:
@@ -377,23 +376,27 @@ def test_which_addresses_only_this_machine_can_reach(host: str, only_here: bool)
     assert access.is_loopback(host) is only_here
 
 
+def token_of(environ: dict[str, str]) -> str | None:
+    return load_serve_settings({}, environ).token
+
+
 def test_where_the_token_comes_from(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("from-file\n")
     (tmp_path / "empty").write_text("\n")
-    assert access.token_of({}) is None
-    assert access.token_of({"LABEL_STUDIO_OTEL_SERVE_TOKEN": "x"}) == "x"
+    assert token_of({}) is None
+    assert token_of({"LABEL_STUDIO_OTEL_SERVE_TOKEN": "x"}) == "x"
     file = {"LABEL_STUDIO_OTEL_SERVE_TOKEN_FILE": str(tmp_path / "token")}
-    assert access.token_of({**file, "LABEL_STUDIO_OTEL_SERVE_TOKEN": "x"}) == "from-file"
+    assert token_of({**file, "LABEL_STUDIO_OTEL_SERVE_TOKEN": "x"}) == "from-file"
     for wrong in ("empty", "missing"):
         with pytest.raises(ConfigError, match=wrong):
-            access.token_of({"LABEL_STUDIO_OTEL_SERVE_TOKEN_FILE": str(tmp_path / wrong)})
+            token_of({"LABEL_STUDIO_OTEL_SERVE_TOKEN_FILE": str(tmp_path / wrong)})
     with pytest.raises(ConfigError, match="must be ASCII"):
-        access.token_of({"LABEL_STUDIO_OTEL_SERVE_TOKEN": "schlüssel"})
+        token_of({"LABEL_STUDIO_OTEL_SERVE_TOKEN": "schlüssel"})
 
 
 def test_while_a_token_is_changed_the_old_and_the_new_one_let_in(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("new-token\nold-token\n")
-    tokens = access.token_of({"LABEL_STUDIO_OTEL_SERVE_TOKEN_FILE": str(tmp_path / "token")})
+    tokens = token_of({"LABEL_STUDIO_OTEL_SERVE_TOKEN_FILE": str(tmp_path / "token")})
 
     assert [
         access.may_send(tokens, f"Bearer {sent}") for sent in ("new-token", "old-token", "new-token old-token", "")
@@ -470,6 +473,6 @@ class TestProbes:
         assert checks == [True]
 
     def test_it_looks_at_the_thread_that_delivers(self, tmp_path: Path) -> None:
-        bridge = Bridge(load({"state_dir": tmp_path}, {}), Serving())
+        bridge = Bridge(load({"state_dir": tmp_path}, {}), ServeSettings())
         with pytest.raises(OutboxError, match="the thread that delivers has ended by an error of ours"):
             bridge._check()

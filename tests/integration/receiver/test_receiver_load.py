@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from label_studio_otel.receiver.http import Limits
+from label_studio_otel.receiver.settings import Limits
 from support.receiving import TRACES, GrpcReceiver, Receiver, answer, span, traces, traces_in_protobuf
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from label_studio_otel.pipeline import TakenEvent
 from label_studio_otel.receiver import decoding, group_commit
 from label_studio_otel.receiver.group_commit import Intake
 from label_studio_otel.receiver.service import Bridge
-from label_studio_otel.receiver.settings import Serving
+from label_studio_otel.receiver.settings import ServeSettings
 from label_studio_otel.settings import Destination, load
 from support.receiving import PROTOBUF, Receiver, span, traces, traces_in_protobuf
 
@@ -174,7 +174,7 @@ class TestADamagedOutbox:
         fill(outbox, range(2000))
         outbox.close()
         break_page(settings.directory / "outbox.db", "sqlite_autoindex_item_1")
-        bridge = Bridge(settings, Serving(settle=100))
+        bridge = Bridge(settings, ServeSettings(settle=100))
         bridge._intake.start()
         bridge._step()
 
@@ -235,7 +235,7 @@ class TestADamagedOutbox:
         new.close()
 
     def test_a_sound_one_is_not_set_aside(self, settings: Settings) -> None:
-        bridge = Bridge(settings, Serving(settle=100))
+        bridge = Bridge(settings, ServeSettings(settle=100))
         bridge._step()
         bridge._damaged.set()
         bridge._step()
@@ -355,7 +355,7 @@ class TestTheThreadThatCommits:
 
 def test_an_error_about_memory_ends_no_delivery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load({"state_dir": tmp_path, "url": "http://127.0.0.1:9", "api_key": "key"}, {})
-    bridge = Bridge(settings, Serving())
+    bridge = Bridge(settings, ServeSettings())
     steps: list[bool] = []
 
     def step() -> bool:

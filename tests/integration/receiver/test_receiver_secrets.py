@@ -10,7 +10,7 @@ import pytest
 
 from label_studio_otel.cli import main
 from label_studio_otel.outbox.outbox import SqliteOutbox
-from label_studio_otel.receiver.http import Limits
+from label_studio_otel.receiver.settings import Limits
 from support.receiving import (
     METRICS,
     PROTOBUF,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from label_studio_otel.receiver.http import Limits
+from label_studio_otel.receiver.settings import Limits
 from support.receiving import JSON, PROTOBUF, Receiver, answer, span, traces
 
 if TYPE_CHECKING:

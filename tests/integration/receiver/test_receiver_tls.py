@@ -20,13 +20,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from label_studio_otel import log
 from label_studio_otel.errors import ConfigError
-from label_studio_otel.receiver.http import Limits
-from label_studio_otel.receiver.tls import Renewed, Tls
+from label_studio_otel.receiver.settings import Limits, Tls
+from label_studio_otel.receiver.tls import Renewed, grpc_credentials, server_context
 from support.receiving import JSON, TRACES, VALID, GrpcReceiver, Receiver, answer, span, traces, traces_in_protobuf
 from support.sdk import CALL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from opentelemetry.sdk.trace import ReadableSpan
@@ -324,11 +324,11 @@ def test_another_authority_of_clients_takes_the_place_of_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str
 ) -> None:
     tls = server_tls(tmp_path, clients=STRANGER)
-    assert tls.client_ca is not None
+    assert tls.client_ca_file is not None
     stranger = pair(tmp_path, "stranger", STRANGER)
     with RECEIVERS[protocol](tmp_path, tls=tls) as receiver:
         assert exported(monkeypatch, protocol, told_by(receiver, trusted(tmp_path), stranger))
-        tls.client_ca.write_bytes(AUTHORITY.cert_pem.bytes())
+        tls.client_ca_file.write_bytes(AUTHORITY.cert_pem.bytes())
         assert not exported(monkeypatch, protocol, told_by(receiver, trusted(tmp_path), stranger))
         assert exported(monkeypatch, protocol, told_by(receiver, trusted(tmp_path), pair(tmp_path, "friend")))
 
@@ -347,8 +347,8 @@ def with_passphrase(path: Path) -> Path:
     return found
 
 
-@pytest.mark.parametrize("method", ["context", "credentials"])
-def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, method: str) -> None:
+@pytest.mark.parametrize("make", [server_context, grpc_credentials])
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, make: Callable[[Tls], object]) -> None:
     one, other = pair(tmp_path, "one"), pair(tmp_path, "other")
     rsa = tmp_path / "rsa.key"
     rsa.touch(0o600)
@@ -373,21 +373,21 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, method: str) -> Non
     ]
     for tls, expected in cases:
         with pytest.raises(ConfigError) as found:
-            getattr(tls, method)()
+            make(tls)
         assert str(found.value) == expected
 
 
 def test_a_key_that_every_user_may_read_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tls = server_tls(tmp_path)
-    tls.context()
-    tls.key.chmod(0o640)  # as a group of services may
-    tls.context()
+    server_context(tls)
+    tls.key_file.chmod(0o640)  # as a group of services may
+    server_context(tls)
     assert caplog.messages == []
-    tls.key.chmod(0o644)
-    tls.context()
-    tls.context()
+    tls.key_file.chmod(0o644)
+    server_context(tls)
+    server_context(tls)
     assert caplog.messages == [
-        f"label-studio-otel: every user of this machine may read the TLS key {tls.key}: chmod o-rw {tls.key}"
+        f"label-studio-otel: every user of this machine may read the TLS key {tls.key_file}: chmod o-rw {tls.key_file}"
     ]
 
 
@@ -420,23 +420,14 @@ def test_grpc_in_tls_over_a_socket_reads_the_method(tmp_path: Path) -> None:
         assert receiver.kept == 1
 
 
-class Files:
-    """Files of TLS that change each time they are looked at."""
-
-    def __init__(self) -> None:
-        self.looks = 0
-
-    def stamps(self) -> int:
-        self.looks += 1
-        return self.looks
-
-
 def test_an_error_of_ours_while_a_certificate_is_renewed_is_said_and_the_one_before_stays(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log, "_said", set())
     made = iter(["first"])
-    renewed = Renewed(Files(), lambda: next(made))  # type: ignore[arg-type]
+    changing = tmp_path / "changing"
+    renewed = Renewed(Tls(changing, changing), lambda _: next(made))
+    changing.touch()
 
     assert renewed.now() == "first"
     (message,) = [record.getMessage() for record in caplog.records]

@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 from label_studio_otel.cli import main
 from label_studio_otel.errors import ConfigError
 from label_studio_otel.receiver import config_file
-from label_studio_otel.receiver.http import Limits
-from label_studio_otel.receiver.settings import SERVE_SETTINGS, Serving, load
-from label_studio_otel.receiver.tls import Tls
+from label_studio_otel.receiver.settings import SERVE_SETTINGS, Limits, ServeSettings, Tls, load
 from label_studio_otel.settings import SETTINGS
 from label_studio_otel.settings import load as load_settings
 
@@ -69,7 +67,7 @@ serve:
     assert (settings.url, settings.project_id) == ("https://labels.example.com", 7)
     assert (settings.operations, settings.include_errors) == ({"chat", "text_completion"}, True)
     assert settings.problems == ()
-    assert load({}, {}, found.serve) == Serving(
+    assert load({}, {}, found.serve) == ServeSettings(
         host="0.0.0.0",
         grpc_port=None,
         tls=Tls(Path("/tls/cert.pem"), Path("/tls/key.pem")),
@@ -82,7 +80,7 @@ def test_what_is_left_out_has_its_default(file: Path, text: str) -> None:
     found = read(file, text)
 
     assert (found.label_studio, found.serve) == ({}, {})
-    assert load({}, {}, found.serve) == Serving(limits=Limits())
+    assert load({}, {}, found.serve) == ServeSettings()
 
 
 def test_all_mistakes_are_said_at_once_each_where_it_stands(file: Path) -> None:
@@ -125,8 +123,8 @@ token: x
         "15:11: serve.limits must be a section with keys; known are connections, requests, body, bodies, handshake, "
         "idle, head, sending, lingering",
         "16:11: serve.settle: it must be a number of seconds, 0 or more, not 'soon'",
-        "17:1: host is not known; did you mean serve.host?",
-        "18:1: token is not known; did you mean serve.token?",
+        "17:1: host is not known; known are label_studio, serve",
+        "18:1: token is not known; known are label_studio, serve",
         "19:1: 1 is not known; known are label_studio, serve",
         "20:3: this is not known; known are label_studio, serve",
     ]
@@ -278,10 +276,8 @@ def test_the_file_of_a_secret_is_one_word_and_given_once(file: Path, tmp_path: P
 @given(st.text(alphabet=st.sampled_from("abc: {}[]-&*!|>'\"%@`#,?\n\t$~0."), max_size=60))
 def test_no_text_brings_the_reader_down(text: str) -> None:
     """It has a result, or lines that begin with the file."""
-    reader = config_file._Reader(Path("f"), {})
-    root = reader.parsed(text)
-    if root is not None:
-        reader.section(root, config_file._schema(), "")
+    reader = config_file._FileReader(Path("f"), {})
+    reader.read(text)
     assert all(problem.startswith("f:") for problem in reader.problems)
 
 
@@ -325,10 +321,10 @@ def test_what_cannot_be_used_is_said_of_options_and_variables_too() -> None:
 
     assert str(caught.value).splitlines() == [
         "--port='http' cannot be used: it must be a port, 0 to 65535",
+        "LABEL_STUDIO_OTEL_SERVE_TOKEN cannot be used: it must be ASCII",
         "LABEL_STUDIO_OTEL_SERVE_METRICS='perhaps' cannot be used: it must be on, off or open",
         "LABEL_STUDIO_OTEL_SERVE_LIMITS_BODY='-1' cannot be used: it must be a whole number, 1 or more",
         "LABEL_STUDIO_OTEL_SERVE_LIMITS_IDLE='0' cannot be used: it must be a number of seconds, more than 0",
-        "LABEL_STUDIO_OTEL_SERVE_TOKEN must be ASCII",
         "TLS needs a certificate and its key: --tls-cert and --tls-key",
     ]
 
@@ -341,7 +337,7 @@ def test_every_limit_can_be_set_and_has_the_default_that_is_documented() -> None
 
 def test_no_secret_is_an_option() -> None:
     assert [one.key for one in SERVE_SETTINGS if one.option and "token" in one.key] == ["without_token"]
-    assert {f"label_studio.{name}" for name in ("api_key", "api_key_file")} < set(config_file.every_key())
+    assert {f"label_studio.{name}" for name in ("api_key", "api_key_file")} < config_file.KEYS.keys()
 
 
 def test_the_example_has_every_key_with_its_default() -> None:
@@ -349,13 +345,13 @@ def test_the_example_has_every_key_with_its_default() -> None:
     found = config_file.read(path, {})
 
     written = [line.strip().partition(":")[0] for line in path.read_text().splitlines()]
-    assert [key for key in config_file.every_key() if key.rpartition(".")[2] not in written] == []
+    assert [key for key in config_file.KEYS if key.rpartition(".")[2] not in written] == []
     plain = load_settings({}, {"HOME": "/home/me"})
     told = load_settings(found.label_studio, {"HOME": "/home/me"})
-    differing = [one.argument for one in SETTINGS if getattr(told, one.argument) != getattr(plain, one.argument)]
+    differing = [one.key for one in SETTINGS if getattr(told, one.key) != getattr(plain, one.key)]
     assert differing == ["project_name"]
     assert told.project_name == "LangChain-%Y-%m-%d"
-    assert load({}, {}, found.serve) == Serving(limits=Limits())
+    assert load({}, {}, found.serve) == ServeSettings()
 
 
 def check(file: Path, text: str, *options: str) -> int:

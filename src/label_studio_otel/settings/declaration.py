@@ -1,0 +1,132 @@
+"""Declares settings as fields of a dataclass, and reads their values from the places where a user can give them.
+
+A setting is declared once, with `setting(...)` in the body of a dataclass. Its keyword argument, its environment
+variable, its command-line option, its key in a YAML file and its row in the documentation follow from that declaration.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import MISSING, field, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["Setting", "read_values", "section", "setting", "settings_of"]
+
+_LONGEST_SHOWN_VALUE = 80
+
+
+class Setting(NamedTuple):
+    """How a user can give one setting, and what the documentation says about it."""
+
+    #: The field's name; of a field in a section, the section's name and a dot stand before it: `tls.cert_file`.
+    key: str
+    #: The environment variable.
+    variable: str
+    #: Returns the value that the code uses, or raises ValueError or TypeError with "it must be …".
+    read: Callable[[Any], Any]
+    default: Any
+    #: The default as the documentation shows it, in Markdown; empty where the documentation shows none.
+    shown: str
+    #: What the setting does: one sentence without its full stop, in Markdown.
+    meaning: str
+    #: The command-line option; it has no value where the default is False. None for no option.
+    option: str | None
+    #: What `--help` calls the option's value; None for the name of the key.
+    metavar: str | None
+    #: Whether the value must not appear in logs, on command lines and in configuration files.
+    secret: bool
+
+    @property
+    def argument(self) -> str:
+        """The keyword argument, and the name among the parsed command-line options."""
+        return self.key.replace(".", "_")
+
+
+def setting(
+    read: Callable[[Any], Any],
+    default: Any,
+    meaning: str,
+    *,
+    variable: str = "",
+    shown: str | None = None,
+    option: str | None = None,
+    metavar: str | None = None,
+    secret: bool = False,
+) -> Any:
+    """Return the dataclass field that declares a setting; the parameters are those of `Setting`.
+
+    A variable that is not given follows from the key, and `shown` from the default. A default of `dataclasses.MISSING`
+    declares a field that every object needs.
+    """
+    value = None if default is MISSING else default
+    shown = _markdown(value) if shown is None else shown
+    declared = Setting("", variable, read, value, shown, meaning, option, metavar, secret)
+    return field(default=default, repr=not secret, metadata={"setting": declared})
+
+
+def section(declared_in: type, default: Any) -> Any:
+    """Return the dataclass field that holds a section: an object of another dataclass of settings."""
+    return field(default=default, metadata={"section": declared_in})
+
+
+def settings_of(declared_in: type, prefix: str, within: str = "") -> tuple[Setting, ...]:
+    """Return the settings that a dataclass declares, with those of its sections, in the order of the fields.
+
+    Args:
+        declared_in: the dataclass.
+        prefix: what the names of the environment variables begin with.
+        within: the key of the section that the dataclass is, with a dot behind it.
+    """
+    found: list[Setting] = []
+    for one in fields(declared_in):
+        key = f"{within}{one.name}"
+        if inner := one.metadata.get("section"):
+            found += settings_of(inner, prefix, f"{key}.")
+        elif declared := one.metadata.get("setting"):
+            variable = declared.variable or f"{prefix}{key.replace('.', '_').upper()}"
+            found.append(declared._replace(key=key, variable=variable))
+    return tuple(found)
+
+
+def read_values(
+    settings: Iterable[Setting], given: Callable[[Setting], Iterable[tuple[str, Any]]]
+) -> tuple[dict[str, Any], list[tuple[Setting, str]]]:
+    """Return the value of each setting by key, and a sentence for each given value that cannot be used. Never raises.
+
+    A setting has the first of its given values that can be used, else its default.
+
+    Args:
+        settings: the settings to read.
+        given: returns the places of a setting in order: the name of the place, and the value there. None and empty
+            text mean that nothing is given there.
+    """
+    problems: list[tuple[Setting, str]] = []
+
+    def value_of(one: Setting) -> Any:
+        for place, value in given(one):
+            if value is None or (isinstance(value, str) and not value):
+                continue
+            try:
+                return one.read(value)
+            except Exception as error:  # a value from the application's code can be any object
+                problems.append((one, f"{place}{_quoted(one, value)} cannot be used: {error}"))
+        return one.default
+
+    return {one.key: value_of(one) for one in settings}, problems
+
+
+def _quoted(one: Setting, value: Any) -> str:
+    """Return the value as a message may show it: no secret, and of a URL neither user nor password."""
+    return "" if one.secret else f"={re.sub('[^/]*@', '', str(value))[:_LONGEST_SHOWN_VALUE]!r}"
+
+
+def _markdown(default: Any) -> str:
+    """Return a default as a user writes it into a variable, in Markdown; empty for None."""
+    if default is None:
+        return ""
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
