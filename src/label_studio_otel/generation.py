@@ -1,7 +1,7 @@
-"""One LLM call in the terms of OpenTelemetry's GenAI conventions: messages of parts, choices, usage.
+"""`Generation` is one LLM call in the terms of OpenTelemetry's GenAI conventions: messages, choices and usage.
 
-Values only. The parts follow the message schemas of the semantic conventions for generative AI
-(gen-ai-input-messages.json and gen-ai-output-messages.json, semconv 1.37); dialects build them, `task` renders them.
+The parts of messages follow the schemas of the semantic conventions for generative AI (gen-ai-input-messages.json and
+gen-ai-output-messages.json, semconv 1.37). `reading` builds them from spans, `tasks` renders them.
 """
 
 from __future__ import annotations
@@ -32,38 +32,38 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """Text that somebody said."""
+    """Text of a message."""
 
     content: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReasoningPart:
-    """What the model thought before it answered."""
+    """The model's reasoning before its answer."""
 
     content: str
 
 
 @dataclass(frozen=True, slots=True)
 class RefusalPart:
-    """What the model said instead of an answer."""
+    """The text with which the model refused to answer."""
 
     content: str
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCallPart:
-    """The model asks for a tool."""
+    """A tool call that the model requests."""
 
     name: str
-    #: As decoded from JSON, or a string that is none.
+    #: As decoded from JSON; a string if it is no JSON.
     arguments: Any = None
     id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ToolResponsePart:
-    """What a tool answered."""
+    """The response of a tool."""
 
     response: Any
     id: str | None = None
@@ -71,7 +71,7 @@ class ToolResponsePart:
 
 @dataclass(frozen=True, slots=True)
 class BlobPart:
-    """Inline media, base64."""
+    """Inline media."""
 
     #: image, audio, video or file.
     modality: str
@@ -82,7 +82,7 @@ class BlobPart:
 
 @dataclass(frozen=True, slots=True)
 class UriPart:
-    """Media by reference."""
+    """Media by their URI."""
 
     modality: str
     uri: str
@@ -91,7 +91,7 @@ class UriPart:
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """Media that the provider keeps under an id."""
+    """Media that the provider stores under an id."""
 
     modality: str
     file_id: str
@@ -100,7 +100,7 @@ class FilePart:
 
 @dataclass(frozen=True, slots=True)
 class UnknownPart:
-    """A part of a kind we do not know, kept as it came."""
+    """A part of an unknown kind, as the span has it."""
 
     raw: Any
 
@@ -120,9 +120,9 @@ Part: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of the conversation."""
+    """One message of the conversation."""
 
-    #: system, user, assistant or tool; another role stays as it came.
+    #: system, user, assistant, tool, or any other role that the span has.
     role: str
     parts: tuple[Part, ...]
     name: str | None = None
@@ -130,7 +130,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One answer of the model."""
+    """One of the model's answers."""
 
     message: Message
     finish_reason: str | None = None
@@ -138,17 +138,17 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something that was said and that the span does not hold."""
+    """Content of the call that the span does not hold."""
 
-    #: For programs; see `dialects._gaps`.
+    #: A fixed name for programs; see `reading.gaps`.
     reason: str
-    #: For the labeler; names the setting that would have kept it.
+    #: For the labeler; names the setting that makes the instrumentation record the content, where there is one.
     sentence: str
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One LLM call as it was said."""
+    """One LLM call: what was asked, what was answered, and what is known about it."""
 
     #: chat, text_completion or generate_content (`gen_ai.operation.name`).
     operation: str
@@ -157,7 +157,7 @@ class Generation:
     provider: str | None = None
     request_model: str | None = None
     response_model: str | None = None
-    #: The provider's id of the answer; two spans that have the same one are one call.
+    #: The provider's id of the response; two spans that have the same one are one call.
     response_id: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -170,11 +170,11 @@ class Generation:
     run_id: str | None = None
     prompt_name: str | None = None
     prompt_version: str | None = None
-    #: Tool definitions as they came.
+    #: Tool definitions in the provider's format.
     tools: tuple[Mapping[str, Any], ...] = field(default=())
     incomplete: tuple[Gap, ...] = ()
 
     @property
     def model(self) -> str | None:
-        """The model that answered, else the one that was asked for."""
+        """The response model; if it is unknown, the request model."""
         return self.response_model or self.request_model

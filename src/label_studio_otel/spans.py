@@ -1,7 +1,7 @@
-"""A finished span as a value: raw, neutral and frozen.
+"""`Span` and `LogRecord` are ended spans and log records as frozen values, not yet interpreted.
 
-`fields_of` takes the OpenTelemetry SDK's span apart without interpreting it; `Span` is what dialects read.
-The fields carry OTLP's names (opentelemetry-proto 1.x, trace.proto), attributes as a plain mapping.
+`fields_of` and `log_fields_of` return the fields of the OpenTelemetry SDK's objects under the names of OTLP's JSON
+(opentelemetry-proto 1.x), with attributes as plain mappings; `from_fields` builds the values from them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MESSAGE_EVENTS", "Event", "LogRecord", "Span", "fields_of", "log_fields_of"]
 
-#: Names of the events in which instrumentations write what was said.
+#: Names of the events in which instrumentations write messages.
 #: https://github.com/open-telemetry/semantic-conventions/blob/v1.36.0/docs/gen-ai/gen-ai-events.md (one per message)
 #: https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/gen-ai/gen-ai-events.md (one per call)
 #: https://github.com/open-telemetry/semantic-conventions/blob/v1.27.0/docs/gen-ai/gen-ai-events.md (prompt, completion)
@@ -46,15 +46,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """A log event of a call's span; some instrumentations write the messages there."""
+    """A log record; some instrumentations write the messages of a call as log events."""
 
-    #: The record's own event name, else the attribute `event.name`; empty where it has neither.
+    #: The record's event name, else its attribute `event.name`; empty if it has neither.
     event_name: str
-    #: As decoded: text, numbers, lists and mappings.
+    #: Text, numbers, lists and mappings.
     body: Any
     attributes: Mapping[str, Any]
     time_unix_nano: int = 0
-    #: Empty where the emitter set none.
+    #: Empty if the record has no trace context.
     trace_id: str = ""
     span_id: str = ""
     scope_name: str = ""
@@ -62,7 +62,7 @@ class LogRecord:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> LogRecord:
-        """Build a log record from OTLP's JSON names, attributes and body decoded."""
+        """Return the log record of what `log_fields_of` returned."""
         attributes = fields.get("attributes", {})
         return cls(
             event_name=str(fields.get("eventName") or attributes.get("event.name") or ""),
@@ -78,7 +78,7 @@ class LogRecord:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One span, as it ended."""
+    """An ended span."""
 
     #: 32 hexadecimal digits.
     trace_id: str
@@ -89,7 +89,7 @@ class Span:
     end_time_unix_nano: int
     attributes: Mapping[str, Any]
     parent_span_id: str | None = None
-    #: OTLP's SpanKind by name: INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER.
+    #: The name of OTLP's SpanKind: INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER.
     kind: str = "INTERNAL"
     #: UNSET, OK or ERROR.
     status_code: str = "UNSET"
@@ -98,23 +98,23 @@ class Span:
     resource: Mapping[str, Any] = field(default_factory=dict)
     scope_name: str = ""
     scope_version: str = ""
-    #: Attributes that the SDK's limits evicted, the oldest first.
+    #: Number of attributes that the SDK's limits removed; it removes the oldest ones first.
     dropped_attributes: int = 0
     dropped_events: int = 0
-    #: The log events of this span, in the order of their times.
+    #: The log events of this span, by their times.
     logs: tuple[LogRecord, ...] = ()
 
     @property
     def key(self) -> str:
-        """Identity of the call: span ids alone repeat, as the SDK draws them from `random`."""
+        """The identity of the span; ids alone can repeat, because the SDK draws them from `random`."""
         return f"{self.trace_id}:{self.span_id}:{self.start_time_unix_nano}"
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Span:
-        """Build a span from what `fields_of` gave.
+        """Return the span of what `fields_of` returned.
 
         Raises:
-            KeyError: a field without which a span has no identity is missing.
+            KeyError: a required field is missing.
         """
         status = fields.get("status", {})
         scope = fields.get("scope", {})
@@ -143,9 +143,12 @@ def _event(fields: Mapping[str, Any]) -> Event:
 
 
 def fields_of(span: ReadableSpan) -> dict[str, Any]:
-    """Take an ended span of the SDK apart, without its resource (one per process: `resource_of`).
+    """Return the fields of an ended span of the SDK, without its resource.
 
-    Only the public interface is used: the same fields stand in SDK 1.30 and 1.45.
+    Only the SDK's public interface is used; SDK 1.30 and 1.45 give the same fields.
+
+    Raises:
+        ValueError: the span has no context, so no ids.
     """
     context = span.get_span_context()
     if context is None:
@@ -178,7 +181,7 @@ def fields_of(span: ReadableSpan) -> dict[str, Any]:
 
 
 def log_fields_of(record: Any, event_name: str, trace_id: int, span_id: int, scope_name: str) -> dict[str, Any]:
-    """Take a log record of the SDK apart, without its resource; 0 is the id of nothing."""
+    """Return the fields of a log record of the SDK, without its resource; an id of 0 stands for none."""
     return {
         "traceId": f"{trace_id:032x}" if trace_id else "",
         "spanId": f"{span_id:016x}" if span_id else "",
@@ -191,7 +194,7 @@ def log_fields_of(record: Any, event_name: str, trace_id: int, span_id: int, sco
 
 
 def _copied(attributes: Any) -> dict[str, Any]:
-    # `dict` alone would ask the SDK's mapping for each key, in Python.
+    # `dict` alone would call the SDK's mapping in Python for each key.
     copy = getattr(attributes, "copy", None)
     return dict(copy() if copy else attributes or {})
 

@@ -1,4 +1,4 @@
-"""What of all telemetry becomes tasks, and where: the same for spans of this process, of files and of requests."""
+"""Selects the spans and log events that become tasks, for spans of this process, of files and of requests alike."""
 
 from __future__ import annotations
 
@@ -17,40 +17,39 @@ if TYPE_CHECKING:
 
 __all__ = ["Selection", "is_wanted", "operation_names", "with_labeling_config"]
 
-
-#: Operations that calls are read as; a call is never chosen by such a name where it is read as another one.
-_READ_AS = frozenset({"chat", "text_completion", "generate_content"})
+#: The operations of a `Generation`. If a span has the name of another one of them, that name does not select it.
+_OPERATIONS = frozenset({"chat", "text_completion", "generate_content"})
 
 
 def is_wanted(
     settings: Settings, attributes: Mapping[str, Any], scope_name: str, span_name: str, *, failed: bool
 ) -> bool:
-    """Tell whether an LLM call is one of those that the settings ask for."""
+    """Return True if the settings `include_errors` and `operations` select an LLM call."""
     if failed and not settings.include_errors:
         return False
     if settings.operations is None:
         return True
     names = operation_names(attributes, scope_name, span_name)
-    # What cannot be read is taken, so that it is parked with the reason.
+    # A call that cannot be read is selected, so that it is parked with the reason.
     return not names or not settings.operations.isdisjoint(names)
 
 
 def operation_names(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> tuple[str, ...]:
-    """Return the names by which the setting `operations` chooses an LLM call; none where the call cannot be read.
+    """Return the names by which the setting `operations` selects an LLM call; none if the call cannot be read.
 
-    The first is the operation that the call is read as. `chat` chooses `generate_content` too. What the span itself
-    says otherwise, such as `acompletion`, comes last.
+    The first name is the operation of its `Generation`. `chat` selects `generate_content`, too. The last name is the
+    span's own `gen_ai.operation.name` if it is another one, such as `acompletion`.
     """
     operation = reading.operation(attributes, scope_name, span_name)
     if operation is None:
         return ()
     names = [operation, "chat"] if operation == "generate_content" else [operation]
-    said = attributes.get("gen_ai.operation.name")
-    return (*names, said) if isinstance(said, str) and said not in _READ_AS else tuple(names)
+    recorded = attributes.get("gen_ai.operation.name")
+    return (*names, recorded) if isinstance(recorded, str) and recorded not in _OPERATIONS else tuple(names)
 
 
 def with_labeling_config(settings: Settings) -> Settings:
-    """Return the settings with the labeling config in place of its file's name."""
+    """Return the settings with the text of the labeling config in place of the name of its file."""
     try:
         config = labeling_config(settings.project_config)
     except (OSError, ValueError) as error:
@@ -60,17 +59,17 @@ def with_labeling_config(settings: Settings) -> Settings:
 
 
 class Selection:
-    """Chooses from decoded OTLP (`otlp.Telemetry`)."""
+    """Selects from decoded OTLP."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = with_labeling_config(settings)
-        #: Calls that the settings left out.
+        #: Number of LLM calls that the settings left out.
         self.filtered = 0
-        #: Several threads read requests.
+        #: For `filtered`, as several threads read requests.
         self._lock = threading.Lock()
 
     def calls(self, spans: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Destination, Mapping[str, Any]]]:
-        """Yield the LLM calls among these spans, each with where it goes."""
+        """Yield the LLM calls that the settings select, each with its destination."""
         for span in spans:
             attributes, scope_name = span["attributes"], span["scope"]["name"]
             if not reading.is_llm_call(attributes, scope_name):
@@ -83,7 +82,7 @@ class Selection:
                     self.filtered += 1
 
     def events(self, logs: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-        """Yield the log events in which messages stand and that say whose they are."""
+        """Yield the log events that hold messages and have a span id."""
         for record in logs:
             name = record["eventName"] or record["attributes"].get("event.name")
             if record["spanId"] and isinstance(name, str) and name in MESSAGE_EVENTS:

@@ -1,8 +1,10 @@
-"""The images of a call, for labelers to see.
+"""Finds the images of a call and makes URLs of them that labelers can see.
 
-Our templates show those that stand in the call itself, each under its message's number: a link stays text, because a
-labeler's browser must not call a host that some prompt names. So does what browsers cannot show, and SVG: opened on its
-own, a drawing may run scripts in the name of Label Studio.
+Our labeling configs show the inline images, with the number of their message. Some images stay text:
+
+- links, because a labeler's browser must not call a host that a prompt names;
+- formats that not every browser shows;
+- SVG, because an SVG that is opened in a tab may run scripts with the rights of Label Studio's pages.
 """
 
 from __future__ import annotations
@@ -24,11 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_IMAGE", "first_image", "fitting", "inline_images", "left_out"]
 
-#: Label Studio wants a value for each variable: a transparent pixel, where a call has no image to show.
+#: A transparent pixel, for a call without an image: Label Studio needs a value for each variable.
 NO_IMAGE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 
-#: How the files begin that every browser shows.
-_KINDS = (
+#: The first bytes of the formats that every browser shows, and their MIME subtypes.
+_FORMATS = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "png"),
     (re.compile(rb"\xff\xd8\xff"), "jpeg"),
     (re.compile(rb"GIF8[79]a"), "gif"),
@@ -36,16 +38,16 @@ _KINDS = (
     (re.compile(rb"....ftypavi[fs]", re.DOTALL), "avif"),
     (re.compile(rb"BM.{12}", re.DOTALL), "bmp"),
 )
-#: Room in a task for what `left_out` says.
+#: Room in a task for the sentence of `left_out`.
 _SENTENCE_BYTES = 200
-#: A tool's answer nested deeper holds no image that somebody would look for.
+#: Levels of a tool's response that are searched for images.
 _MAX_DEPTH = 8
 _DATA_URL = re.compile(r"data:(image/[\w.+-]+);base64,", re.IGNORECASE)
-_STANDARD = str.maketrans("-_", "+/", " \t\r\n")
+_TO_STANDARD_BASE64 = str.maketrans("-_", "+/", " \t\r\n")
 
 
 def first_image(generation: Generation, max_bytes: int) -> tuple[str, tuple[Gap, ...]]:
-    """Return the first image for an <Image> tag as a URL, and what is to be said about it."""
+    """Return the URL of the first image for an <Image> tag, and a gap if the image is above `max_bytes`."""
     for part in (part for message in generation.messages for part in message.parts):
         if isinstance(part, UriPart) and part.modality == "image":
             if len(part.uri) > max_bytes:
@@ -59,9 +61,9 @@ def first_image(generation: Generation, max_bytes: int) -> tuple[str, tuple[Gap,
 
 
 def inline_images(generation: Generation, max_bytes: int) -> tuple[list[dict[str, Any]], tuple[Gap, ...]]:
-    """Return all images that stand in the call, in order, and what is to be said about those above `max_bytes`.
+    """Return the inline images of a call in their order, and a gap for each one above `max_bytes`.
 
-    Each has a `title`, which says where it stands and what its note there says, and `urls`: a list of one.
+    Each image has a `title` (its message, type, size and hash) and `urls`, a list of one data URL.
     """
     shown, gaps = [], []
     for place, parts in _places(generation):
@@ -70,15 +72,15 @@ def inline_images(generation: Generation, max_bytes: int) -> tuple[list[dict[str
             note = media_note(image)
             if len(content := _bytes(image.content)) > max_bytes:
                 gaps.append(_too_large(note))
-            elif kind := next((kind for head, kind in _KINDS if head.match(content)), None):
+            elif subtype := next((subtype for head, subtype in _FORMATS if head.match(content)), None):
                 which = f"Image {number} of {len(images)}" if len(images) > 1 else "Image"
-                url = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+                url = f"data:image/{subtype};base64,{base64.b64encode(content).decode()}"
                 shown.append({"title": f"{which} in {place}: {note[1:-1].removeprefix('image: ')}", "urls": [url]})
     return shown, tuple(gaps)
 
 
 def fitting(images: Iterable[dict[str, Any]], room: int) -> list[dict[str, Any]]:
-    """Return the images for which a task has room, given in bytes."""
+    """Return the images that fit into a task with `room` bytes left."""
     room -= _SENTENCE_BYTES
     shown = []
     for image in images:
@@ -90,7 +92,7 @@ def fitting(images: Iterable[dict[str, Any]], room: int) -> list[dict[str, Any]]
 
 
 def left_out(count: int) -> Gap:
-    """So many images do not fit into the task."""
+    """Return the gap of a task into which `count` images do not fit."""
     return Gap("images_left_out", f"Not shown, because the task would be too large: {count} images.")
 
 
@@ -116,16 +118,16 @@ def _images_of(part: Part) -> Iterator[BlobPart]:
 
 
 def _within(value: Any, depth: int) -> Iterator[BlobPart]:
-    """Yield the images in a provider's own form: data URLs, and base64 beside its type."""
+    """Yield the images in a provider's own format: data URLs, and objects with a MIME type and base64."""
     if isinstance(value, str):
         header = _DATA_URL.match(value[:100])
         if header:
             yield BlobPart("image", header[1], value[header.end() :])
     elif isinstance(value, Mapping) and depth:
-        kind = _first_text(value, "media_type", "mime_type", "mimeType", "mediaType")
+        mime_type = _first_text(value, "media_type", "mime_type", "mimeType", "mediaType")
         content = _first_text(value, "data", "base64", "content")
-        if kind.startswith("image/") and content and not content.startswith("data:"):
-            yield BlobPart("image", kind, content)
+        if mime_type.startswith("image/") and content and not content.startswith("data:"):
+            yield BlobPart("image", mime_type, content)
         else:
             for item in value.values():
                 yield from _within(item, depth - 1)
@@ -139,9 +141,9 @@ def _first_text(value: Mapping[Any, Any], *keys: str) -> str:
 
 
 def _bytes(content: str) -> bytes:
-    """Return what base64 of either alphabet stands for; nothing where it is none."""
+    """Return the bytes of a base64 text of either alphabet; no bytes if it is no base64."""
     try:
-        standard = content.translate(_STANDARD)
+        standard = content.translate(_TO_STANDARD_BASE64)
         return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
     except (binascii.Error, ValueError):
         return b""

@@ -1,4 +1,4 @@
-"""What a task's `data` says about a call besides what the labeling config shows: flat, for columns and filters."""
+"""`metadata_of` returns a call's metadata for a task's `data`: flat, for columns and filters in the Data Manager."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.generation import ReasoningPart
-from label_studio_otel.tasks.size import clean_number
+from label_studio_otel.tasks.size import sanitize_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["METADATA", "link_to", "metadata_of", "sentences", "tool_names"]
 
-#: The keys in their order; further choices are `response_2`, `response_3`, ….
+#: The keys in their order. The second choice is `response_2`, the third one `response_3`, and so on.
 METADATA = (
     "model",
     "provider",
@@ -45,21 +45,20 @@ METADATA = (
     "response",
 )
 
-
 _HEX = re.compile(r"[0-9A-Fa-f]+")
 
 
 def metadata_of(
     span: Span, generation: Generation, responses: Sequence[str], link: str | None = None
 ) -> dict[str, Any]:
-    """Return what is known of a call; what is not known has no key."""
+    """Return the metadata of a call; a value that is not known has no key."""
     first = generation.choices[0] if generation.choices else None
     values = {
         "model": generation.model,
         "provider": generation.provider,
         "operation": generation.operation,
-        "input_tokens": clean_number(generation.input_tokens),
-        "output_tokens": clean_number(generation.output_tokens),
+        "input_tokens": sanitize_number(generation.input_tokens),
+        "output_tokens": sanitize_number(generation.output_tokens),
         "finish_reason": first and first.finish_reason,
         "latency_ms": _milliseconds(span),
         "start_time": _iso(span.start_time_unix_nano),
@@ -84,14 +83,14 @@ def metadata_of(
 
 
 def link_to(span: Span, template: str | None) -> str | None:
-    """Return the URL of a span's trace; None without a template, or where an id could be anything but a number."""
+    """Return the URL of a span's trace; None without a template, or if an id is no hexadecimal number."""
     if template is None or not (_HEX.fullmatch(span.trace_id) and _HEX.fullmatch(span.span_id)):
         return None
     return template.replace("{trace_id}", span.trace_id).replace("{span_id}", span.span_id)
 
 
 def sentences(generation: Generation) -> str:
-    """Return what the call lacks, as text."""
+    """Return the sentences about the call's gaps as one text."""
     return " ".join(gap.sentence for gap in generation.incomplete)
 
 
@@ -101,8 +100,8 @@ def _service(span: Span) -> str | None:
 
 
 def _reasoning(choice: Choice) -> str | None:
-    thoughts = [part.content for part in choice.message.parts if isinstance(part, ReasoningPart)]
-    return "\n\n".join(thoughts) or None
+    texts = [part.content for part in choice.message.parts if isinstance(part, ReasoningPart)]
+    return "\n\n".join(texts) or None
 
 
 def tool_names(generation: Generation) -> Iterator[str]:
@@ -115,7 +114,7 @@ def tool_names(generation: Generation) -> Iterator[str]:
 
 
 def _milliseconds(span: Span) -> int | None:
-    """Return how long the call took; a span that never ended has no end, and one of a careless writer no start."""
+    """Return how long the call took, in milliseconds; None if the span has no start or no end."""
     if not span.start_time_unix_nano:
         return None
     elapsed = span.end_time_unix_nano - span.start_time_unix_nano
@@ -125,7 +124,7 @@ def _milliseconds(span: Span) -> int | None:
 def _iso(unix_nano: int) -> str | None:
     if not unix_nano:
         return None
-    # Whole numbers: a float has no room for nanoseconds.
+    # Integers: a float has not enough digits for nanoseconds.
     seconds, rest = divmod(unix_nano, 1_000_000_000)
-    moment = datetime.fromtimestamp(seconds, timezone.utc).isoformat()  # six times as fast as a format
+    moment = datetime.fromtimestamp(seconds, timezone.utc).isoformat()  # six times as fast as strftime
     return f"{moment[:19]}.{rest // 1_000_000:03d}Z"

@@ -1,4 +1,4 @@
-"""Spans of LLM calls for tests, as an instrumentation writes them."""
+"""`span` returns the span of a sample LLM call, as an instrumentation writes it, for tests and for `setup`."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def span(
     """Return the span of an LLM call as opentelemetry-instrumentation-langchain 0.62.4 writes it.
 
     Args:
-        prompt: what the user said, or all messages in the form of `gen_ai.input.messages`.
-        response: the answer, or all choices.
-        number: makes the ids, so that spans of different numbers are different calls.
+        prompt: the user's message, or all messages in the format of `gen_ai.input.messages`.
+        response: the answer, or the answers of all choices.
+        number: the trace id and the span id; spans of different numbers are different calls.
         operation: chat or text_completion.
-        model: what was asked for; the model that answered has a date behind it in a chat.
+        model: the request model; the response model of a chat has a date appended.
         system: the system message.
-        attributes: added to the others, or replacing them.
-        fields: any field of `Span`.
+        attributes: further attributes; they replace those of the same name.
+        fields: any fields of `Span`.
     """
     chat = operation == "chat"
     messages = [_message("user", prompt)] if isinstance(prompt, str) else prompt
     choices = (_message("assistant", text) for text in ([response] if isinstance(response, str) else response))
-    said: dict[str, Any] = {
+    content: dict[str, Any] = {
         "gen_ai.provider.name": "openai",
         "gen_ai.operation.name": operation,
         "gen_ai.request.model": model,
@@ -55,9 +55,9 @@ def span(
         "gen_ai.response.finish_reasons": ("stop",),
     }
     if chat:
-        said["gen_ai.response.id"] = f"chatcmpl-{number}"
+        content["gen_ai.response.id"] = f"chatcmpl-{number}"
     if system is not None:
-        said["gen_ai.system_instructions"] = json.dumps([{"type": "text", "content": system}])
+        content["gen_ai.system_instructions"] = json.dumps([{"type": "text", "content": system}])
     defaults: dict[str, Any] = {
         "trace_id": f"{number:032x}",
         "span_id": f"{number:016x}",
@@ -68,7 +68,7 @@ def span(
         "resource": {"service.name": "test-app"},
         "scope_name": "opentelemetry.instrumentation.langchain",
         "scope_version": "0.62.4",
-        "attributes": {**said, **(attributes or {})},
+        "attributes": {**content, **(attributes or {})},
     }
     return Span(**{**defaults, **fields})
 

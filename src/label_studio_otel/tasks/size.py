@@ -1,4 +1,4 @@
-"""What Label Studio can hold: characters that PostgreSQL takes, and tasks of a bounded size."""
+"""Makes JSON data that Label Studio can store: characters that PostgreSQL accepts, and at most so many bytes."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["clean", "clean_number", "cut", "fit", "json_size"]
+__all__ = ["json_size", "sanitize", "sanitize_number", "shrink_to_fit", "truncate_middle"]
 
-#: Below this, a string says too little: there are too many of them, and some must go.
-MIN_STRING = 400
+#: Bytes of JSON that a shortened string keeps at least. If there is less room, the data has too many strings.
+MIN_STRING_BYTES = 400
 
 _REPLACEMENT = "\ufffd"
 
 
-def clean(value: Any) -> Any:
-    """Return JSON data as PostgreSQL takes it: U+FFFD for NUL and lone surrogates, text for NaN and Infinity."""
+def sanitize(value: Any) -> Any:
+    """Return JSON data that PostgreSQL accepts: U+FFFD for NUL and lone surrogates, text for NaN and Infinity."""
     if isinstance(value, str):
-        return _clean_text(value)
+        return _sanitize_text(value)
     if isinstance(value, dict):
-        return {_clean_text(key): clean(item) for key, item in value.items()}
+        return {_sanitize_text(key): sanitize(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [clean(item) for item in value]
-    return clean_number(value)
+        return [sanitize(item) for item in value]
+    return sanitize_number(value)
 
 
-def clean_number(value: Any) -> Any:
-    """Return a number that JSON has; others as text, anything else as it is."""
+def sanitize_number(value: Any) -> Any:
+    """Return a number that JSON cannot have, or that is too long, as text; any other value unchanged."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, int) and value.bit_length() > 1_000:
@@ -38,12 +38,12 @@ def clean_number(value: Any) -> Any:
     return value
 
 
-def _clean_text(text: str) -> str:
+def _sanitize_text(text: str) -> str:
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError:
-            # Through UTF-16 a pair of surrogates becomes its character, only a lone one is replaced.
+            # UTF-16 makes one character of a pair of surrogates, so that only a lone surrogate is replaced.
             text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text.replace("\0", _REPLACEMENT) if "\0" in text else text
 
@@ -53,10 +53,16 @@ def json_size(value: Any) -> int:
     return len(json.dumps(value, ensure_ascii=False).encode())
 
 
-def fit(value: Any, max_bytes: int, shorten: Callable[[str, int], str], *, min_string: int = MIN_STRING) -> Any:
-    """Return JSON data with its longest strings shortened so that it fits, None where they would become too short.
+def shrink_to_fit(
+    value: Any, max_bytes: int, shorten: Callable[[str, int], str], *, min_string: int = MIN_STRING_BYTES
+) -> Any:
+    """Return JSON data of at most `max_bytes`, with its longest strings shortened; None if they become too short.
 
-    `shorten` returns a text whose JSON has at most so many bytes; no string is left fewer than `min_string`.
+    Args:
+        value: the JSON data.
+        max_bytes: limit of its JSON in UTF-8.
+        shorten: returns a text of which the JSON has at most the given number of bytes.
+        min_string: bytes that each shortened string may have at least.
     """
     sizes = sorted(json_size(text) for text in _strings(value))
     room = max_bytes - (json_size(value) - sum(sizes))
@@ -90,8 +96,8 @@ def _map_strings(value: Any, limit: int, shorten: Callable[[str, int], str]) -> 
     return value
 
 
-def cut(text: str, max_bytes: int) -> str:
-    """Return a text's beginning and end with a visible note between them, its JSON at most so many bytes long."""
+def truncate_middle(text: str, max_bytes: int) -> str:
+    """Return the beginning and the end of a text with a note between them; its JSON has at most `max_bytes`."""
     kept = max(0, len(text) * max_bytes // json_size(text))
     while True:
         head = kept * 2 // 3

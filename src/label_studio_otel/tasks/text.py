@@ -1,4 +1,4 @@
-"""Messages as people read them: Label Studio's Community edition shows text, so every part gets a readable form."""
+"""Messages as text and HTML for labelers: Label Studio's Community edition shows text, so each part becomes text."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from label_studio_otel.generation import (
     ToolResponsePart,
     UriPart,
 )
-from label_studio_otel.tasks.size import clean_number
+from label_studio_otel.tasks.size import sanitize_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from label_studio_otel.generation import Message, Part
+    from label_studio_otel.generation import Choice, Message, Part
 
 __all__ = [
     "anchor",
@@ -36,13 +36,14 @@ __all__ = [
     "message_text",
     "parts_text",
     "preformatted",
+    "response_text",
     "transcript",
 ]
 
-#: Deeper values are named, not shown: Label Studio answers 500 to JSON nested 2,000 deep.
+#: Values that are nested deeper are replaced by a mark: Label Studio answers 500 to JSON of 2,000 levels.
 _MAX_DEPTH = 20
-#: A longer word in base64, also in what a tool answered, is nothing to read.
-_MAX_WORD = 2_000
+#: Characters of a base64 text, also in a tool's response, above which it is shortened: nobody can read it.
+_MAX_BASE64 = 2_000
 _ENCODED = re.compile(r"(?:data:[\w.+/;=-]+,)?[A-Za-z0-9+/_-]+={0,2}")
 
 
@@ -52,7 +53,7 @@ def transcript(messages: Iterable[Message]) -> str:
 
 
 def message_html(messages: Iterable[Message]) -> str:
-    """Return a conversation as HTML; nothing that anybody said becomes markup."""
+    """Return a conversation as HTML; the texts of the messages are escaped."""
     return "\n".join(
         f"<h4>{html.escape(_speaker(message))}</h4>\n{preformatted(message_text(message))}" for message in messages
     )
@@ -64,7 +65,7 @@ def preformatted(text: str) -> str:
 
 
 def anchor(url: str) -> str:
-    """Return a link as HTML; it opens in a tab of its own, so that an answer half edited is not lost."""
+    """Return a link as HTML; it opens in a new tab, so that an edit in the labeler's tab is not lost."""
     shown = html.escape(url)
     return f'<a href="{shown}" target="_blank" rel="noopener noreferrer">{shown}</a>' if url else ""
 
@@ -84,6 +85,12 @@ def parts_text(parts: Sequence[Part]) -> str:
     return "\n\n".join(map(_part_text, parts))
 
 
+def response_text(choice: Choice) -> str:
+    """Return the text that the labeler edits: the answer without the reasoning, unless there is nothing else."""
+    parts = choice.message.parts
+    return parts_text([part for part in parts if not isinstance(part, ReasoningPart)] or parts)
+
+
 def _part_text(part: Part) -> str:
     if isinstance(part, TextPart):
         return part.content
@@ -94,14 +101,14 @@ def _part_text(part: Part) -> str:
     if isinstance(part, ToolCallPart):
         return _headed(f"[tool call: {part.name}{_reference(part.id)}]", part.arguments)
     if isinstance(part, ToolResponsePart):
-        return _headed(f"[tool response{_reference(part.id)}]", part.response, _short_word)
+        return _headed(f"[tool response{_reference(part.id)}]", part.response, _short_base64)
     if isinstance(part, BlobPart):
         return media_note(part)
     if isinstance(part, UriPart):
         return f"[{part.modality}: {_short(part.uri)}]"
     if isinstance(part, FilePart):
         return f"[{part.modality}: {part.file_id}]"
-    return _indented(part.raw, _short_word)
+    return _indented(part.raw, _short_base64)
 
 
 def _reference(identifier: str | None) -> str:
@@ -115,14 +122,14 @@ def _headed(head: str, value: Any, text: Callable[[str], str] = str) -> str:
 
 
 def media_note(part: BlobPart) -> str:
-    """Name inline media by type, size and hash, as they cannot be shown inside text."""
+    """Return a note in place of inline media, which a text cannot show: their type, size and hash."""
     content = blob_bytes(part)
     digest = hashlib.sha256(content).hexdigest()[:12]
     return f"[{part.modality}: {part.mime_type or 'unknown type'}, {_size(len(content))}, sha256 {digest}…]"
 
 
 def blob_bytes(part: BlobPart) -> bytes:
-    """Return the bytes of inline media; of what is no base64, the text's own."""
+    """Return the bytes of inline media; those of the text itself where it is no base64."""
     try:
         return base64.b64decode(part.content)
     except (binascii.Error, ValueError):
@@ -136,12 +143,12 @@ def _size(count: int) -> str:
 
 
 def _short(uri: str) -> str:
-    """Return a link whole, inline data by its first characters and its size."""
+    """Return a link unchanged, but of a data URL only its first characters and its size."""
     return f"{uri[:40]}… ({_size(len(uri))})" if uri.startswith("data:") and len(uri) > 100 else uri
 
 
 def _indented(value: Any, text: Callable[[str], str]) -> str:
-    """Return a value as indented JSON; what is no JSON, or nested too deeply, is named in its place."""
+    """Return a value as indented JSON; values that are no JSON or nested too deeply are replaced by a mark."""
     return json.dumps(_plain(value, _MAX_DEPTH, text), indent=2, ensure_ascii=False, allow_nan=False)
 
 
@@ -149,7 +156,7 @@ def _plain(value: Any, depth: int, text: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return text(value)
     if value is None or isinstance(value, (bool, int, float)):
-        return clean_number(value)
+        return sanitize_number(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(item, depth - 1, text) for key, item in value.items()} if depth else "{…}"
     if isinstance(value, (list, tuple)):
@@ -157,7 +164,7 @@ def _plain(value: Any, depth: int, text: Callable[[str], str]) -> Any:
     return f"<{type(value).__name__}>"
 
 
-def _short_word(text: str) -> str:
-    if len(text) <= _MAX_WORD or not _ENCODED.fullmatch(text):
+def _short_base64(text: str) -> str:
+    if len(text) <= _MAX_BASE64 or not _ENCODED.fullmatch(text):
         return text
     return f"{text[:40]}… ({_size(len(text))})"

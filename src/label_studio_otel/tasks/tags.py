@@ -1,0 +1,149 @@
+"""`data_of` fills the variables of a labeling config with what their tags can show of an LLM call.
+
+- Each tag has a function that makes the value it can show (`_FILLERS`).
+- A variable with the name of a metadata key gets that metadata where the tag shows a text.
+- The metadata that no tag shows is added flat, for columns and filters in the Data Manager. Where a variable has the
+  name of a metadata key, the tag's value stays.
+- The content of a dialogue is a string and the dialogue is never empty: Label Studio's page goes blank otherwise.
+- A variable that nothing can fill blocks the project (`DestinationBlocked`), with the variable's name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel.errors import DestinationBlocked
+from label_studio_otel.generation import Message, TextPart
+from label_studio_otel.tasks.metadata import METADATA, sentences
+from label_studio_otel.tasks.text import anchor, message_html, message_text, preformatted, response_text, transcript
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from label_studio_otel.generation import Generation
+    from label_studio_otel.tasks.labeling_config import LabelConfig, ObjectTag
+
+__all__ = ["FILLABLE", "ShownCall", "data_of"]
+
+#: What a labeling config may ask for, as a sentence for error messages.
+FILLABLE = (
+    "<Text>, <HyperText>, <Paragraphs>, <Chat>, <Image>, <List> and <Table> show a call under any variable, and other "
+    f"tags {', '.join('$' + key for key in METADATA)}."
+)
+
+_FURTHER_RESPONSE = re.compile(r"response_\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCall:
+    """What the tags of a labeling config can show of a call."""
+
+    generation: Generation
+    metadata: dict[str, Any]
+    #: URL of the first image.
+    image: str
+
+
+def data_of(call: ShownCall, config: LabelConfig) -> dict[str, Any]:
+    """Return a task's `data`: each variable of the labeling config, and the metadata.
+
+    Raises:
+        DestinationBlocked: the labeling config has a variable that no LLM call can fill.
+    """
+    data: dict[str, Any] = {}
+    # A variable can have several tags. Tags of messages come last and win: a text tag can show messages, too.
+    for tag in sorted(config.objects, key=lambda tag: tag.tag.lower() in _STRUCTURED):
+        _place(data, tag, _value(call, tag))
+    for tag in config.dynamic_controls:
+        raise _blocked(tag)
+    for key, value in call.metadata.items():
+        data.setdefault(key, value)
+    return data
+
+
+def _place(data: dict[str, Any], tag: ObjectTag, value: Any) -> None:
+    """Set the value of a variable; Label Studio reads `$prompt.text` from data["prompt"]["text"]."""
+    *parents, last = (tag.variable + tag.path).split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+        if not isinstance(data, dict):
+            raise _blocked(tag)
+    data[last] = value
+
+
+def _value(call: ShownCall, tag: ObjectTag) -> Any:
+    filler = _FILLERS.get(tag.tag.lower())
+    if "[" in tag.path or tag.attributes.get("valueType") == "url":
+        raise _blocked(tag)
+    if filler is not None:
+        return filler(call, tag)
+    if _is_metadata(tag):
+        return str(call.metadata.get(tag.variable, ""))
+    raise _blocked(tag)
+
+
+def _is_metadata(tag: ObjectTag) -> bool:
+    return not tag.path and (tag.variable in METADATA or bool(_FURTHER_RESPONSE.fullmatch(tag.variable)))
+
+
+def _blocked(tag: ObjectTag) -> DestinationBlocked:
+    return DestinationBlocked(
+        f'the labeling config of the project wants ${tag.variable}{tag.path} for <{tag.tag} name="{tag.name}">, which '
+        f"no LLM call can fill. {FILLABLE}"
+    )
+
+
+def _text(call: ShownCall, tag: ObjectTag) -> Any:
+    if _is_metadata(tag):
+        return call.metadata.get(tag.variable, "")
+    messages = _shown(call.generation)
+    if call.generation.operation == "text_completion" and [message.role for message in messages] == ["user"]:
+        return message_text(messages[0])
+    return transcript(messages)
+
+
+def _hypertext(call: ShownCall, tag: ObjectTag) -> str:
+    if _is_metadata(tag):
+        value = str(call.metadata.get(tag.variable, ""))
+        return anchor(value) if tag.variable == "trace_link" else preformatted(value)
+    return message_html(_shown(call.generation))
+
+
+def _paragraphs(call: ShownCall, tag: ObjectTag) -> list[dict[str, str]]:
+    return _dialogue(call, tag.attributes.get("nameKey") or "author", tag.attributes.get("textKey") or "text")
+
+
+def _dialogue(call: ShownCall, role: str, content: str) -> list[dict[str, str]]:
+    return [{role: message.role, content: message_text(message)} for message in _shown(call.generation)]
+
+
+def _shown(generation: Generation) -> tuple[Message, ...]:
+    """Return the messages, or a note that says why there are none."""
+    if generation.messages:
+        return generation.messages
+    return (Message("note", (TextPart(f"[{sentences(generation) or 'The call has no messages.'}]"),)),)
+
+
+def _list(call: ShownCall, _tag: ObjectTag) -> list[dict[str, str]]:
+    return [
+        {"id": str(number), "title": f"Choice {number}", "body": response_text(choice)}
+        for number, choice in enumerate(call.generation.choices, 1)
+    ]
+
+
+#: For each tag, by its name in lower case, the function that returns what it shows.
+_FILLERS: dict[str, Callable[[ShownCall, ObjectTag], Any]] = {
+    "text": _text,
+    "header": _text,
+    "hypertext": _hypertext,
+    "paragraphs": _paragraphs,
+    "chat": lambda call, _tag: _dialogue(call, "role", "content"),
+    "image": lambda call, _tag: call.image,
+    "list": _list,
+    "table": lambda call, _tag: dict(call.metadata),
+}
+
+#: Tags whose values are no text.
+_STRUCTURED = frozenset({"paragraphs", "chat", "list", "table"})
