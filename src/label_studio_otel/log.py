@@ -56,13 +56,13 @@ def warning(message: str) -> None:
     _logger.warning("label-studio-otel: %s", one_line(message))
 
 
-def resolved(topic: str) -> None:
-    """Note that a topic is mended; say so where it was said that it was not."""
+def resolved(topic: str, message: str) -> None:
+    """Forget the warning about a topic, and log that it is over; log nothing where no warning stands."""
     with _lock:
         if topic not in _said:
             return
         _said.discard(topic)
-    _logger.info("label-studio-otel: %s: works again", one_line(topic))
+    _logger.info("label-studio-otel: %s", one_line(message))
 
 
 def said(topic: str) -> bool:

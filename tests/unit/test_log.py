@@ -33,18 +33,18 @@ def test_a_warning_is_said_once_per_topic(said: pytest.LogCaptureFixture) -> Non
 
 def test_what_was_mended_may_be_said_again(said: pytest.LogCaptureFixture) -> None:
     log.warn_once("disk", "full")
-    log.resolved("disk")
-    log.resolved("disk")
+    log.resolved("disk", "the disk has room again")
+    log.resolved("disk", "the disk has room again")
     log.warn_once("disk", "full")
     assert [line for *_, line in _lines(said)] == [
         "label-studio-otel: full",
-        "label-studio-otel: disk: works again",
+        "label-studio-otel: the disk has room again",
         "label-studio-otel: full",
     ]
 
 
 def test_nothing_is_mended_that_was_not_said_to_be_broken(said: pytest.LogCaptureFixture) -> None:
-    log.resolved("disk")
+    log.resolved("disk", "the disk has room again")
     assert said.records == []
 
 
@@ -54,7 +54,7 @@ def test_what_stands_can_be_asked_for_by_topic_and_by_its_beginning() -> None:
     assert log.said("delivery /state*")
     assert not log.said("delivery /state")
     assert not log.said("delivery /other*")
-    log.resolved("delivery /state project 7")
+    log.resolved("delivery /state project 7", "delivered again")
     assert not log.said("delivery /state*")
 
 
@@ -118,12 +118,12 @@ def test_an_unexpected_error_is_named_without_its_message() -> None:
 
 def test_a_message_is_one_line_whatever_it_names(said: pytest.LogCaptureFixture) -> None:
     log.warn_once("a\nb", "c\nd\x1b[31m\u202e")
-    log.resolved("a\nb")
+    log.resolved("a\nb", "a\nb")
     log.info("e\r\nf")
     log.error("g\u2028h\ud800")
     assert [line for *_, line in _lines(said)] == [
         "label-studio-otel: c\\nd\\x1b[31m\\u202e",
-        "label-studio-otel: a\\nb: works again",
+        "label-studio-otel: a\\nb",
         "label-studio-otel: e\\r\\nf",
         "label-studio-otel: g\\u2028h\\ud800",
     ]

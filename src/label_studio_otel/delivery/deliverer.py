@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel import log
+from label_studio_otel.delivery.health import Health
 from label_studio_otel.delivery.lock import DirectoryLock
 from label_studio_otel.delivery.sending import ABSENT_FROM, LOOKUP_BEFORE, Delivery
 from label_studio_otel.delivery.timed import TimedLabelStudio
@@ -64,6 +65,7 @@ class Deliverer:
     Args:
         settle: seconds between a span's arrival and its delivery.
         restarted_at: Label Studio's process is known to have begun then.
+        health: shared with the recorder of this directory, where this process has one.
         observe: called with the seconds between a call's arrival and its task's.
         imported: called with the seconds of each import, and with the kind of error that it met or None.
         pause: called between two items, to let the application's threads run.
@@ -79,6 +81,7 @@ class Deliverer:
         settle: float = 0.0,
         outbox: SqliteOutbox | None = None,
         restarted_at: float = 0.0,
+        health: Health | None = None,
         observe: Callable[[float], None] = lambda _: None,
         imported: Callable[[float, str | None], None] = lambda _, __: None,
         pause: Callable[[], None] = lambda: None,
@@ -86,6 +89,7 @@ class Deliverer:
         steady: Callable[[], float] | None = None,
     ) -> None:
         self._directory = settings.directory
+        self._health = health or Health()
         #: Seconds between a span's arrival and its delivery.
         self.settle = settle
         self._pause = pause
@@ -147,14 +151,16 @@ class Deliverer:
             self._set_aside(error)
             return False
         except (LabelStudioOtelError, OSError) as error:
-            if not log.said(f"spool {self._directory}"):  # the application met the same disk
+            self._health.outbox_problem = str(error)
+            if not self._health.spool_problem:  # else the recorder has warned of the same disk
                 log.warn_once(
                     f"state {self._directory}",
                     f"{error}; LLM calls wait in {self._directory} until this is mended, or "
                     "LABEL_STUDIO_OTEL_STATE_DIR names another directory",
                 )
             return False
-        log.resolved(f"state {self._directory}")
+        self._health.outbox_problem = None
+        log.resolved(f"state {self._directory}", f"{self._directory} can be used again")
         return moved
 
     def _jump(self) -> float:
@@ -257,8 +263,10 @@ class Deliverer:
     def _report(self, destination: str, reason: str | None) -> None:
         topic = f"delivery {self._directory} {destination}"
         if reason is None:
-            log.resolved(topic)
+            self._health.delivery_problems.pop(destination, None)
+            log.resolved(topic, f"LLM calls are delivered to {destination} again")
         else:
+            self._health.delivery_problems[destination] = reason
             said = reason.rstrip(".")
             log.warn_once(topic, f"{said}. LLM calls are kept in {self._directory} and sent when this is mended")
 
@@ -271,7 +279,7 @@ class Deliverer:
                 "more is taken over until some were delivered",
             )
             return False
-        log.resolved(topic)
+        log.resolved(topic, f"{self._directory / OUTBOX} has room again")
         return bool(
             ingest(
                 self._directory,

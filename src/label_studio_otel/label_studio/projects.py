@@ -95,7 +95,9 @@ class Projects:
         """Warn of what works and may not be meant, once per project."""
         where = f"project {project.id} of {self._client.url}"
         if config.response is not None:
-            log.resolved(f"{where} has no <TextArea>")
+            log.resolved(
+                f"{where} has no <TextArea>", f"the labeling config of {where} has a <TextArea> for the response now"
+            )
         else:
             log.warn_once(
                 f"{where} has no <TextArea>",

@@ -201,7 +201,7 @@ class Intake:
             for one in group:
                 one.end()
             self._committed(time.monotonic() - began, sum(len(one.records) for one in group))
-            log.resolved("taking calls in")
+            log.resolved("taking calls in", "requests are taken in again")
 
     def _must_hold(self) -> None:
         if not self._holding():

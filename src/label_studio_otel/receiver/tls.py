@@ -136,7 +136,7 @@ class Renewed(Generic[Made]):
             except Exception as error:  # of ours: it must be seen, as the files are not read again until they change
                 log.warn_once("TLS certificate", f"{log.kind(error)}; the TLS certificate read before stays in use")
                 return None
-            log.resolved("TLS certificate")
+            log.resolved("TLS certificate", "the files of the TLS certificate can be used again")
             log.info("the TLS certificate was renewed")
             return self._made
 

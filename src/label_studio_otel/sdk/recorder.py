@@ -240,7 +240,7 @@ class Recorder:
     def _on_refused(self, error: OSError | None) -> None:
         topic = f"spool {self._directory}"
         if error is None:
-            log.resolved(topic)
+            log.resolved(topic, f"{self._directory} can be written again")
         elif (error.strerror or "").startswith(FULL):
             log.warn_once(
                 topic,

@@ -222,7 +222,7 @@ def test_a_textarea_added_later_gets_predictions(own: Own, caplog: pytest.LogCap
         own.send()
 
     assert own.predicted() == [("response", "prompt", ["Answer 2"])]
-    assert caplog.messages[-1].endswith("has no <TextArea>: works again")
+    assert caplog.messages[-1].endswith("has a <TextArea> for the response now")
 
 
 @pytest.mark.parametrize("added_later", [False, True])

@@ -59,9 +59,11 @@ def test_what_is_said_before_the_form_is_known_waits_for_it(capsys: pytest.Captu
 def test_people_read_a_sentence_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     with logging_as("text"):
         log.warn_once("disk", "the disk is full")
-        log.resolved("disk")
+        log.resolved("disk", "the disk has room again")
 
-    assert capsys.readouterr().err == "label-studio-otel: the disk is full\nlabel-studio-otel: disk: works again\n"
+    assert (
+        capsys.readouterr().err == "label-studio-otel: the disk is full\nlabel-studio-otel: the disk has room again\n"
+    )
 
 
 def test_a_line_of_another_library_stays_one(capsys: pytest.CaptureFixture[str]) -> None:
