@@ -1,7 +1,9 @@
-"""`label-studio-otel doctor`: what is wrong in a set-up, each with what mends it.
+"""`label-studio-otel doctor`: find what is wrong in a set-up, and say how to correct it.
 
-It looks at the environment it is started in, so it is run with the application's own Python. With a command behind
-`--` it also runs that application once, as it always runs, and says which spans came of it.
+It reads the variables, packages and files of the environment that it is started in (`SetUp`, see `installation`), so it
+is run with the application's own Python. Each check is a function from the set-up to findings: `python`, `sdk`,
+`exporters`, `instrumentation`, `content`, `server`, `state`. With a command behind `--` it also runs the application
+once; `observed` counts the spans of that run.
 """
 
 from __future__ import annotations
@@ -17,24 +19,53 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.cli import _settings
-from label_studio_otel.cli.doctor.checks import findings
-from label_studio_otel.cli.doctor.finding import ERROR, OK, WARNING, Finding, counted
+from label_studio_otel.cli.doctor import content, exporters, instrumentation, observed, python, sdk, server, state
+from label_studio_otel.cli.doctor.finding import ERROR, OK, WARNING, Finding, counted, error
 from label_studio_otel.cli.doctor.installation import SetUp, installed
 from label_studio_otel.sdk.observer import VARIABLE
+from label_studio_otel.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rich.console import Console
 
     from label_studio_otel.cli.doctor.observed import Observed
 
+    Check = Callable[[SetUp], Iterator[Finding]]
+
 __all__ = ["add_parser", "run"]
 
 MARKS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), ERROR: ("✗", "red")}
 INSTRUMENT = "opentelemetry-instrument"
-#: Subjects that a run can show to be well although the variables look otherwise.
+#: Subjects that a run can prove to be in order although the variables look wrong.
 CONFIGURED = ("distro", "declarative file", "exporter")
+#: Checks of what `opentelemetry-instrument` reads, left out with --in-code.
+CONFIGURATION: tuple[Check, ...] = (
+    exporters.distro,
+    exporters.declarative,
+    exporters.named,
+    exporters.installed,
+    exporters.listeners,
+)
+CHECKS: tuple[Check, ...] = (
+    python.interpreter,
+    sdk.disabled,
+    *CONFIGURATION,
+    instrumentation.instrumentations,
+    content.traceloop,
+    content.gen_ai,
+    content.openinference,
+    sdk.limits,
+    sdk.sampler,
+    sdk.batch_processor,
+    server.settings,
+    server.label_studio,
+    state.state_directory,
+    state.waiting,
+    state.versions,
+    state.span_ids,
+)
 
 
 def add_parser(commands: Any) -> None:
@@ -61,39 +92,30 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what was found; 1 where there is an error, else 0."""
+    """Print the findings; return 1 where one is an error, else 0."""
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
-    set_up = _set_up(args)
-    observed = None
-    found = list(findings(set_up))
+    settings = load({"url": args.url, "state_dir": args.state_dir})
+    set_up = SetUp(os.environ, installed(), settings, args.in_code)
+    found = [one for check in CHECKS if not (args.in_code and check in CONFIGURATION) for one in check(set_up)]
+    seen = None
     if command:
-        observed, seen = _observed(command, set_up, quiet=args.json)
-        found = [*(_weighed(found, observed) if observed else found), *seen]
+        seen, of_run = _observed(command, set_up, quiet=args.json)
+        found = [*(_weighed(found, seen) if seen else found), *of_run]
     if args.json:
-        _print_json(found, observed)
+        _print_json(found, seen)
     else:
-        _print(found, observed)
+        _print(found, seen)
     return int(any(one.level == ERROR for one in found))
 
 
-def _set_up(args: argparse.Namespace) -> SetUp:
-    from label_studio_otel.settings import load
-
-    settings = load({"url": args.url, "state_dir": args.state_dir})
-    return SetUp(os.environ, installed(), settings, args.in_code)
-
-
 def _observed(command: Sequence[str], set_up: SetUp, *, quiet: bool) -> tuple[Observed | None, list[Finding]]:
-    """Run the application once and read what its processes noted."""
-    from label_studio_otel.cli.doctor import observed
-    from label_studio_otel.cli.doctor.finding import error
-
+    """Run the application once; return its spans, None where it could not be started, and the findings about them."""
     with tempfile.TemporaryDirectory(prefix="label-studio-otel-doctor-") as directory:
         notes = Path(directory, "notes.jsonl")
         environ = {**os.environ, VARIABLE: str(notes), **(_path_first() if set_up.in_code else {})}
         words = list(command) if set_up.in_code else _instrumented(command)
         try:
-            # Its output is the user's to see; with --json standard output holds the JSON alone.
+            # The user sees the application's output; with --json it goes to standard error.
             code = _run(words, environ, quiet=quiet)
         except OSError as problem:
             fix = f"correct the command behind --, or install what brings {words[0]}"
@@ -107,14 +129,14 @@ def _run(words: Sequence[str], environ: Mapping[str, str], *, quiet: bool) -> in
     with subprocess.Popen(words, env=environ, stdout=sys.stderr if quiet else None) as process:
         try:
             return process.wait()
-        except KeyboardInterrupt:  # the application got it too; that is how the run of a server ends
+        except KeyboardInterrupt:  # Ctrl-C reached the application too, and ends a server
             return process.wait()
 
 
 def _weighed(found: Sequence[Finding], observed: Observed) -> list[Finding]:
-    """Take what the variables say for a warning where the run shows that calls do arrive.
+    """Return the findings, errors about the configuration as warnings where the run shows that calls arrive.
 
-    `opentelemetry-instrument --traces_exporter` and the application's code need no variable.
+    With `opentelemetry-instrument --traces_exporter`, or with tracing set up in code, no variable is needed.
     """
     if observed.llm_calls == observed.missed:
         return list(found)
@@ -122,7 +144,7 @@ def _weighed(found: Sequence[Finding], observed: Observed) -> list[Finding]:
 
 
 def _instrumented(command: Sequence[str]) -> list[str]:
-    """Return the command under `opentelemetry-instrument`, the one beside this interpreter where there is one."""
+    """Return the command under `opentelemetry-instrument`, by preference the one beside this interpreter."""
     if any(Path(word).stem == INSTRUMENT for word in command):
         return list(command)
     beside = Path(sys.executable).with_name(INSTRUMENT)

@@ -1,4 +1,4 @@
-"""Whether what was said is on spans, or in log events that reach us: each family of instrumentations has a switch."""
+"""Check that instrumentations write the messages of calls: each family of them has a switch for content."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["gen_ai", "openinference", "traceloop"]
 GEN_AI = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
 EXPERIMENTAL = "gen_ai_latest_experimental"
-#: From here on opentelemetry-util-genai knows the latest conventions only.
+#: First version of opentelemetry-util-genai that writes the latest conventions only.
 WITHOUT_OPT_IN = "1.3b0"
 HIDING = (
     "OPENINFERENCE_HIDE_INPUTS",
@@ -32,7 +32,7 @@ HIDING = (
 
 
 def traceloop(set_up: SetUp) -> Iterator[Finding]:
-    """Look at OpenLLMetry's switch, which knows one word only."""
+    """Check OpenLLMetry's switch, which is on by default and stays on for the value `true` only."""
     value = set_up.value("TRACELOOP_TRACE_CONTENT")
     if not set_up.installation.requiring("opentelemetry-semantic-conventions-ai"):
         return
@@ -47,7 +47,7 @@ def traceloop(set_up: SetUp) -> Iterator[Finding]:
 
 
 def gen_ai(set_up: SetUp) -> Iterator[Finding]:
-    """Look at the switch of OpenTelemetry's own GenAI instrumentations, which is off by default."""
+    """Check the switch of OpenTelemetry's own GenAI instrumentations, which is off by default."""
     util = set_up.installation.get("opentelemetry-util-genai")
     users = set_up.installation.requiring("opentelemetry-util-genai")
     if not util or not users:
@@ -76,7 +76,7 @@ def gen_ai(set_up: SetUp) -> Iterator[Finding]:
 
 
 def _log_events(set_up: SetUp, whose: str) -> Finding:
-    """Tell whether the log events that hold the messages reach us: they need a logger provider."""
+    """Return whether the log events that have the messages reach us: they need a logger provider."""
     if set_up.in_code:
         return warning(
             "content",
@@ -96,7 +96,7 @@ def _declares_no_logs(name: str) -> bool:
     try:
         return bool(name) and "logger_provider:" not in Path(name).read_text("utf-8")
     except (OSError, ValueError):
-        return False  # another check says what is wrong with the file
+        return False  # the check of the declarative file reports it
 
 
 def _older(version: str) -> bool:
@@ -106,7 +106,7 @@ def _older(version: str) -> bool:
 
 
 def openinference(set_up: SetUp) -> Iterator[Finding]:
-    """Look at OpenInference's switches, which hide."""
+    """Check OpenInference's switches, each of which hides a part of the content."""
     if set_up.installation.get("openinference-instrumentation") is None:
         return
     for name in HIDING:

@@ -1,4 +1,4 @@
-"""Whether OpenTelemetry's configuration reaches us: distro, exporters by name, the declarative file, listeners."""
+"""Check that OpenTelemetry's configuration names and finds our exporter: distro, declarative file, exporters, OTLP."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["declarative", "distro", "installed", "listeners", "named"]
 
 OURS = "label_studio"
-#: Entry point of `otlp` by protocol; the SDK refuses every other protocol.
+#: Entry point of the exporter `otlp` by its protocol; the SDK refuses other protocols.
 OTLP = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
+#: Package by entry point, for the advice to install it.
 PACKAGES = {
     OURS: "label-studio-otel",
     "otlp_proto_grpc": "opentelemetry-exporter-otlp-proto-grpc",
@@ -37,10 +38,11 @@ PACKAGES = {
 }
 #: Seconds to wait for a connection to an OTLP endpoint.
 CONNECT_TIMEOUT = 1.0
+SIGNALS = ("TRACES", "METRICS", "LOGS")
 
 
 def distro(set_up: SetUp) -> Iterator[Finding]:
-    """Look for what `opentelemetry-instrument` needs to configure anything."""
+    """Check that `opentelemetry-instrument` has a distro, without which it configures nothing."""
     if set_up.installation.offers("opentelemetry_configurator"):
         yield ok("distro", "opentelemetry-instrument can configure OpenTelemetry")
         return
@@ -52,7 +54,7 @@ def distro(set_up: SetUp) -> Iterator[Finding]:
 
 
 def declarative(set_up: SetUp) -> Iterator[Finding]:
-    """Look at the declarative file, which replaces OTEL_TRACES_EXPORTER and its like."""
+    """Check the declarative file, which replaces OTEL_TRACES_EXPORTER and similar variables."""
     if set_up.value("OTEL_EXPERIMENTAL_CONFIG_FILE"):
         yield warning(
             "declarative file", "OTEL_EXPERIMENTAL_CONFIG_FILE is read by nothing", "set OTEL_CONFIG_FILE instead"
@@ -86,7 +88,7 @@ def declarative(set_up: SetUp) -> Iterator[Finding]:
 
 def _in_file(text: str) -> Finding:
     uncommented = re.sub(r"(?m)(^|\s)#.*$", "", text)
-    # YAML's own reader is not among our dependencies, and the name has one meaning in such a file.
+    # A YAML parser is no dependency of this package, and the name can mean nothing else in this file.
     if re.search(rf"\b{OURS}\s*:", uncommented):
         return ok("declarative file", f"the file of OTEL_CONFIG_FILE names {OURS}")
     return error(
@@ -97,7 +99,7 @@ def _in_file(text: str) -> Finding:
 
 
 def named(set_up: SetUp) -> Iterator[Finding]:
-    """Look for our name in OTEL_TRACES_EXPORTER."""
+    """Check that OTEL_TRACES_EXPORTER names our exporter."""
     if set_up.value("OTEL_CONFIG_FILE"):
         return
     names = _names(set_up, "TRACES")
@@ -112,10 +114,8 @@ def named(set_up: SetUp) -> Iterator[Finding]:
 
 
 def installed(set_up: SetUp) -> Iterator[Finding]:
-    """Look for the package of every exporter that is named: a single one that is missing ends all tracing."""
-    if set_up.value("OTEL_CONFIG_FILE"):
-        return
-    for signal in ("TRACES", "METRICS", "LOGS"):
+    """Check that each exporter that is named can be imported: one that cannot ends all tracing."""
+    for signal in SIGNALS:
         group = f"opentelemetry_{signal.lower()}_exporter"
         known = {point.name: point for _, point in set_up.installation.offers(group)}
         for name in _names(set_up, signal):
@@ -161,10 +161,8 @@ def _installation_of(name: str, signal: str, known: Mapping[str, EntryPoint]) ->
 
 
 def listeners(set_up: SetUp) -> Iterator[Finding]:
-    """Try a connection to each OTLP endpoint: nobody there means errors in the application's log."""
-    if set_up.value("OTEL_CONFIG_FILE"):
-        return
-    for signal in ("TRACES", "METRICS", "LOGS"):
+    """Check that each OTLP endpoint accepts connections: one that does not fills the application's log with errors."""
+    for signal in SIGNALS:
         for name in _names(set_up, signal):
             protocol = _otlp_protocol(set_up, signal, name)
             if protocol is None:
@@ -174,21 +172,19 @@ def listeners(set_up: SetUp) -> Iterator[Finding]:
                 yield ok("OTLP", f"{signal.lower()}: somebody listens at {host}:{port}")
                 continue
             default = "" if set_up.value(f"OTEL_{signal}_EXPORTER") else " (the default)"
-            without = _without_otlp(set_up, signal)
+            others = ",".join(one for one in _names(set_up, signal) if not one.startswith("otlp"))
             yield warning(
                 "OTLP",
                 f"OTEL_{signal}_EXPORTER is {name}{default} and nobody listens at {host}:{port}: the application's "
                 "log fills with its errors, and its exit waits for it",
-                f"export OTEL_{signal}_EXPORTER={without}, or start a collector there",
+                f"export OTEL_{signal}_EXPORTER={others or 'none'}, or start a collector there",
             )
 
 
-def _without_otlp(set_up: SetUp, signal: str) -> str:
-    return ",".join(name for name in _names(set_up, signal) if not name.startswith("otlp")) or "none"
-
-
 def _names(set_up: SetUp, signal: str) -> list[str]:
-    """Return the exporters of a signal as the SDK reads them; the distro's default is `otlp`."""
+    """Return the exporters that the SDK uses for a signal: by default `otlp`, by a declarative file none of these."""
+    if set_up.value("OTEL_CONFIG_FILE"):
+        return []
     value = set_up.value(f"OTEL_{signal}_EXPORTER")
     if not value:
         return ["otlp"] if signal != "TRACES" else []
@@ -201,16 +197,18 @@ def _protocol(set_up: SetUp, signal: str) -> str:
 
 
 def _component(set_up: SetUp, signal: str, name: str) -> str | None:
-    """Return the entry point that an exporter's name means, None where the protocol is unknown."""
+    """Return the entry point of an exporter's name, None where its OTLP protocol is unknown."""
     return OTLP.get(_protocol(set_up, signal)) if name == "otlp" else name
 
 
 def _otlp_protocol(set_up: SetUp, signal: str, name: str) -> str | None:
+    """Return the protocol of an OTLP exporter, None for another exporter."""
     component = _component(set_up, signal, name)
     return next((protocol for protocol, one in OTLP.items() if one == component), None)
 
 
 def _endpoint(set_up: SetUp, signal: str, protocol: str) -> tuple[str, int]:
+    """Return host and port of an OTLP endpoint; port 0, which nothing listens on, where its URL is not valid."""
     own = set_up.value(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT") or set_up.value("OTEL_EXPORTER_OTLP_ENDPOINT")
     default = 4317 if protocol == "grpc" else 4318
     url = own or f"http://localhost:{default}"

@@ -1,4 +1,4 @@
-"""What a check found, and how to mend it."""
+"""A finding of a check, with what corrects it."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ OK, WARNING, ERROR = "ok", "warning", "error"
 class Finding:
     """One sentence about a set-up."""
 
-    #: error: calls are lost or nothing arrives; warning: something may be missed; ok.
+    #: error: calls are lost or do not arrive; warning: some may be missed; ok: in order.
     level: str
-    #: What was looked at, in a word or two.
+    #: What was checked, in a word or two.
     subject: str
-    #: What was met.
+    #: What was found.
     met: str
-    #: The command or the setting that mends it.
+    #: The command or the setting that corrects it.
     fix: str | None = None
 
 
 def ok(subject: str, met: str) -> Finding:
-    """Return what is as it should be."""
+    """Return a finding about what is in order."""
     return Finding(OK, subject, met)
 
 
 def warning(subject: str, met: str, fix: str) -> Finding:
-    """Return what may cost something."""
+    """Return a finding about what may lose calls or content."""
     return Finding(WARNING, subject, met, fix)
 
 
 def error(subject: str, met: str, fix: str) -> Finding:
-    """Return what keeps calls from arriving."""
+    """Return a finding about what keeps calls from arriving."""
     return Finding(ERROR, subject, met, fix)
 
 

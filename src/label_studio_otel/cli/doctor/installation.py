@@ -1,4 +1,4 @@
-"""What is installed beside the application: packages, what they ask for, and entry points."""
+"""What the checks of `doctor` read: variables, settings, and the packages that this interpreter sees."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Package:
 
     name: str
     version: str = "1.0"
-    #: As `Requires-Dist` has them, with their markers.
+    #: Lines of `Requires-Dist`, with their markers.
     requires: tuple[str, ...] = ()
     entry_points: tuple[metadata.EntryPoint, ...] = ()
 
@@ -30,10 +30,10 @@ class Package:
         return (one for one in self.entry_points if one.group == group)
 
     def unmet(self, installation: Installation) -> str | None:
-        """Return what `opentelemetry-instrument` misses to use this instrumentation, None where it uses it.
+        """Return the requirement for which `opentelemetry-instrument` skips this package, None where it uses it.
 
-        As `opentelemetry.instrumentation.dependencies` decides: all requirements of the extra `instruments`, and one
-        of `instruments-any`.
+        `opentelemetry.instrumentation.dependencies` wants all requirements of the extra `instruments` and one of
+        `instruments-any`.
         """
         for requirement in self._extra("instruments"):
             if not installation.has(requirement):
@@ -62,12 +62,12 @@ class Installation:
     packages: tuple[Package, ...]
 
     def get(self, name: str) -> Package | None:
-        """Return a package by its name in any spelling."""
+        """Return a package by its name, in any spelling; None where it is not installed."""
         wanted = normalized(name)
         return next((one for one in self.packages if normalized(one.name) == wanted), None)
 
     def has(self, requirement: str) -> bool:
-        """Tell whether a requirement, such as `openai>=1.26`, is met."""
+        """Return True where a requirement, such as `openai>=1.26`, is met."""
         from packaging.requirements import Requirement
 
         wanted = Requirement(requirement)
@@ -79,7 +79,7 @@ class Installation:
         return [(package, one) for package in self.packages for one in package.offers(group)]
 
     def requiring(self, name: str) -> list[Package]:
-        """Return the packages that ask for another one, extras aside."""
+        """Return the packages that depend on another one without an extra."""
         wanted = re.compile(rf"{re.escape(normalized(name))}(?![a-z0-9-])")
         return [
             package
@@ -90,32 +90,32 @@ class Installation:
 
 @dataclass(frozen=True)
 class SetUp:
-    """Everything a check may look at."""
+    """All that a check reads."""
 
     environ: Mapping[str, str]
     installation: Installation
     settings: Settings
-    #: Tracing is set up by the application's code, not by `opentelemetry-instrument`.
+    #: Whether the application's code sets tracing up, in place of `opentelemetry-instrument`.
     in_code: bool = False
 
     def value(self, variable: str) -> str:
-        """Return a variable's value, empty where it is not set."""
+        """Return a variable's value, "" where it is not set."""
         return self.environ.get(variable, "").strip()
 
 
 def installed(distributions: Iterable[metadata.Distribution] | None = None) -> Installation:
-    """Read what this interpreter has; the first of two equal names is the one that Python imports."""
+    """Return the packages of this interpreter; of two with one name Python imports the first, which is returned."""
     packages: dict[str, Package] = {}
     for one in metadata.distributions() if distributions is None else distributions:
         name = one.metadata["Name"]
-        if name:  # a folder left by an uninstallation has none
+        if name:  # a folder that an uninstallation left has none
             package = Package(name, one.version, tuple(one.requires or ()), tuple(one.entry_points))
             packages.setdefault(normalized(name), package)
     return Installation(tuple(packages.values()))
 
 
 def normalized(name: str) -> str:
-    """Return a package's name in its one spelling.
+    """Return a package's name in its normal form.
 
     >>> normalized("OpenTelemetry_Distro")
     'opentelemetry-distro'

@@ -1,4 +1,4 @@
-"""Whether something makes spans of LLM calls, and makes each once."""
+"""Check that an instrumentation makes spans of LLM calls, and that only one does for each library."""
 
 from __future__ import annotations
 
@@ -20,39 +20,34 @@ __all__ = ["instrumentations"]
 class Library(NamedTuple):
     """A library that calls LLMs."""
 
-    #: Its package.
     package: str
-    #: What to install to see its calls.
+    #: Package of the instrumentation to install, without its prefix `opentelemetry-instrumentation-`.
     instrumentation: str
-    #: Names of the entry points by which instrumentations of it are known.
-    names: frozenset[str]
+    #: Names of the entry points of its instrumentations.
+    names: tuple[str, ...]
 
 
-def _library(package: str, instrumentation: str, *names: str) -> Library:
-    return Library(package, f"opentelemetry-instrumentation-{instrumentation}", frozenset(names))
-
-
-#: Frameworks first: their instrumentation sees every provider.
+#: Frameworks come first: their instrumentation covers each provider.
 LIBRARIES = (
-    _library("langchain-core", "langchain", "langchain"),
-    _library("llama-index-core", "llamaindex", "llama-index", "llama_index", "llamaindex"),
-    _library("haystack-ai", "haystack", "haystack-ai", "haystack"),
-    _library("crewai", "crewai", "crewai"),
-    _library("litellm", "litellm", "litellm"),
-    _library("openai-agents", "openai-agents", "openai_agents"),
-    _library("agno", "agno", "agno"),
-    _library("openai", "openai", "openai", "openai_v2"),
-    _library("anthropic", "anthropic", "anthropic"),
-    _library("boto3", "bedrock", "boto3", "bedrock"),
-    _library("google-genai", "google-generativeai", "google_generativeai", "google-genai", "google_genai"),
-    _library("google-cloud-aiplatform", "vertexai", "google_cloud_aiplatform", "vertexai"),
-    _library("mistralai", "mistralai", "mistralai"),
-    _library("cohere", "cohere", "cohere"),
-    _library("ollama", "ollama", "ollama"),
-    _library("groq", "groq", "groq"),
-    _library("together", "together", "together"),
-    _library("replicate", "replicate", "replicate"),
-    _library("transformers", "transformers", "transformers"),
+    Library("langchain-core", "langchain", ("langchain",)),
+    Library("llama-index-core", "llamaindex", ("llama-index", "llama_index", "llamaindex")),
+    Library("haystack-ai", "haystack", ("haystack-ai", "haystack")),
+    Library("crewai", "crewai", ("crewai",)),
+    Library("litellm", "litellm", ("litellm",)),
+    Library("openai-agents", "openai-agents", ("openai_agents",)),
+    Library("agno", "agno", ("agno",)),
+    Library("openai", "openai", ("openai", "openai_v2")),
+    Library("anthropic", "anthropic", ("anthropic",)),
+    Library("boto3", "bedrock", ("boto3", "bedrock")),
+    Library("google-genai", "google-generativeai", ("google_generativeai", "google-genai", "google_genai")),
+    Library("google-cloud-aiplatform", "vertexai", ("google_cloud_aiplatform", "vertexai")),
+    Library("mistralai", "mistralai", ("mistralai",)),
+    Library("cohere", "cohere", ("cohere",)),
+    Library("ollama", "ollama", ("ollama",)),
+    Library("groq", "groq", ("groq",)),
+    Library("together", "together", ("together",)),
+    Library("replicate", "replicate", ("replicate",)),
+    Library("transformers", "transformers", ("transformers",)),
 )
 
 
@@ -63,13 +58,8 @@ class Instrumentation(NamedTuple):
     package: Package
     library: Library
 
-    @property
-    def name(self) -> str:
-        """As OTEL_PYTHON_DISABLED_INSTRUMENTATIONS knows it."""
-        return self.point.name
-
-    def broken(self) -> str | None:
-        """Return why it cannot be imported; OpenTelemetry says so at debug level only, where a module is missing."""
+    def import_error(self) -> str | None:
+        """Return why it cannot be imported; OpenTelemetry logs a missing module at debug level only."""
         try:
             self.point.load()
         except Exception as error:
@@ -78,33 +68,33 @@ class Instrumentation(NamedTuple):
 
 
 def instrumentations(set_up: SetUp) -> Iterator[Finding]:
-    """Look at the instrumentations: missing, left out, switched off, or two of one library."""
+    """Check the instrumentations: none, skipped, switched off, broken, or two of one library."""
     there = [one for one in _all(set_up) if set_up.installation.get(one.library.package)]
     active = []
     for one in there:
-        # Code asks no extra and no list, and sees for itself what cannot be imported.
+        # Code that sets tracing up reads neither extras nor the list, and gets import errors itself.
         if found := None if set_up.in_code else _obstacle(set_up, one):
             yield found
         else:
             active.append(one)
             yield ok("instrumentation", f"{one.package.name} {one.package.version} instruments {one.library.package}")
-    yield from _doubles(active)
+    yield from _duplicates(active)
     if not there:
         yield _missing(set_up)
 
 
 def _obstacle(set_up: SetUp, one: Instrumentation) -> Finding | None:
-    """Return why `opentelemetry-instrument` does not use an instrumentation, None where it does."""
-    off = _switched_off(set_up)
-    if one.name in off or "*" in off:
+    """Return a finding where `opentelemetry-instrument` does not use an instrumentation, None where it uses it."""
+    off = [name.strip() for name in set_up.value("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS").split(",")]
+    if one.point.name in off or "*" in off:
         return warning(
             "instrumentation",
             f"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS switches {one.package.name} off",
-            f"take {one.name if '*' not in off else '*'} out of OTEL_PYTHON_DISABLED_INSTRUMENTATIONS",
+            f"take {one.point.name if '*' not in off else '*'} out of OTEL_PYTHON_DISABLED_INSTRUMENTATIONS",
         )
     if unmet := one.package.unmet(set_up.installation):
         return _skipped(one, unmet)
-    why = one.broken()
+    why = one.import_error()
     return _broken(one, why) if why else None
 
 
@@ -113,10 +103,6 @@ def _all(set_up: SetUp) -> Iterator[Instrumentation]:
         for library in LIBRARIES:
             if point.name in library.names:
                 yield Instrumentation(point, package, library)
-
-
-def _switched_off(set_up: SetUp) -> list[str]:
-    return [name.strip() for name in set_up.value("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS").split(",")]
 
 
 def _skipped(one: Instrumentation, unmet: str) -> Finding:
@@ -137,14 +123,14 @@ def _broken(one: Instrumentation, why: str) -> Finding:
     )
 
 
-def _doubles(active: list[Instrumentation]) -> Iterator[Finding]:
+def _duplicates(active: list[Instrumentation]) -> Iterator[Finding]:
     by_library: dict[str, list[Instrumentation]] = {}
     for one in active:
         by_library.setdefault(one.library.package, []).append(one)
     for library, ones in by_library.items():
         if len(ones) > 1:
             packages = [one.package.name for one in ones]
-            # Where both have one name, the list of disabled instrumentations switches both off.
+            # The list of disabled instrumentations is no help: it switches off both where they have one name.
             yield error(
                 "instrumentation",
                 f"{library} is instrumented {len(ones)} times ({', '.join(packages)}): each call has as many spans, in "
@@ -159,7 +145,7 @@ def _missing(set_up: SetUp) -> Finding:
             return error(
                 "instrumentation",
                 f"{library.package} is installed and nothing instruments it: there are no spans of its LLM calls",
-                f"pip install {library.instrumentation}",
+                f"pip install opentelemetry-instrumentation-{library.instrumentation}",
             )
     return warning(
         "instrumentation",

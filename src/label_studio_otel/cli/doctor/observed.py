@@ -1,4 +1,4 @@
-"""What a run of the application showed."""
+"""The spans of the application's run, counted, and the findings about them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Observed", "findings", "read"]
 
 IN_CODE = "where the provider is made: provider.add_span_processor(LabelStudioSpanProcessor()); see docs/set-ups.md"
-#: What to do about a sentence of `Generation.incomplete` that names this word.
+#: What to do about a reason of `Generation.incomplete`, by a word in it.
 FIXES = {
     "TRACELOOP_TRACE_CONTENT": "export TRACELOOP_TRACE_CONTENT=true",
     "CAPTURE_MESSAGE_CONTENT": (
@@ -29,8 +29,8 @@ FIXES = {
     "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "export OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=1000",
     "VALUE_LENGTH_LIMIT": "unset OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
 }
-#: Exit codes of an application that came to its end, or was ended by Ctrl-C.
-ENDED = (0, -2, 130)
+#: Exit codes of an application that ended in order or by Ctrl-C.
+EXPECTED_EXIT_CODES = (0, -2, 130)
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Observed:
 
     #: Exit code of the application.
     code: int = 0
-    #: Processes in which we could look.
+    #: Processes that were observed.
     processes: int = 0
     spans: Counter[str] = field(default_factory=Counter)
     #: LLM calls by scope.
@@ -47,23 +47,23 @@ class Observed:
     operations: Counter[str] = field(default_factory=Counter)
     #: The different sets of names by which `operations` chooses them (`selection.operation_names`).
     names: set[tuple[str, ...]] = field(default_factory=set)
-    #: LLM calls by what they lack.
+    #: LLM calls by the reason why they are incomplete.
     incomplete: Counter[str] = field(default_factory=Counter)
-    #: LLM calls that no processor or exporter of ours saw.
+    #: LLM calls that no processor or exporter of this package got.
     missed: int = 0
     #: LLM calls that failed.
     errors: int = 0
-    #: Pairs of trace and span id with more than one start time.
+    #: Pairs of trace id and span id with more than one start time.
     repeated_span_ids: int = 0
 
     @property
     def llm_calls(self) -> int:
-        """All LLM calls."""
+        """Number of LLM calls."""
         return self.calls.total()
 
 
 def read(lines: Iterable[str], code: int) -> Observed:
-    """Count the lines that `observation` wrote; a line that was torn by a kill is passed over."""
+    """Count the lines that `sdk.observer` wrote; skip a line that a kill left unfinished."""
     observed = Observed(code)
     starts: dict[str, set[str]] = {}
     for text in lines:
@@ -96,8 +96,8 @@ def _count(observed: Observed, line: dict[str, object]) -> None:
 
 
 def findings(observed: Observed, settings: Settings, *, in_code: bool) -> Iterator[Finding]:
-    """Yield what the run means."""
-    if observed.code not in ENDED:
+    """Yield the findings about a run."""
+    if observed.code not in EXPECTED_EXIT_CODES:
         yield warning(
             "run", f"the application ended with exit code {observed.code}", "see what it wrote above; run it to its end"
         )
@@ -154,7 +154,7 @@ def _lacking(observed: Observed) -> Iterator[Finding]:
 
 
 def _mode(observed: Observed, settings: Settings) -> Iterator[Finding]:
-    """Compare the mode with what the spans are; where both kinds come, either mode is right for some."""
+    """Compare the mode with the operations of the calls; with both operations, either mode fits some of them."""
     chats = sum(number for operation, number in observed.operations.items() if operation != "text_completion")
     if settings.mode == "prompt" and chats == observed.llm_calls:
         yield warning("mode", "your spans are chat, and the mode is prompt", "export LABEL_STUDIO_OTEL_MODE=chat")

@@ -1,4 +1,4 @@
-"""Which interpreter is looked at: packages and entry points are those of one Python."""
+"""Check which interpreter runs `doctor`: it sees the packages and entry points of this one only."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["interpreter"]
 
 
 def interpreter(set_up: SetUp) -> Iterator[Finding]:
-    """Name the interpreter, and say where `python` is another one."""
+    """Name the interpreter, and warn where `python` is another one."""
     yield ok("Python", f"looking at {sys.executable} ({platform.python_version()})")
     found = shutil.which("python", path=set_up.environ.get("PATH"))
-    # Two environments' interpreters are links to one file: the folder tells them apart.
+    # The interpreters of two environments may be links to one file; their folders differ.
     if found and Path(found).parent.resolve() != Path(sys.executable).parent.resolve():
         yield warning(
             "Python",

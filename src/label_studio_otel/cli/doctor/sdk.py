@@ -1,4 +1,4 @@
-"""What OpenTelemetry's SDK is told by its own variables: switched off, sampled, cut, or made to raise."""
+"""Check the variables of OpenTelemetry's SDK: those that switch it off, sample, limit attributes, or make it raise."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ SAMPLERS = (*RATIOS, "always_on", "always_off", "parentbased_always_on", "parent
 
 
 def disabled(set_up: SetUp) -> Iterator[Finding]:
-    """Look at the switch that turns the SDK off."""
+    """Check the switch that turns the SDK off."""
     if set_up.value("OTEL_SDK_DISABLED").lower() == "true":
         yield error("SDK", "OTEL_SDK_DISABLED=true: there are no spans at all", "unset OTEL_SDK_DISABLED")
 
 
 def limits(set_up: SetUp) -> Iterator[Finding]:
-    """Look at the limits that evict attributes (the oldest first) and cut texts."""
-    invalid = [name for name in (*COUNT_LIMITS, *LENGTH_LIMITS, *OTHER_LIMITS) if not _usable(set_up.environ.get(name))]
+    """Check the limits of a span: the SDK drops its oldest attributes and truncates long values."""
+    invalid = [name for name in (*COUNT_LIMITS, *LENGTH_LIMITS, *OTHER_LIMITS) if not _is_limit(set_up.value(name))]
     for name in invalid:
         yield error(
             "limits",
@@ -48,12 +48,12 @@ def limits(set_up: SetUp) -> Iterator[Finding]:
         yield from _length_limit(set_up)
 
 
-def _usable(value: str | None) -> bool:
-    return not (value or "").strip() or (value or "").strip().isdecimal()
+def _is_limit(value: str) -> bool:
+    return not value or value.isdecimal()
 
 
 def _count_limit(set_up: SetUp) -> Iterator[Finding]:
-    limit = _attributes(set_up)
+    limit = _attribute_limit(set_up)
     flat = set_up.installation.requiring("openinference-instrumentation")
     if limit is not None and (limit < DEFAULT_COUNT_LIMIT or (flat and limit < ENOUGH_ATTRIBUTES)):
         why = "" if limit < DEFAULT_COUNT_LIMIT else f" ({flat[0].name} writes several for each message)"
@@ -66,8 +66,8 @@ def _count_limit(set_up: SetUp) -> Iterator[Finding]:
         yield ok("limits", f"a span keeps {'any number of' if limit is None else limit} attributes")
 
 
-def _attributes(set_up: SetUp) -> int | None:
-    """Return how many attributes a span keeps, None for all; an empty value means none of this variable's limit."""
+def _attribute_limit(set_up: SetUp) -> int | None:
+    """Return how many attributes a span keeps, None for all; the span's own variable, even empty, is preferred."""
     own, shared = COUNT_LIMITS
     if own in set_up.environ:
         return int(set_up.value(own)) if set_up.value(own) else None
@@ -86,7 +86,7 @@ def _length_limit(set_up: SetUp) -> Iterator[Finding]:
 
 
 def sampler(set_up: SetUp) -> Iterator[Finding]:
-    """Look at the share of calls that is recorded."""
+    """Check which share of the traces is recorded."""
     name = set_up.value("OTEL_TRACES_SAMPLER").lower()
     if not name or name.endswith("always_on"):
         return
@@ -109,7 +109,7 @@ def _ratio(set_up: SetUp, name: str) -> Iterator[Finding]:
     try:
         ratio = float(argument)
     except ValueError:
-        return  # the SDK takes 1.0
+        return  # the SDK uses 1.0
     if not 0 <= ratio <= 1:
         yield warning(
             "sampler",
@@ -125,7 +125,7 @@ def _ratio(set_up: SetUp, name: str) -> Iterator[Finding]:
 
 
 def batch_processor(set_up: SetUp) -> Iterator[Finding]:
-    """Look for sizes with which the SDK's batch processor raises, which ends all tracing."""
+    """Check the sizes of the batch processor: with wrong ones the SDK raises, which ends all tracing."""
     queue = _number(set_up, "OTEL_BSP_MAX_QUEUE_SIZE", 2048)
     batch = _number(set_up, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512)
     delay = _number(set_up, "OTEL_BSP_SCHEDULE_DELAY", 5000)
@@ -147,4 +147,4 @@ def _number(set_up: SetUp, name: str, default: int) -> int:
     try:
         return int(set_up.environ[name])
     except (KeyError, ValueError):
-        return default  # as the SDK does
+        return default  # the SDK does the same

@@ -1,4 +1,4 @@
-"""Label Studio: is it there, does it know the token, and does the project fit what we send."""
+"""Check Label Studio: its address, the token, the project and the project's labeling config."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ __all__ = ["label_studio", "settings"]
 
 #: Seconds to wait for one answer.
 ANSWER_TIMEOUT = 10.0
+#: Characters of the shortest project title that Label Studio accepts.
 SHORTEST_TITLE = 3
-ANOTHER = (
+NEW_KEY = (
     "make a personal access token in Label Studio (Account & Settings → Personal Access Token) and "
     "export LABEL_STUDIO_API_KEY=it"
 )
-LEGACY = (
+NEW_KEY_OR_LEGACY = (
     "make a personal access token (Account & Settings → Personal Access Token) and export LABEL_STUDIO_API_KEY=it, or "
     "allow legacy tokens (Organization → Access Token Settings; for a new server "
     "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN=true)"
@@ -34,13 +35,13 @@ LEGACY = (
 
 
 def settings(set_up: SetUp) -> Iterator[Finding]:
-    """Say what of our own settings cannot be used."""
+    """Report the settings of this package that cannot be used."""
     for problem in set_up.settings.problems:
         yield error("settings", problem, f"correct or unset {problem.partition('=')[0].partition(' ')[0]}")
 
 
 def label_studio(set_up: SetUp) -> Iterator[Finding]:
-    """Ask the server for the project with the application's token."""
+    """Read the project from the server with the application's token."""
     from label_studio_otel.label_studio.client import LabelStudio
 
     client = LabelStudio(set_up.settings.url, set_up.settings.api_key, answer_timeout=ANSWER_TIMEOUT)
@@ -66,11 +67,11 @@ def _title(settings: Settings) -> str:
 
 
 def _refused(settings: Settings, problem: DeliveryError) -> Finding:
-    """Return what an answer means for whoever sets things up."""
+    """Return the finding about an error of Label Studio's answer, or of no answer."""
     text = str(problem)
     met, _, fix = text.partition("; ")
     if not settings.api_key:
-        return error("token", "there is no token", ANOTHER)
+        return error("token", "there is no token", NEW_KEY)
     if isinstance(problem, DestinationBlocked) and problem.missing:
         return error(
             "project",
@@ -78,7 +79,7 @@ def _refused(settings: Settings, problem: DeliveryError) -> Finding:
             "export LABEL_STUDIO_PROJECT_ID=the number in the project's address, or unset it",
         )
     if "legacy token authentication has been disabled" in text:
-        return error("token", "legacy token authentication has been disabled in this Label Studio", LEGACY)
+        return error("token", "legacy token authentication has been disabled in this Label Studio", NEW_KEY_OR_LEGACY)
     if " 401 " in text:
         return _token_refused(settings.api_key, met)
     if isinstance(problem, DestinationBlocked) and not problem.passing:
@@ -97,15 +98,15 @@ def _token_refused(key: str, met: str) -> Finding:
 
     expiry = jwt_expiry(key)
     if expiry is None:
-        return error("token", f"Label Studio does not know the token ({met})", ANOTHER)
+        return error("token", f"Label Studio does not know the token ({met})", NEW_KEY)
     if expiry < time.time():
         day = time.strftime("%Y-%m-%d", time.gmtime(expiry))
-        return error("token", f"the personal access token expired on {day}", ANOTHER)
-    return error("token", f"the personal access token is not valid: revoked, or another server's ({met})", ANOTHER)
+        return error("token", f"the personal access token expired on {day}", NEW_KEY)
+    return error("token", f"the personal access token is not valid: revoked, or another server's ({met})", NEW_KEY)
 
 
 def _named(settings: Settings, projects: list[Project]) -> Iterator[Finding]:
-    """Say which project the title means."""
+    """Say which project the title selects."""
     if settings.project_id:
         return
     title = _title(settings)
@@ -127,7 +128,7 @@ def _named(settings: Settings, projects: list[Project]) -> Iterator[Finding]:
 
 
 def _given_config(settings: Settings) -> Iterator[Finding]:
-    """Look at the labeling config that the new project would get."""
+    """Check the labeling config that the new project would get."""
     from label_studio_otel.settings import labeling_config
     from label_studio_otel.tasks import labeling_config as label_config
 
@@ -144,7 +145,7 @@ def _given_config(settings: Settings) -> Iterator[Finding]:
 
 
 def _project(settings: Settings, project: Project) -> Iterator[Finding]:
-    """Look at the labeling config of a project that exists."""
+    """Check the labeling config of an existing project."""
     from label_studio_otel.tasks import labeling_config as label_config
 
     where = f"project {project.id} ({project.title})"
@@ -168,7 +169,7 @@ def _project(settings: Settings, project: Project) -> Iterator[Finding]:
 
 
 def _fillable(config: LabelConfig, where: str, page: str = "its place") -> Iterator[Finding]:
-    """Render a call for the config, as delivery will."""
+    """Check that a call can be rendered for a labeling config, as delivery renders it."""
     from label_studio_otel.generation import Choice, Generation, Message, TextPart
     from label_studio_otel.spans import Span
     from label_studio_otel.tasks.task import render

@@ -1,4 +1,4 @@
-"""The state directory: does it stay, can it be written, and what waits there."""
+"""Check the state directory: its disk, its permissions, and the calls and files in it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from label_studio_otel.cli.doctor.finding import counted, error, ok, warning
 from label_studio_otel.errors import OutboxError
@@ -23,45 +23,21 @@ MOUNTS = Path("/proc/self/mountinfo")
 IN_MEMORY = ("tmpfs", "ramfs", "rootfs")
 CONTAINER_LAYER = ("overlay", "aufs", "fuse-overlayfs", "fuse.fuse-overlayfs")
 NETWORK = (
-    "nfs",
-    "nfs4",
-    "cifs",
-    "smb2",
-    "smb3",
-    "smbfs",
-    "ceph",
-    "fuse.ceph",
-    "glusterfs",
-    "fuse.glusterfs",
-    "lustre",
-    "afs",
-    "9p",
-    "fuse.sshfs",
-    "fuse.s3fs",
-    "fuse.gcsfuse",
-    "gpfs",
-    "beegfs",
-    "fuse.rclone",
-)
-#: Calls that wait, and seconds that the oldest of them does, from which on somebody should look.
-MANY = 1000
-LONG = 3600.0
+    "nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "ceph", "fuse.ceph", "glusterfs", "fuse.glusterfs", "lustre", "afs",
+    "9p", "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "gpfs", "beegfs", "fuse.rclone",
+)  # fmt: skip
+#: Number of waiting calls, and age in seconds of the oldest, from which on there is a warning.
+MANY_WAITING = 1000
+LONG_WAITING_S = 3600.0
 ELSEWHERE = "export LABEL_STUDIO_OTEL_STATE_DIR=a directory on a disk of this machine"
 
 
-class Mount(NamedTuple):
-    """Where a file system is mounted."""
-
-    point: str
-    kind: str
-
-
 def state_directory(set_up: SetUp, mounts: str | None = None) -> Iterator[Finding]:
-    """Look at the disk under the state directory.
+    """Check that the state directory can be written, and that its disk keeps what is written.
 
     Args:
-        set_up: what to look at.
-        mounts: the text of /proc/self/mountinfo; read from there by default.
+        set_up: names the directory.
+        mounts: text of /proc/self/mountinfo; None reads it.
     """
     directory = set_up.settings.state_dir
     existing = next(one for one in (directory, *directory.parents) if one.exists())
@@ -88,24 +64,24 @@ def state_directory(set_up: SetUp, mounts: str | None = None) -> Iterator[Findin
 
 
 def file_system(path: Path, mounts: str) -> str:
-    """Return the kind of file system under a path, empty where that is not known.
+    """Return the type of the file system of a path, "" where it is not known.
 
-    Fields of a line: id, parent, device, root, mount point, options, …, a dash, kind (man 5 proc_pid_mountinfo).
+    Fields of a line: id, parent, device, root, mount point, options, …, a dash, type (man 5 proc_pid_mountinfo).
     """
-    found = Mount("", "")
+    found_point = found_kind = ""
     for line in mounts.splitlines():
         before, dash, after = line.partition(" - ")
         if not dash:
             continue
         point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), before.split()[4])
-        # Of several mounts on one point the last one is seen.
-        if path.is_relative_to(point) and len(point) >= len(found.point):
-            found = Mount(point, after.split()[0])
-    return found.kind
+        # Of several mounts on one point the last one is in use.
+        if path.is_relative_to(point) and len(point) >= len(found_point):
+            found_point, found_kind = point, after.split()[0]
+    return found_kind
 
 
 def waiting(set_up: SetUp) -> Iterator[Finding]:
-    """Look at what has not arrived yet."""
+    """Check for calls that did not arrive yet."""
     from label_studio_otel.cli.status import summary_of
 
     for directory in _servers(set_up):
@@ -116,11 +92,11 @@ def waiting(set_up: SetUp) -> Iterator[Finding]:
             continue
         number = sum(summary.states[state] for state in ("pending", "leased", "uncertain"))
         age = time.time() - summary.oldest if summary.oldest else 0.0
-        if number >= MANY or (number and age > LONG):
+        if number >= MANY_WAITING or (number and age > LONG_WAITING_S):
             yield warning(
                 "waiting",
                 f"{counted(number, 'call')} in {directory} did not arrive yet"
-                + (f", the oldest for {age / 3600:.1f} hours" if age > LONG else ""),
+                + (f", the oldest for {age / 3600:.1f} hours" if age > LONG_WAITING_S else ""),
                 "label-studio-otel status says why; label-studio-otel deliver sends them",
             )
         if summary.states["parked"]:
@@ -132,7 +108,7 @@ def waiting(set_up: SetUp) -> Iterator[Finding]:
 
 
 def versions(set_up: SetUp) -> Iterator[Finding]:
-    """Look for files that another version of this package wrote."""
+    """Check for files of another version of this package."""
     from label_studio_otel.delivery.deliverer import OUTBOX
     from label_studio_otel.outbox.inspection import newer_schema
     from label_studio_otel.pipeline import spool_directory
@@ -146,7 +122,7 @@ def versions(set_up: SetUp) -> Iterator[Finding]:
                 "pip install --upgrade label-studio-otel, here as well",
             )
         for path in spool_files(spool_directory(directory)):
-            if _foreign(path):
+            if _of_another_version(path):
                 yield error(
                     "state directory",
                     f"{path.name} in {path.parent} has records of another version; this one cannot read them",
@@ -154,19 +130,19 @@ def versions(set_up: SetUp) -> Iterator[Finding]:
                 )
 
 
-def _foreign(path: Path) -> bool:
+def _of_another_version(path: Path) -> bool:
     from label_studio_otel.spool.record import MAGIC
 
     try:
         with path.open("rb") as file:
             begin = file.read(len(MAGIC))
     except OSError:
-        return False  # delivered meanwhile
+        return False  # its calls were delivered meanwhile
     return len(begin) == len(MAGIC) and begin != MAGIC and begin.startswith(MAGIC[:3])
 
 
 def span_ids(set_up: SetUp) -> Iterator[Finding]:
-    """Look for span ids that came twice with different start times: the application seeds `random`."""
+    """Check for span ids that came twice with different start times: the application seeds `random`."""
     from label_studio_otel.delivery.deliverer import OUTBOX
     from label_studio_otel.outbox.inspection import repeated_span_ids
 
@@ -176,7 +152,7 @@ def span_ids(set_up: SetUp) -> Iterator[Finding]:
 
 
 def repeated(number: int, where: str) -> Finding:
-    """Return what span ids that are not unique mean."""
+    """Return the finding about span ids that are not unique."""
     return warning(
         "span ids",
         f"{counted(number, 'span id')} came more than once {where}: OpenTelemetry draws them from `random`, and the "
