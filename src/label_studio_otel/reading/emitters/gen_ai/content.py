@@ -12,7 +12,7 @@ from label_studio_otel.reading.attributes import integer, json_of
 from label_studio_otel.reading.emitters.gen_ai import logfire
 from label_studio_otel.reading.emitters.gen_ai.choices import choices_of, finish_reasons
 from label_studio_otel.reading.emitters.gen_ai.emitters import emitter_of
-from label_studio_otel.reading.emitters.gen_ai.events import said_in_events
+from label_studio_otel.reading.emitters.gen_ai.events import messages_in_events
 from label_studio_otel.reading.emitters.gen_ai.litellm import function_calls, functions, with_calls
 from label_studio_otel.reading.emitters.gen_ai.messages import messages_of, part_of, split, without_stump
 from label_studio_otel.reading.emitters.gen_ai.parts import withheld, without_media
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from label_studio_otel.generation import Part
     from label_studio_otel.reading.emitters.gen_ai.emitters import Emitter
-    from label_studio_otel.reading.emitters.gen_ai.events import Said
+    from label_studio_otel.reading.emitters.gen_ai.events import EventMessages
     from label_studio_otel.spans import Span
 
 __all__ = ["Content", "read"]
@@ -73,7 +73,7 @@ class _Reading:
         self._gaps: list[Gap] = []
 
     def content(self) -> Content:
-        said = said_in_events(self._span)
+        said = messages_in_events(self._span)
         messages = self._without_withheld(self._with_instructions(self._input() or said.messages))
         choices = self._choices(said)
         if not choices and self._span.status_code != "ERROR":
@@ -121,7 +121,7 @@ class _Reading:
         stumpless = without_stump([Message("system", parts)]) if cut else [Message("system", parts)]
         return stumpless[0].parts if stumpless else ()
 
-    def _choices(self, said: Said) -> tuple[Choice, ...]:
+    def _choices(self, said: EventMessages) -> tuple[Choice, ...]:
         items, cut = self._items(OUTPUT_MESSAGES)
         choices = choices_of(
             items or said.answers or logfire.answers_of(self._attributes), self._attributes, self._span
@@ -189,7 +189,7 @@ class _Reading:
             self._gaps.append(_gaps.content_not_captured(emitter_of(self._span.scope_name).switch))
         return [shown for message in messages if (shown := _shown(message))]
 
-    def _all_gaps(self, said: Said, messages: list[Message], choices: Sequence[Choice]) -> list[Gap]:
+    def _all_gaps(self, said: EventMessages, messages: list[Message], choices: Sequence[Choice]) -> list[Gap]:
         span, gaps = self._span, self._gaps
         if span.dropped_attributes:
             gaps.insert(0, _gaps.attributes_dropped(span.dropped_attributes))

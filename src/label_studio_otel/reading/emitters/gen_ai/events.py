@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Message
     from label_studio_otel.spans import Span
 
-__all__ = ["Said", "said_in_events"]
+__all__ = ["EventMessages", "messages_in_events"]
 
 ROLES = {
     "gen_ai.system.message": "system",
@@ -42,7 +42,7 @@ EVENT_CONTENT = "gen_ai.event.content"
 
 
 @dataclass(slots=True)
-class Said:
+class EventMessages:
     """What the events of one call hold."""
 
     #: Whether there was any, with content or without.
@@ -53,9 +53,9 @@ class Said:
     tools: list[Any] = field(default_factory=list)
 
 
-def said_in_events(span: Span) -> Said:
+def messages_in_events(span: Span) -> EventMessages:
     """Read the events of a call: those of the span, else those of the log."""
-    said = Said()
+    said = EventMessages()
     for name, body in (*_of_span(span), *_of_two(span)):
         _add(said, name, body)
     for name, body in () if said.came else (*_of_log(span), *_of_attribute(span)):
@@ -113,7 +113,7 @@ def _of_attribute(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield name, event
 
 
-def _add(said: Said, name: str, body: Mapping[str, Any]) -> None:
+def _add(said: EventMessages, name: str, body: Mapping[str, Any]) -> None:
     if name == CHOICE:
         said.came = True
         said.answers.append(_answer(body))

@@ -25,7 +25,7 @@ from label_studio_otel.reading import gaps
 from label_studio_otel.reading.attributes import first_integer, first_text, json_of
 from label_studio_otel.reading.emitters.gen_ai.choices import choices_of
 from label_studio_otel.reading.emitters.gen_ai.emitters import emitter_of
-from label_studio_otel.reading.emitters.gen_ai.events import said_in_events
+from label_studio_otel.reading.emitters.gen_ai.events import messages_in_events
 from label_studio_otel.reading.emitters.gen_ai.turns import tied
 from label_studio_otel.reading.emitters.openllmetry.content import parts_of
 from label_studio_otel.reading.failure import error_of, error_type_of
@@ -107,7 +107,7 @@ def read(span: Span) -> Generation:
     messages = _messages(span, incomplete)
     choices = _choices(span, incomplete)
     if not messages or not choices:  # OpenLLMetry from 0.41 can write them as log events
-        said = said_in_events(span)
+        said = messages_in_events(span)
         messages = messages or tuple(tied(said.messages))
         choices = choices or choices_of(said.answers, attributes, span)
     incomplete += _missing(span, messages, choices)
