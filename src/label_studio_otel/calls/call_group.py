@@ -49,7 +49,7 @@ class CallGroup:
 
     @property
     def questions(self) -> set[str]:
-        """The digests of what was asked, as the members know them."""
+        """The digests of the user's last text."""
         return {one.asked for one in self.members if one.asked}
 
     @property

@@ -9,7 +9,7 @@ Logfire writes of a stream are the exception.) In doubt they stay two calls. The
 4. equal question and equal answers;
 5. equal question and one equal answer. Some instrumentations record only the first choice, or only the text;
 6. one is the parent of the other, and neither question nor answer differs;
-7. equal question, one of the two has no answer, and no third one can be meant.
+7. equal question, one of the two has no answer, and neither can be the same call as a third one.
 
 The calls are sorted by time and swept, not compared in all pairs: thousands of equal calls cost milliseconds. The order
 in which spans arrive does not matter.
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["match"]
 
-#: Calls of one question at one time, up to which a missing answer is looked for among them.
+#: Concurrent calls of one question above which a call without an answer is not joined.
 MAX_CROWD = 50
 #: Calls of one scope that are compared with a call, the nearest in time first.
 MAX_CANDIDATES = 50

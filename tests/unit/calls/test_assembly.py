@@ -84,12 +84,12 @@ class TestDoubles:
         assert call.generation.session_id == "s-1"
 
     @pytest.mark.parametrize("system", ["Be brief.", None])
-    def test_a_model_that_was_only_asked_for_gives_way_to_the_one_that_answered(self, system: str | None) -> None:
+    def test_a_response_model_that_repeats_the_request_model_is_replaced(self, system: str | None) -> None:
         outer = span(number=1, system=system, attributes={"gen_ai.response.model": "gpt-4o-mini"})
         (call,) = calls([outer, span(number=2, scope_name=OPENAI, attributes={"gen_ai.response.id": None})])
         assert call.generation.response_model == "gpt-4o-mini-2026-01-15"
 
-    def test_an_answer_gets_the_reason_of_the_other_span(self) -> None:
+    def test_an_answer_gets_the_finish_reason_of_the_other_span(self) -> None:
         answer = json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": "Hello!"}]}])
         unfinished = {"gen_ai.output.messages": answer, "gen_ai.response.finish_reasons": None}
         fuller = span(number=1, system="Be brief.", attributes=unfinished)
@@ -97,7 +97,7 @@ class TestDoubles:
         (call,) = calls([fuller, span(number=2, scope_name=OPENAI, attributes={"gen_ai.response.id": None})])
         assert [choice.finish_reason for choice in call.generation.choices] == ["stop"]
 
-    def test_answers_of_which_one_span_has_more_keep_their_own_reasons(self) -> None:
+    def test_answers_keep_their_finish_reasons_if_the_other_span_has_fewer(self) -> None:
         answers = json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": text}]} for text in "ab"])
         fuller = span(number=1, attributes={"gen_ai.output.messages": answers, "gen_ai.response.finish_reasons": None})
         (call,) = calls(
@@ -127,7 +127,7 @@ class TestDoubles:
         spans = [span(number=number, attributes={"gen_ai.response.id": ""}) for number in range(1, 201)]
         assert len(calls(spans)) == 200
 
-    def test_tool_calls_are_compared_as_what_they_say(self) -> None:
+    def test_tool_calls_are_compared_by_name_and_decoded_arguments(self) -> None:
         def asking(arguments: Any, number: int, scope: str) -> Span:
             part = {"type": "tool_call", "id": f"call_{number}", "name": "weather", "arguments": arguments}
             answer = json.dumps([{"role": "assistant", "parts": [part]}])
@@ -138,11 +138,11 @@ class TestDoubles:
         assert len(calls([first, asking('{"days":2,"city":"Porto"}', 2, OPENAI)])) == 1
         assert len(calls([first, asking('{"days":3,"city":"Porto"}', 2, OPENAI)])) == 2
 
-    def test_ids_that_a_framework_made_up_say_nothing(self) -> None:
+    def test_an_id_that_a_framework_generated_is_ignored(self) -> None:
         first = span(number=1, attributes={"gen_ai.response.id": "run-7a"})
         assert fingerprint(first, read(first)).response == ""
 
-    def test_a_stream_of_logfire_is_looked_for_until_it_has_ended(self) -> None:
+    def test_the_window_of_a_stream_of_logfire_covers_its_two_spans(self) -> None:
         unfinished = {"gen_ai.response.finish_reasons": ()}
 
         def told(kind: str, **fields: Any) -> tuple[int, int]:
@@ -155,7 +155,7 @@ class TestDoubles:
         assert told("span", response=[], status_code="ERROR") == (0, 1)
         assert told("log") == (600, 1)
 
-    def test_a_fingerprint_holds_nothing_that_was_said(self) -> None:
+    def test_a_fingerprint_holds_no_content(self) -> None:
         secret = span("my secret", "your secret", system="a secret")
         assert "secret" not in fingerprint(secret, read(secret)).encode()
 
@@ -174,12 +174,12 @@ class TestLogEvents:
         for logs in itertools.permutations(conversation("One", 0, 1, one)):
             assert texts(join([one], logs)) == {1: ["Be brief.", "One", "You said: One"]}
 
-    def test_an_answer_comes_after_the_question_of_the_same_moment(self) -> None:
+    def test_an_answer_comes_after_the_question_of_the_same_time(self) -> None:
         one = without_content(1)
         logs = [event("gen_ai.choice", "Hello", 0.5, one), event("gen_ai.user.message", "Hi", 0.5, one)]
         assert [log.event_name for log in attach(one, logs).logs] == ["gen_ai.user.message", "gen_ai.choice"]
 
-    def test_an_event_that_came_twice_is_one(self) -> None:
+    def test_an_event_that_arrives_twice_is_added_once(self) -> None:
         one = without_content(1)
         logs = conversation("One", 0, 1, one)
         assert attach(one, [*logs, *logs]).logs == tuple(logs)
@@ -200,14 +200,14 @@ class TestEventsWithoutIds:
         assert texts(join(spans, logs)) == expected
         assert texts(join(spans[::-1], logs[::-1])) == expected
 
-    def test_events_with_the_ids_of_the_span_around_do_too(self) -> None:
+    def test_events_with_the_ids_of_the_parent_span_belong_to_the_call_below_it(self) -> None:
         task = span(number=9, attributes={"gen_ai.operation.name": "execute_task"})
         one = without_content(1, trace_id=task.trace_id, parent_span_id=task.span_id)
         other = without_content(2, trace_id=task.trace_id, parent_span_id="00000000000000ff")
         found = join([task, one, other], conversation("One", 0, 1, task))
         assert texts(found) == {1: ["Be brief.", "One", "You said: One"], 2: []}
 
-    def test_two_calls_at_once_get_none(self) -> None:
+    def test_two_calls_at_one_time_get_none_of_them(self) -> None:
         spans = [without_content(1, 0, 2), without_content(2, 1, 3), without_content(3, 4, 5)]
         logs = [*conversation("One", 0, 2), *conversation("Two", 1, 3), *conversation("Three", 4, 5)]
         assert texts(join(spans, logs)) == {1: [], 2: [], 3: ["Be brief.", "Three", "You said: Three"]}
@@ -221,7 +221,7 @@ class TestEventsWithoutIds:
             pytest.param({"time_unix_nano": START_TIME - 1}, id="another time"),
         ],
     )
-    def test_those_of_something_else_are_no_part_of_a_call(self, fields: dict[str, Any]) -> None:
+    def test_events_of_another_scope_trace_or_process_are_not_added(self, fields: dict[str, Any]) -> None:
         logs = [LogRecord("gen_ai.user.message", {"content": "Hi"}, {}, **{**known(), **fields})]
         assert texts(join([without_content(1)], logs)) == {1: []}
         logs = [LogRecord("gen_ai.user.message", {"content": "Hi"}, {}, **known())]
@@ -237,7 +237,7 @@ class TestEventsWithoutIds:
         assert texts(join([one], [answer, question])) == {1: ["Hi", "Hello"]}
 
     @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 20)), min_size=1, max_size=8), st.randoms())
-    def test_no_call_ever_gets_what_another_said(self, times: list[tuple[int, int]], chance: Any) -> None:
+    def test_no_call_gets_the_messages_of_another_call(self, times: list[tuple[int, int]], chance: Any) -> None:
         spans = [without_content(number, start, start + length) for number, (start, length) in enumerate(times, 1)]
         logs: list[LogRecord] = []
         for number, (start, length) in enumerate(times, 1):
@@ -275,7 +275,7 @@ def sdk(number: int, start: float = 0.1, end: float = 0.9, **attributes: Any) ->
 
 
 def instrumented(number: int, start: float = 0.0, end: float = 1.0, **attributes: Any) -> Span:
-    """Return a call of which the instrumentation says what was said and no more."""
+    """Return the instrumentation's span of a call: its messages, and no facts."""
     answer = [{"role": "assistant", "parts": [{"type": "text", "content": "Hi."}]}]
     kept = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": json.dumps(answer), **attributes}
     return replace(without_content(number, start, end), attributes=kept)
@@ -291,10 +291,10 @@ class TestSpansThatOnlyKnowFacts:
             for one in found
         ]
 
-    def test_give_the_only_call_at_their_time_what_it_lacks(self) -> None:
+    def test_supplement_the_only_call_at_their_time(self) -> None:
         assert self.facts(sdk(2), instrumented(1)) == [("claude-4-1", 20, "length")]
 
-    def test_give_nothing_that_the_call_says_itself(self) -> None:
+    def test_do_not_replace_what_the_call_has(self) -> None:
         one = instrumented(1, **{"gen_ai.usage.input_tokens": 25, "gen_ai.response.model": "claude-4"})
         assert self.facts(one, sdk(2)) == [("claude-4", 25, "length")]
 
@@ -310,14 +310,14 @@ class TestSpansThatOnlyKnowFacts:
         ],
         ids=["time", "model", "id"],
     )
-    def test_give_nothing_to_another_call(self, other: Span) -> None:
+    def test_do_not_supplement_another_call(self, other: Span) -> None:
         one = instrumented(1, **{"gen_ai.request.model": "claude-4", "gen_ai.response.id": "msg_1"})
         assert self.facts(one, other) == [(None, None, None)]
 
-    def test_give_nothing_where_two_calls_can_be_meant(self) -> None:
+    def test_supplement_no_call_where_two_are_possible(self) -> None:
         assert self.facts(instrumented(1), instrumented(3), sdk(2)) == [(None, None, None)] * 2
 
-    def test_are_known_by_the_id_of_the_answer_among_many(self) -> None:
+    def test_are_matched_by_the_response_id_among_many(self) -> None:
         pairs = [
             (
                 instrumented(number, **{"gen_ai.response.id": f"msg_{number}"}),
@@ -330,7 +330,7 @@ class TestSpansThatOnlyKnowFacts:
 
 
 class TestLogfireStreamTimes:
-    """Its second span has all that was said, and no length."""
+    """Logfire's second span of a stream has all messages, and ends when it starts."""
 
     BEGUN, ENDED = START_TIME + 2 * SECOND, START_TIME + 9 * SECOND
 
@@ -358,6 +358,6 @@ class TestLogfireStreamTimes:
     @pytest.mark.parametrize(
         ("duration", "ago"), [(5.5, 5_500_000_000), (-1, 0), (float("nan"), 0), (float("inf"), 0), ("5", 0), (True, 0)]
     )
-    def test_begin_so_long_before_the_end_as_the_stream_took(self, duration: Any, ago: int) -> None:
+    def test_begin_before_the_end_by_the_duration_of_the_stream(self, duration: Any, ago: int) -> None:
         [call] = calls([self.ended(duration=duration)])
         assert call.start_time_unix_nano == self.ENDED - ago

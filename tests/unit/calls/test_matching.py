@@ -20,7 +20,7 @@ TRACELOOP = "opentelemetry.instrumentation.openai.v1"
 
 
 def one(number: int, scope: str, start: int, end: int, **fields: Any) -> Fingerprint:
-    """Return the fingerprint of a call; all ask and answer the same unless they say otherwise."""
+    """Return the fingerprint of a call; question and answer are equal unless `fields` has others."""
     said: dict[str, Any] = {"asked": "question", "request": "question", "answers": ("answer",), "models": ("gpt-4o",)}
     return Fingerprint(
         f"{number:032x}:{number:016x}:{start}", scope, start, end, **{**said, "richness": (1,), **fields}
@@ -59,7 +59,7 @@ def test_two_calls_stay_two(other: Fingerprint) -> None:
     assert match([first, other]) == {}
 
 
-def test_an_equal_id_tells_more_than_what_was_read() -> None:
+def test_an_equal_id_is_stronger_than_different_content() -> None:
     first = one(1, LANGCHAIN, 0, 100, response="a", answers=("with reasoning",))
     assert numbers(match([first, one(2, OPENAI, 10, 90, response="a", models=("deployment",))])) == {2: 1}
 
@@ -120,7 +120,7 @@ def test_equal_calls_that_fail_at_one_time_are_as_many_as_the_application_made()
 
 
 def test_one_question_to_twelve_models_at_one_time_is_twelve_calls() -> None:
-    """The span that is looked at first belongs to the call that ends last: the other eleven end nearer to it."""
+    """The first span that is compared belongs to the call that ends last: eleven others end nearer to it."""
     spans = [
         one(number + 100 * inner, OPENAI if inner else LANGCHAIN, inner, end, models=(f"model-{chr(96 + number)}",))
         for number in range(1, 13)
@@ -173,19 +173,19 @@ def test_a_failed_call_in_two_spans_is_one() -> None:
     assert numbers(match(spans)) == {2: 1}
 
 
-def test_calls_that_leak_into_each_other_s_trace_are_no_doubles() -> None:
+def test_calls_of_one_scope_below_each_other_stay_as_many() -> None:
     spans = [one(number, LANGCHAIN, 100 * number, 100 * number + 90) for number in range(1, 9)]
     below = [replace(span, parent=spans[at - 1].span if at else "") for at, span in enumerate(spans)]
     assert match(below) == {}
 
 
-def test_a_span_without_content_right_below_is_the_same_call() -> None:
+def test_a_child_span_without_content_is_the_same_call() -> None:
     above = one(1, LANGCHAIN, 0, 100)
     below = one(2, OPENAI, 10, 90, asked="", answers=(), parent=above.span, richness=(0,))
     assert numbers(match([above, below])) == {2: 1}
 
 
-def test_a_span_below_with_another_question_is_another_call() -> None:
+def test_a_child_span_with_another_question_is_another_call() -> None:
     above = one(1, LANGCHAIN, 0, 100)
     assert match([above, one(2, OPENAI, 10, 90, asked="a judge's", answers=("fine",), parent=above.span)]) == {}
 
@@ -209,12 +209,12 @@ def test_200_streams_of_logfire_at_once_stay_200() -> None:
     assert len(match([*begun, *echoes])) == 200
 
 
-def test_what_was_sent_is_kept_whatever_comes_after_it() -> None:
+def test_a_span_that_was_sent_is_kept_whatever_comes_after_it() -> None:
     sent, late = one(2, OPENAI, 10, 90), one(1, LANGCHAIN, 0, 100, richness=(9,))
     assert numbers(match([sent, late], {sent.key: sent.key})) == {1: 2}
 
 
-def test_what_has_its_double_already_takes_no_second_one() -> None:
+def test_a_call_that_has_a_span_of_a_scope_takes_no_second_one() -> None:
     sent, alias = one(2, OPENAI, 10, 90), one(1, LANGCHAIN, 0, 100)
     other = one(3, LANGCHAIN, 1, 99)
     assert match([sent, alias, other], {sent.key: sent.key, alias.key: sent.key}) == {}
@@ -225,7 +225,7 @@ def test_two_that_were_sent_stay_two() -> None:
     assert match(spans, {span.key: span.key for span in spans}) == {}
 
 
-def test_an_alias_of_what_is_forgotten_still_stands_for_it() -> None:
+def test_a_dropped_span_still_stands_for_the_kept_one_that_is_gone() -> None:
     alias, late = one(1, LANGCHAIN, 0, 100), one(3, TRACELOOP, 11, 89)
     gone = one(2, OPENAI, 10, 90).key
     assert match([alias, late], {alias.key: gone}) == {late.key: gone}
@@ -261,7 +261,9 @@ def test_the_order_of_arrival_does_not_matter(fingerprints: list[Fingerprint], c
 
 
 @given(FINGERPRINTS, st.data())
-def test_what_holds_of_every_result(fingerprints: list[Fingerprint], data: st.DataObject) -> None:
+def test_no_span_is_both_kept_and_dropped_and_no_scope_is_twice_in_a_call(
+    fingerprints: list[Fingerprint], data: st.DataObject
+) -> None:
     sent = data.draw(st.sets(st.sampled_from(fingerprints))) if fingerprints else set()
     by_key = {one.key: one for one in fingerprints}
     found = match(fingerprints, {one.key: one.key for one in sent})
@@ -276,23 +278,23 @@ def test_what_holds_of_every_result(fingerprints: list[Fingerprint], data: st.Da
 
 
 @given(FINGERPRINTS)
-def test_what_was_decided_once_is_decided_for_good(fingerprints: list[Fingerprint]) -> None:
+def test_what_was_decided_is_not_decided_again(fingerprints: list[Fingerprint]) -> None:
     found = match(fingerprints)
     assert match(fingerprints, {one.key: found.get(one.key, one.key) for one in fingerprints}) == {}
 
 
 @given(FINGERPRINTS)
-def test_a_fingerprint_is_read_as_it_was_written(fingerprints: list[Fingerprint]) -> None:
+def test_a_fingerprint_is_decoded_as_it_was_encoded(fingerprints: list[Fingerprint]) -> None:
     assert [Fingerprint.decode(one.encode()) for one in fingerprints] == fingerprints
 
 
 @pytest.mark.parametrize("text", ["", "7", "{}", '{"key": "a"}', "[]", "null"])
-def test_what_is_no_fingerprint_is_a_value_error(text: str) -> None:
+def test_a_text_that_is_no_fingerprint_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         Fingerprint.decode(text)
 
 
-def test_a_field_of_a_newer_version_is_passed_over() -> None:
+def test_a_field_of_a_newer_version_is_ignored() -> None:
     written = one(1, OPENAI, 0, 9).encode()
     assert Fingerprint.decode(f'{{"new": 1, {written[1:]}') == one(1, OPENAI, 0, 9)
 

@@ -18,7 +18,7 @@ def rendered(uri: str) -> dict[str, object]:
     return task.render(call, reading.read(call), CONFIG, max_image_bytes=1_000)["data"]
 
 
-def test_a_drawing_written_into_its_link_counts_by_its_length() -> None:
+def test_an_svg_in_a_data_url_counts_by_the_length_of_the_url() -> None:
     drawing = "data:image/svg+xml," + "x" * 981
     assert rendered(drawing)["x"] == drawing
     assert rendered(drawing + "x")["x"] == NO_IMAGE
@@ -35,7 +35,7 @@ def test_the_sizes_are_settings(name: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["1 MiB", "-1", "1e6", "True"])
-def test_a_size_that_is_no_number_of_bytes_is_said(value: str) -> None:
+def test_a_size_that_is_no_number_of_bytes_is_a_problem_of_the_settings(value: str) -> None:
     settings = load({"max_task_bytes": value}, {})
     assert settings.max_task_bytes == 1_048_576
     assert settings.problems == (

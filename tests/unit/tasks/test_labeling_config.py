@@ -59,8 +59,8 @@ class TestTemplates:
         assert 'rows="8"' in xml
 
     @pytest.mark.parametrize("mode", ["prompt", "chat"])
-    def test_nothing_but_the_prompt_is_asked_of_a_task(self, mode: str) -> None:
-        """What has a name and a value is a must, for the server and for its SDK; the rest may be missing."""
+    def test_the_templates_require_only_the_prompt(self, mode: str) -> None:
+        """The server and its SDK require the variables of tags that have a name and a value, and no others."""
         named = [tag for tag in ET.fromstring(template(mode)).iter() if tag.get("name")]
 
         assert {tag.get("value") or tag.get("valueList") for tag in named} == {"$prompt", None}
@@ -141,7 +141,7 @@ class TestParse:
             ('<Text name="t" value="$m"/>', False),
         ],
     )
-    def test_a_dialogue_is_known(self, xml: str, dialogue: bool) -> None:
+    def test_a_config_that_shows_a_dialogue_is_recognized(self, xml: str, dialogue: bool) -> None:
         assert parse(f"<View>{xml}</View>").dialogue is dialogue
 
     @pytest.mark.parametrize(
@@ -153,12 +153,12 @@ class TestParse:
             ('<Header value="$images"/>', False, False),
         ],
     )
-    def test_what_shows_images_is_known(self, xml: str, image: bool, images: bool) -> None:
+    def test_a_config_that_shows_images_is_recognized(self, xml: str, image: bool, images: bool) -> None:
         config = parse(f"<View>{xml}</View>")
 
         assert (config.image, config.images) == (image, images)
 
     @pytest.mark.parametrize("xml", ["", "labels.xml", "<View>", "<View></Text>", "<View>&nbsp;</View>"])
-    def test_what_is_no_xml_is_refused(self, xml: str) -> None:
+    def test_a_text_that_is_no_xml_is_refused(self, xml: str) -> None:
         with pytest.raises(ConfigError, match=r"the labeling config is not valid XML: .*line 1, column"):
             parse(xml)

@@ -290,7 +290,7 @@ I have 220 minutes.\
             ]
         )
 
-    def test_images_are_named(self) -> None:
+    def test_images_become_a_note_of_their_type_size_and_hash(self) -> None:
         assert recorded("multimodal-11", CHAT)["data"]["prompt"] == snapshot(
             [
                 {
@@ -489,7 +489,7 @@ The deduction is usually 31% of the invoice, according to notes from Porto. Step
 
 
 class TestMetadata:
-    def test_what_is_known_stands_flat_in_the_data(self) -> None:
+    def test_metadata_stand_flat_in_the_data(self) -> None:
         generation = chat(
             user("Hello"),
             choices=(answer(ReasoningPart("Hm"), "Hi", reason="stop"),),
@@ -540,7 +540,7 @@ Hello\
             }
         )
 
-    def test_what_is_not_known_has_no_key(self) -> None:
+    def test_unknown_metadata_have_no_key(self) -> None:
         span = Span("t", "s", "chat", 5, 4, {})
 
         assert render(span, Generation("chat", (user("Hello"),), ()), PROMPT)["data"] == snapshot(
@@ -643,13 +643,13 @@ class TestPredictions:
 
         assert render(SPAN, chat(user("Hello")), config)["predictions"] == []
 
-    def test_thoughts_are_not_part_of_the_answer(self) -> None:
+    def test_reasoning_is_not_part_of_the_answer(self) -> None:
         task = render(SPAN, chat(user("Hello"), choices=(answer(ReasoningPart("Hm"), "Hi"),)), PROMPT)
 
         assert prediction_texts(task) == ["Hi"]
         assert (task["data"]["response"], task["data"]["reasoning"]) == ("Hi", "Hm")
 
-    def test_thoughts_alone_are_the_answer(self) -> None:
+    def test_reasoning_alone_is_the_answer(self) -> None:
         task = render(SPAN, chat(user("Hello"), choices=(answer(ReasoningPart("Hm")),)), PROMPT)
 
         assert prediction_texts(task) == ["[reasoning]\nHm"]
@@ -693,7 +693,7 @@ class TestParts:
     def test_parts_stand_apart(self) -> None:
         assert shown(TextPart("Look:"), UriPart("image", "https://e.com/a")) == "Look:\n\n[image: https://e.com/a]"
 
-    def test_nesting_beyond_reading_is_named(self) -> None:
+    def test_values_nested_too_deeply_are_replaced_by_a_mark(self) -> None:
         value: Any = "deep"
         for _ in range(5_000):
             value = [value]
@@ -761,7 +761,7 @@ class TestTags:
             "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
         )
 
-    def test_a_large_image_is_named_instead(self) -> None:
+    def test_a_note_stands_in_place_of_a_large_image(self) -> None:
         blob = BlobPart("image", "image/png", base64.b64encode(bytes(300_000)).decode())
         config = parse('<View><Image name="t" value="$x"/></View>')
 
@@ -892,7 +892,7 @@ class TestImages:
             ]
         )
 
-    def test_of_several_answers_its_number_is_said(self) -> None:
+    def test_one_in_an_answer_has_the_number_of_the_answer(self) -> None:
         generation = chat(user("Draw."), choices=(answer("No."), answer(BlobPart("image", "image/png", PNG))))
 
         assert [title.partition(":")[0] for title, _ in images(generation)] == ["Image in answer 2"]
@@ -907,7 +907,7 @@ class TestImages:
             {"type": "image", "base64": PNG, "mime_type": "image/png"},
         ],
     )
-    def test_those_of_a_tool_are_found_in_its_answer(self, block: Any) -> None:
+    def test_those_in_a_tool_s_response_are_found(self, block: Any) -> None:
         tool = Message("tool", (ToolResponsePart([{"type": "text", "text": "Here:"}, block], "c1"),))
 
         assert [urls for _, urls in images(chat(user("Look."), tool))] == [[f"data:image/png;base64,{PNG}"]]
@@ -928,7 +928,7 @@ class TestImages:
             ToolResponsePart({"mime_type": "image/png", "data": 7, 8: {"url": "data:image/png;base64,"}}),
         ],
     )
-    def test_what_a_browser_must_not_fetch_or_cannot_show_stays_text(self, part: Part) -> None:
+    def test_an_image_that_a_browser_must_not_fetch_or_cannot_show_stays_text(self, part: Part) -> None:
         assert "images" not in render(SPAN, chat(user(part)), CHAT)["data"]
 
     def test_one_in_the_other_alphabet_of_base64_is_shown(self) -> None:
@@ -938,7 +938,7 @@ class TestImages:
             "data:image/png;base64,iVBORw0KGgr//vs="
         ]
 
-    def test_a_large_one_is_named_instead(self) -> None:
+    def test_a_note_stands_in_place_of_a_large_one(self) -> None:
         small, large = BlobPart("image", "image/png", PNG), BlobPart("image", "image/jpeg", JPEG)
 
         data = render(SPAN, chat(user(large, small)), CHAT, max_image_bytes=12)["data"]
@@ -1005,7 +1005,7 @@ class TestEncoding:
         assert json.loads(body) == task
         assert body == json.dumps(task, ensure_ascii=False, separators=(",", ":")).encode()
 
-    def test_what_looks_like_an_escaped_nul_stays_as_it_was(self) -> None:
+    def test_a_text_that_looks_like_an_escaped_nul_is_unchanged(self) -> None:
         assert render(SPAN, chat(user("\\u0000")), CHAT)["data"]["prompt"][0]["content"] == "\\u0000"
 
     @pytest.mark.parametrize(
@@ -1013,7 +1013,7 @@ class TestEncoding:
         [(7, 7), (10**400, hex(10**400)), (10**5_000, hex(10**5_000)), (math.nan, "nan")],
         ids=["small", "long", "too long to be written", "none"],
     )
-    def test_a_number_that_nobody_can_hold_is_text(self, count: Any, shown: Any) -> None:
+    def test_a_number_that_json_cannot_have_is_text(self, count: Any, shown: Any) -> None:
         assert render(SPAN, chat(user("Hello"), input_tokens=count), CHAT)["data"]["input_tokens"] == shown
 
 
