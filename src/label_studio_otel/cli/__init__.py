@@ -1,4 +1,10 @@
-"""The command line; each command is a module of this package. Reads the same variables as the application."""
+"""The command line `label-studio-otel`: each command is a module or folder of this room with `add_parser` and `run`.
+
+Commands read the same environment variables as the application (`_settings`), print results on standard output and
+errors on standard error, and return the exit code. A command's module is imported only when the command runs.
+`_files` reads recorded OTLP, `_logs` formats the log of a service, `config_check` checks labeling configs for `setup`,
+`genai_json` writes calls for `convert`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +24,7 @@ COMMANDS = ("demo", "setup", "deliver", "doctor", "status", "retry", "convert", 
 
 
 def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
-    """Return the parser of these commands, by default of all."""
+    """Return a parser with these commands."""
     whole = argparse.ArgumentParser(
         prog="label-studio-otel", description="LLM calls traced by OpenTelemetry become Label Studio tasks."
     )
@@ -32,7 +38,7 @@ def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    # Each command's module is imported only for that command, and all of them for the help.
+    # The help needs the modules of all commands.
     named = [name for name in arguments[:1] if name in COMMANDS]
     parsed = parser(named or COMMANDS).parse_args(arguments)
     try:

@@ -1,4 +1,4 @@
-"""Recorded OTLP as commands read it: one document after the other, and what is wrong is said."""
+"""The reader of recorded OTLP for commands: it yields document after document and reports those that it cannot read."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ HELP = (
 
 
 class Files:
-    """What stands in these files, in their order. A file of lines is never held whole.
+    """The documents of files, in their order; of a file of lines only one line is in memory.
 
     Args:
-        names: paths, or `-`.
+        names: paths, or `-` for standard input.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = names
-        #: Called with the bytes of each document when it was read.
+        #: Called with the size of each document in bytes after it was read.
         self.on_read: Callable[[int], object] = lambda _: None
-        #: True where something could not be read.
+        #: Whether a part could not be read.
         self.failed = False
 
     def __iter__(self) -> Iterator[Telemetry]:
         for name in self._names:
             yield from self._file(name)
 
-    def say(self, sentence: str) -> None:
-        """Name something that could not be read."""
+    def report(self, sentence: str) -> None:
+        """Print on standard error what could not be read."""
         self.failed = True
         sys.stderr.write(f"label-studio-otel: {sentence}\n")
 
@@ -49,7 +49,7 @@ class Files:
             with _opened(name) as stream:
                 yield from self._documents(stream, "standard input" if name == STANDARD_INPUT else name)
         except OSError as error:
-            self.say(f"{name}: {error.strerror or error}")
+            self.report(f"{name}: {error.strerror or error}")
 
     def _documents(self, stream: BinaryIO, source: str) -> Iterator[Telemetry]:
         from label_studio_otel.errors import DecodeError
@@ -59,10 +59,10 @@ class Files:
             try:
                 telemetry = otlp.decode(document, where)
             except DecodeError as error:
-                self.say(str(error))
+                self.report(str(error))
             else:
                 if telemetry.unreadable:
-                    self.say(f"{where}: {telemetry.unreadable} spans or log records cannot be read")
+                    self.report(f"{where}: {telemetry.unreadable} spans or log records cannot be read")
                 yield telemetry
             self.on_read(len(document))
 

@@ -1,8 +1,8 @@
-"""The log of a service, on standard error: a sentence a line, or a JSON object a line.
+"""The log of a service on standard error: each line is a sentence or a JSON object.
 
 The object's names are those of OpenTelemetry's log data model
-(https://opentelemetry.io/docs/specs/otel/logs/data-model/). An exception of another library is named, and not quoted:
-its message and its frames may hold what somebody said.
+(https://opentelemetry.io/docs/specs/otel/logs/data-model/). Of an exception only the class is logged: its message and
+its frames may have content of a call.
 """
 
 from __future__ import annotations
@@ -24,17 +24,21 @@ __all__ = ["JsonFormatter", "TextFormatter", "logging_as"]
 
 #: Severity by level of Python's logging: https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber
 SEVERITIES = {10: ("DEBUG", 5), 20: ("INFO", 9), 30: ("WARN", 13), 40: ("ERROR", 17), 50: ("FATAL", 21)}
-OURS = "label-studio-otel: "
-#: Records that are held back.
-HELD = 1000
+OWN_PREFIX = "label-studio-otel: "
+#: Number of records that are kept until the format is known.
+MAX_HELD_RECORDS = 1000
 
 
 @contextmanager
 def logging_as(log_format: str) -> Iterator[Callable[[str], None]]:
-    """Log as `text` or `json` what is held back until the end, or until what is yielded is called with either."""
+    """Yield a function that sets the format, `text` or `json`; records wait for it, or for the end of the block.
+
+    Args:
+        log_format: the format where the function was not called.
+    """
     root, ours = logging.getLogger(), logging.getLogger("label_studio_otel")
     stream, level = logging.StreamHandler(sys.stderr), ours.level
-    held = MemoryHandler(HELD, logging.CRITICAL + 1, stream)
+    held = MemoryHandler(MAX_HELD_RECORDS, logging.CRITICAL + 1, stream)
 
     def use(log_format: str) -> None:
         stream.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
@@ -53,7 +57,7 @@ def logging_as(log_format: str) -> Iterator[Callable[[str], None]]:
 
 
 class TextFormatter(logging.Formatter):
-    """What was said; the time is added by what keeps the log, as journald and container engines do."""
+    """The message alone: journald and container engines add the time."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter.format`."""
@@ -72,7 +76,7 @@ class JsonFormatter(logging.Formatter):
             "timestamp": datetime.fromtimestamp(record.created, timezone.utc).isoformat().replace("+00:00", "Z"),
             "severity_text": text,
             "severity_number": number,
-            "body": record.getMessage().removeprefix(OURS),
+            "body": record.getMessage().removeprefix(OWN_PREFIX),
             "logger": record.name,
         }
         attributes = {name: value for name, value in vars(record).items() if "." in name}
@@ -84,6 +88,6 @@ class JsonFormatter(logging.Formatter):
 
 
 def _kind(record: logging.LogRecord) -> str | None:
-    """Return the name of the exception that a record is about."""
+    """Return the class name of a record's exception, None where it has none."""
     kind = record.exc_info[0] if record.exc_info else None
     return kind.__qualname__ if kind else None

@@ -1,7 +1,7 @@
-"""`label-studio-otel backfill`: the LLM calls of recorded OTLP become tasks, by the road of all others.
+"""`label-studio-otel backfill`: make tasks of the LLM calls in recorded OTLP, through the same outbox as all others.
 
-A kill at any moment loses nothing: what was read is in the outbox, and the same command again reads on over what is
-known already. Nothing is held but the document that is being read.
+A kill at any moment loses nothing: the outbox has the calls that were read, and the same command, started again, skips
+them. In memory is only the document that is being read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from label_studio_otel.calls.selection import Selection
 from label_studio_otel.cli import _settings
 from label_studio_otel.cli._files import HELP, Files
-from label_studio_otel.cli.deliver import drain
+from label_studio_otel.cli.deliver import POLL_SECONDS, add_timeout, drain
 from label_studio_otel.delivery.deliverer import OUTBOX, Deliverer
 from label_studio_otel.errors import LabelStudioOtelError, OutboxFull, SpoolError
 from label_studio_otel.metrics.counts import Counts
@@ -38,10 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
-#: Seconds that calls wait for their log events where another process takes over in the middle.
+#: Seconds that calls wait for their log events, where another process delivers after this one was ended.
 SETTLE = 10.0
-#: Seconds between two looks whether there is room.
-POLL = 0.25
 
 
 def add_parser(commands: Any) -> None:
@@ -51,51 +49,74 @@ def add_parser(commands: Any) -> None:
     _settings.add_options(parser)
     _settings.add_destination_options(parser)
     parser.add_argument("--dry-run", action="store_true", help="count the calls, and send nothing")
-    parser.add_argument(
-        "--timeout",
-        type=float,
-        default=60.0,
-        metavar="SECONDS",
-        help="give up after this long without progress (default: 60)",
-    )
+    add_timeout(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Take the calls in and deliver; 0 when all arrived, 1 when something could not be read or did not arrive."""
+    """Store the calls and deliver them; return 0 when all arrived, 1 when one could not be read or did not arrive."""
     settings = _settings.read(args)
     backfill = _Backfill(args.files, settings)
     if args.dry_run:
         for _ in backfill.records():
             continue
-        backfill.tell()
+        backfill.print_counts()
         return backfill.code
-    logging.getLogger("label_studio_otel").setLevel(logging.ERROR)  # what is wrong is said at the end
+    logging.getLogger("label_studio_otel").setLevel(logging.ERROR)  # `drain` reports errors at the end
     outbox = SqliteOutbox(settings.directory / OUTBOX)
     deliverer = Deliverer(settings, settle=SETTLE, outbox=outbox)
     with closing(deliverer):
         try:
-            new = _take(backfill, deliverer, outbox, settings, args.timeout)
+            new = _take_in(backfill, deliverer, outbox, settings, args.timeout)
         except (LabelStudioOtelError, OSError) as error:
             sys.stderr.write(f"label-studio-otel: {error}; the same command again goes on\n")
             return 1
-        backfill.tell(new)
+        backfill.print_counts(new)
         return max(drain(deliverer, settings, args.timeout), backfill.code)
 
 
-def _take(
+def _take_in(
     backfill: _Backfill, deliverer: Deliverer, outbox: SqliteOutbox, settings: Settings, timeout: float
 ) -> int | None:
-    """Take the calls in; return how many were new, None where only the process that delivers knows."""
-    with closing(backfill.shown()) as records:
-        if deliverer.take_lock():
-            return _Direct(deliverer, outbox, settings, timeout).take(records)
-        _through_the_spool(records, settings, timeout)
-        return None
+    """Store the calls; return how many were new, None where another process delivers, which alone knows it."""
+    with closing(backfill.with_progress_bar()) as records:
+        if not deliverer.take_lock():
+            _through_the_spool(records, settings, timeout)
+            return None
+        counts = Counts()  # those of the deliverer count the calls from the spool too
+        while not _accept_all(outbox, records, counts, settings.max_state_bytes):
+            _make_room(deliverer, outbox, settings.max_state_bytes, timeout)
+        return counts.accepted
+
+
+def _accept_all(outbox: SqliteOutbox, records: Iterator[Taken | TakenEvent], counts: Counts, max_bytes: int) -> bool:
+    """Store the records that the outbox has room for; return True when these were all."""
+    try:
+        accept(outbox, records, time.time() + SETTLE, counts=counts, max_state_bytes=max_bytes)
+    except OutboxFull:
+        return False
+    return True
+
+
+def _make_room(deliverer: Deliverer, outbox: SqliteOutbox, max_bytes: int, timeout: float) -> None:
+    """Deliver until the outbox is smaller than its limit.
+
+    Raises:
+        OutboxFull: nothing could be delivered for `timeout` seconds.
+    """
+    deliverer.waive()
+    end = time.monotonic() + timeout
+    while outbox.used_bytes() >= max_bytes:
+        if deliverer.step():
+            end = time.monotonic() + timeout
+        elif time.monotonic() > end:
+            raise OutboxFull("the outbox is full (LABEL_STUDIO_OTEL_MAX_STATE_BYTES) and nothing can be delivered")
+        else:
+            time.sleep(POLL_SECONDS)
 
 
 class _Backfill:
-    """One run over the files."""
+    """The files to read, and the counts of what was read."""
 
     def __init__(self, names: list[str], settings: Settings) -> None:
         self._names = names
@@ -106,11 +127,11 @@ class _Backfill:
 
     @property
     def code(self) -> int:
-        """1 where something could not be read."""
+        """Exit code: 1 where a part of the files could not be read."""
         return 1 if self._files.failed else 0
 
-    def shown(self) -> Generator[Taken | TakenEvent]:
-        """Yield what is to be taken in, with a progress bar."""
+    def with_progress_bar(self) -> Generator[Taken | TakenEvent]:
+        """Yield the calls and log events to store, and show a progress bar."""
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
@@ -121,7 +142,7 @@ class _Backfill:
             yield from self.records()
 
     def records(self) -> Iterator[Taken | TakenEvent]:
-        """Yield what is to be taken in."""
+        """Yield the calls and log events to store."""
         for telemetry in self._files:
             self._spans += len(telemetry.spans)
             for destination, span in self._selection.calls(telemetry.spans):
@@ -131,8 +152,8 @@ class _Backfill:
                 self._events += 1
                 yield event(record)
 
-    def tell(self, new: int | None = None) -> None:
-        """Print what was met."""
+    def print_counts(self, new: int | None = None) -> None:
+        """Print how many calls, log events and other spans were read."""
         calls, left_out = self._dialects.total(), self._selection.filtered
         by = ", ".join(f"{name} {number}" for name, number in self._dialects.most_common())
         parts = [f"{calls} LLM calls{f' ({by})' if by else ''}", f"{self._events} log events"]
@@ -144,45 +165,12 @@ class _Backfill:
             sys.stdout.write(f"{new} calls are new\n")
 
 
-class _Direct:
-    """Takes calls into the outbox, whose lock this process holds."""
-
-    def __init__(self, deliverer: Deliverer, outbox: SqliteOutbox, settings: Settings, timeout: float) -> None:
-        self._deliverer = deliverer
-        self._outbox = outbox
-        self._max_bytes = settings.max_state_bytes
-        self._timeout = timeout
-        #: Not the deliverer's: those count what it takes from the spool, too.
-        self._counts = Counts()
-
-    def take(self, records: Iterator[Taken | TakenEvent]) -> int:
-        """Take all; what is there is delivered wherever the outbox is full. Returns how many were new."""
-        while not self._taken(records):
-            self._make_room()
-        return self._counts.accepted
-
-    def _taken(self, records: Iterator[Taken | TakenEvent]) -> bool:
-        """Take what there is room for; True when that was all."""
-        try:
-            accept(self._outbox, records, time.time() + SETTLE, counts=self._counts, max_state_bytes=self._max_bytes)
-        except OutboxFull:
-            return False
-        return True
-
-    def _make_room(self) -> None:
-        self._deliverer.waive()
-        end = time.monotonic() + self._timeout
-        while self._outbox.used_bytes() >= self._max_bytes:
-            if self._deliverer.step():
-                end = time.monotonic() + self._timeout
-            elif time.monotonic() > end:
-                raise OutboxFull("the outbox is full (LABEL_STUDIO_OTEL_MAX_STATE_BYTES) and nothing can be delivered")
-            else:
-                time.sleep(POLL)
-
-
 def _through_the_spool(records: Iterator[Taken | TakenEvent], settings: Settings, timeout: float) -> None:
-    """Hand the calls to the process that delivers, as applications do."""
+    """Write the calls to the spool, as applications do, for the process that delivers.
+
+    Raises:
+        SpoolError: the spool had no room for a call for `timeout` seconds.
+    """
     directory = spool_directory(settings.directory)
     writer = SpoolWriter(directory, max_bytes=settings.max_state_bytes, max_backlog_bytes=0)
     try:
@@ -191,13 +179,13 @@ def _through_the_spool(records: Iterator[Taken | TakenEvent], settings: Settings
             while not writer.append([frame(record.payload)]):
                 if time.monotonic() > end:
                     raise SpoolError(f"{directory} is full or cannot be written")
-                time.sleep(POLL)
+                time.sleep(POLL_SECONDS)
     finally:
         writer.close()
 
 
 def _size(names: list[str]) -> int | None:
-    """Return how much there is to read, None where that is not known."""
+    """Return the size of all files in bytes, None where one is not a file."""
     with suppress(OSError):
         return sum(os.stat(name).st_size for name in names)
     return None

@@ -1,4 +1,4 @@
-"""What is wrong with a labeling config, before a labeler or the first task finds out."""
+"""Checks of a labeling config, for `setup`: they find errors before a labeler sees them or the first task fails."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["COMMUNITY", "problems", "sample_task", "unknown_tags"]
 
 COMMUNITY = "Community"
 
-#: Label Studio's server accepts them in any edition; the Community edition's page shows an error instead of the task.
+#: Label Studio's server accepts these in any edition; the page of the Community edition shows an error for the task.
 _ENTERPRISE_TAGS = frozenset({"chat", "chatmessage", "reactcode"})
 
-#: What the front end of Label Studio Community 1.23.2 registers, and Repeater, which it expands before.
+#: Tags that the front end of Label Studio Community 1.23.2 registers, and Repeater, which it expands before.
 _COMMUNITY_TAGS = (
     "audio audioplus bitmask bitmasklabels brush brushlabels bucket channel choice choices collapse "
     "custominterface datetime dialog ellipse ellipselabels filter header hypertext hypertextlabels image keypoint "
@@ -36,7 +36,7 @@ _COMMUNITY_TAGS = (
 
 
 def problems(xml: str, edition: str) -> list[str]:
-    """Return a sentence for each thing that must be mended in a labeling config; an empty list where it is fine."""
+    """Return a sentence for each error of a labeling config that must be corrected."""
     try:
         elements = _elements(xml)
         config = labeling_config.parse(xml)
@@ -56,14 +56,14 @@ def problems(xml: str, edition: str) -> list[str]:
 
 
 def unknown_tags(xml: str, edition: str) -> list[str]:
-    """Return the tags that Label Studio Community 1.23 does not know, where this is the edition."""
+    """Return the tags that Label Studio Community 1.23 does not know; none for another edition."""
     known = _ENTERPRISE_TAGS.union(_COMMUNITY_TAGS.split())
     tags = {element.tag for element in _elements(xml) if element.tag.lower() not in known}
     return sorted(tags) if edition == COMMUNITY else []
 
 
 def sample_task(xml: str, **options: Any) -> dict[str, Any]:
-    """Return a call that nobody made, as a task of a project with this labeling config.
+    """Return a sample call as a task of a project with this labeling config.
 
     Raises:
         ConfigError, DestinationBlocked: the config cannot be filled.
@@ -114,7 +114,7 @@ def _unrenderable(xml: str) -> list[str]:
 
 
 def _of_label_interface(xml: str) -> list[str]:
-    """Return what Label Studio's own library finds, where it is installed (`label-studio-otel[sdk]`)."""
+    """Return the errors that Label Studio's own library finds, where it is installed (`label-studio-otel[sdk]`)."""
     if find_spec("label_studio_sdk") is None:
         return []
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""`label-studio-otel convert`: what is read of recorded OTLP, one line of JSON per LLM call. Sends nothing."""
+"""`label-studio-otel convert`: print the LLM calls in recorded OTLP, one line of JSON each. It sends nothing."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the calls; 1 where something could not be read, which standard error names."""
+    """Print the calls; return 1 where a part could not be read, which is named on standard error."""
     from label_studio_otel.cli import _settings
     from label_studio_otel.cli.genai_json import convert
 
     trace_link = _settings.read(args).trace_link
     files = Files(args.files)
     spans, logs = _read(files)
-    for call in convert(spans, logs, lambda _span, error: files.say(str(error)), trace_link):
+    for call in convert(spans, logs, lambda _span, error: files.report(str(error)), trace_link):
         sys.stdout.buffer.write(_line(call))
     sys.stdout.flush()
     return 1 if files.failed else 0
 
 
 def _read(files: Files) -> tuple[list[Span], list[LogRecord]]:
-    """Return what stands in all files together: a call's span and its log events may stand in different ones."""
+    """Return spans and log events of all files together: those of one call may be in different files."""
     from label_studio_otel import reading
     from label_studio_otel.spans import LogRecord, Span
 
@@ -47,19 +47,19 @@ def _read(files: Files) -> tuple[list[Span], list[LogRecord]]:
     tells = reading.is_llm_call, reading.is_supplement
     for telemetry in files:
         spans = map(Span.from_fields, telemetry.spans)
-        # All others are let go: only what is said in a call, or known of it, needs memory.
+        # Other spans are not kept in memory.
         calls += (span for span in spans if any(tell(span.attributes, span.scope_name) for tell in tells))
         logs += map(LogRecord.from_fields, telemetry.logs)
     return calls, logs
 
 
 def _line(call: dict[str, Any]) -> bytes:
-    """Return a line of valid JSON in UTF-8, whatever was said."""
+    """Return a call as a line of valid JSON in UTF-8, whatever text is in it."""
     try:
         text = json.dumps(call, ensure_ascii=False, allow_nan=False)
     except ValueError:  # JSON has no NaN
         text = json.dumps(json.loads(json.dumps(call), parse_constant=str), ensure_ascii=False)
     try:
         return f"{text}\n".encode()
-    except UnicodeEncodeError:  # a lone surrogate, which only an escape can say
+    except UnicodeEncodeError:  # a lone surrogate: JSON can have it only as an escape
         return f"{json.dumps(json.loads(text))}\n".encode()

@@ -1,14 +1,15 @@
-"""`label-studio-otel deliver`: send what is there until nothing is left, or go on watching."""
+"""`label-studio-otel deliver`: send the calls in the state directory until none is left, or with --watch for ever."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.cli import _settings
-from label_studio_otel.cli.status import progress_of, summary_of
+from label_studio_otel.cli.status import progress_of, server_directories, summary_of
 from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.errors import OutboxError
 from label_studio_otel.log import one_line
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
     from label_studio_otel.outbox.items import Summary
     from label_studio_otel.settings import Settings
 
-__all__ = ["add_parser", "drain", "run"]
+__all__ = ["POLL_SECONDS", "add_parser", "add_timeout", "drain", "run"]
 
-#: Seconds between two steps when the last one moved nothing.
-POLL = 0.25
-WATCH_POLL = 1.0
-#: Seconds that a call waits for its log events, and for other spans that tell it too.
+#: Seconds between two steps of the deliverer where the first one sent nothing.
+POLL_SECONDS = 0.25
+WATCH_POLL_SECONDS = 1.0
+#: Seconds that a call waits for its log events and for other spans of the same call.
 SETTLE = 2.0
 OPEN_STATES = ("pending", "leased", "uncertain")
 
@@ -35,13 +36,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("deliver", help="send what waits until nothing is left")
     _settings.add_options(parser)
     parser.add_argument("--watch", action="store_true", help="stay, and send what comes")
-    parser.add_argument(
-        "--timeout",
-        type=float,
-        default=60.0,
-        metavar="SECONDS",
-        help="give up after this long without progress (default: 60)",
-    )
+    add_timeout(parser)
     parser.add_argument(
         "--reconcile",
         action="store_true",
@@ -56,8 +51,19 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
+def add_timeout(parser: argparse.ArgumentParser) -> None:
+    """Add the option after which `drain` gives up."""
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="give up after this long without progress (default: 60)",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
-    """Deliver; 0 when all arrived, 1 when something is left or parked, with the reason on standard error."""
+    """Deliver; return 0 when all calls arrived, 1 when some are left or parked, with the reason on standard error."""
     settings = _settings.read(args)
     source = Source(settings.url)
     deliverer = Deliverer(
@@ -88,15 +94,15 @@ def _watch(deliverer: Deliverer, source: Source) -> int:
         moved = deliverer.step()
         source.look(deliverer.depth)
         if not moved:
-            time.sleep(WATCH_POLL)
+            time.sleep(WATCH_POLL_SECONDS)
 
 
 def drain(deliverer: Deliverer, settings: Settings, timeout: float) -> int:
-    """Deliver until nothing is left, for at most this long without progress; return the exit code of that."""
+    """Deliver until no call is left, or for `timeout` seconds without progress; return the exit code."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    logging.getLogger("label_studio_otel").setLevel(logging.ERROR)  # the verdict says it all
+    logging.getLogger("label_studio_otel").setLevel(logging.ERROR)  # `_verdict` reports errors
     deliverer.waive()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -120,7 +126,7 @@ def _steps(deliverer: Deliverer, settings: Settings, timeout: float, show: Any) 
         if progress.left == 0 or time.monotonic() > last_progress + timeout or progress.stuck:
             return summary_of(settings.directory)
         if not moved:
-            time.sleep(POLL)
+            time.sleep(POLL_SECONDS)
 
 
 def _verdict(summary: Summary, settings: Settings) -> int:
@@ -145,15 +151,13 @@ def _verdict(summary: Summary, settings: Settings) -> int:
 
 
 def _mention_others(settings: Settings) -> None:
-    """Say what waits for other servers: this command sends to the one that its token is for."""
-    for directory in settings.state_dir.glob("*"):
-        if not directory.is_dir() or directory == settings.directory:
-            continue
-        try:
-            states = summary_of(directory).states
-        except OutboxError:
-            continue
-        left = sum(states[state] for state in OPEN_STATES)
+    """Report calls that wait for other servers: this command sends only to the server of its token."""
+    for directory in server_directories(settings.state_dir):
+        left = 0
+        if directory != settings.directory:
+            with contextlib.suppress(OutboxError):
+                states = summary_of(directory).states
+                left = sum(states[state] for state in OPEN_STATES)
         if left:
             sys.stderr.write(
                 f"{left} more wait for another server ({directory.name}): set LABEL_STUDIO_URL to it, or, where that "

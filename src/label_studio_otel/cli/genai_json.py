@@ -1,4 +1,4 @@
-"""What `label-studio-otel convert` prints of a call: its messages in the JSON form of OTel's GenAI conventions.
+"""The JSON of a call for `label-studio-otel convert`: messages have the form of OTel's GenAI conventions.
 
 https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/gen-ai/gen-ai-input-messages.json and
 gen-ai-output-messages.json.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["call_to_json", "convert"]
 
-#: The conventions' value of `error.type` where none is known.
+#: Value of `error.type` for an unknown error in the conventions.
 UNKNOWN_ERROR = "_OTHER"
 
 
@@ -44,10 +44,10 @@ def convert(
     """Yield each LLM call among these spans, in the order of their start.
 
     Args:
-        spans: of any kind; those that are no LLM calls are passed over.
-        logs: the log events that came with them.
-        unreadable: called for each span that claims to be an LLM call and cannot be read.
-        trace_link: template of a URL that each call gets.
+        spans: of any kind; those that are not LLM calls are skipped.
+        logs: log events of these spans.
+        unreadable: called for each span of an LLM call that cannot be read.
+        trace_link: template of the URL in `trace_link`.
     """
     spans = list(spans)
     for call in assembly.calls(assembly.join(spans, logs), unreadable, spans):
@@ -59,13 +59,13 @@ def convert(
 def call_to_json(
     span: Span, dialect: str, generation: Generation, start_time_unix_nano: int | None = None
 ) -> dict[str, Any]:
-    """Return a call as the JSON object of one line; what is not known is null.
+    """Return a call as a JSON object; unknown values are null.
 
     Args:
-        span: the call's span, for its identity and times.
+        span: the call's span, with its ids and times.
         dialect: name of the dialect that read it.
-        generation: what was read.
-        start_time_unix_nano: when the call began, where its span says something else.
+        generation: the call as the dialect read it.
+        start_time_unix_nano: start of the call; None takes that of its span.
     """
     started = span.start_time_unix_nano if start_time_unix_nano is None else start_time_unix_nano
     return {
@@ -107,7 +107,7 @@ def _part(part: Part) -> Any:
         case RefusalPart(content):
             return {"type": "refusal", "content": content}
         case ToolCallPart(name, arguments, identifier):
-            # A call without arguments is met as null, as "" and as {}.
+            # Emitters write a call without arguments as null, "" or {}.
             arguments = {} if arguments is None or arguments == "" else arguments
             return {"type": "tool_call", "id": identifier, "name": name, "arguments": arguments}
         case ToolResponsePart(response, identifier):
@@ -123,7 +123,7 @@ def _part(part: Part) -> Any:
 
 
 def _iso(unix_nano: int) -> str:
-    # Whole numbers: a float has no room for nanoseconds.
+    # In integers, as a float cannot hold nanoseconds.
     seconds, rest = divmod(unix_nano, 1_000_000_000)
     moment = datetime.fromtimestamp(seconds, timezone.utc)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"

@@ -1,4 +1,4 @@
-"""`label-studio-otel retry`: let what was parked be sent again, blocked destinations be tried now, calls be moved."""
+"""`label-studio-otel retry`: send parked calls again, try blocked destinations now; with --from move calls here."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
-#: Records read at once.
-PAGE = 25
+#: Records that are read at once.
+PAGE_SIZE = 25
 
 
 def add_parser(commands: Any) -> None:
@@ -44,13 +44,13 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Move calls, or ask whoever delivers to send parked ones again; 1 where that cannot be done."""
+    """Move calls, or let the process that delivers send parked ones again; return 1 where that is not possible."""
     settings = _settings.read(args)
-    return _move(args.source, settings) if args.source else _wish(settings)
+    return _move(args.source, settings) if args.source else _request_retry(settings)
 
 
-def _wish(settings: Settings) -> int:
-    """A running application may hold the outbox, and only its holder writes: the wish goes the way of the spans."""
+def _request_retry(settings: Settings) -> int:
+    """Write the request into the spool: a running application may hold the outbox, and no other process changes it."""
     if not settings.directory.is_dir():
         sys.stdout.write(f"nothing is kept in {settings.directory}\n")
         return 0
@@ -94,13 +94,13 @@ def _move(name: str, settings: Settings) -> int:
 
 
 def _moved(source: Path, settings: Settings) -> int:
-    """Append here, then forget there: a kill in between repeats a call that has the same key."""
+    """Write the calls to this server's spool, then delete them there: a kill in between leaves copies with equal keys."""
     outbox = SqliteOutbox(source / OUTBOX)
     writer = SpoolWriter(spool_directory(settings.directory))
     moved = 0
     try:
         ingest(source, outbox, time.time())
-        while items := outbox.movable(PAGE):
+        while items := outbox.movable(PAGE_SIZE):
             for item in items:
                 if not writer.append([frame(item.record)]):
                     raise OSError(f"{settings.directory} cannot be written")

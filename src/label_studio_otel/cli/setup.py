@@ -1,4 +1,4 @@
-"""`label-studio-otel setup`: make or check a project before the first call comes."""
+"""`label-studio-otel setup`: create or check a project before the first call is sent."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
+#: Characters of a project title that Label Studio accepts.
 SHORTEST_TITLE, LONGEST_TITLE = 3, 50
 
 
@@ -39,7 +40,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make or check; 0 when calls can come, 1 when something is wrong, with what to do on standard error."""
+    """Create or check; return 0 when calls can be sent, 1 when something is wrong, with advice on standard error."""
     names = ("url", "project_id", "project_name", "project_config", "mode")
     settings = load({name: getattr(args, name) for name in names})
     wrong = list(settings.problems)
@@ -58,21 +59,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Setup:
-    """One run of the command: finds the project, checks it, makes or repairs it."""
+    """One run of the command: it finds the project, checks it, and creates or repairs it."""
 
     def __init__(self, settings: Settings, *, dry_run: bool) -> None:
         self._settings = settings
         self._destination = settings.destination(time.time_ns())
         self._client = LabelStudio(settings.url, settings.api_key)
         self._dry_run = dry_run
-        # Of a dry run, standard output is the task alone.
-        self._say = sys.stderr if dry_run else sys.stdout
+        # In a dry run, standard output has the task only.
+        self._notes = sys.stderr if dry_run else sys.stdout
 
     def run(self) -> list[str]:
-        """Return what is wrong.
+        """Return a sentence for each thing that is wrong.
 
         Raises:
-            DeliveryError: Label Studio does not answer as it should.
+            DeliveryError: Label Studio gave no answer, or refused a request.
         """
         if wrong := _wrong_title(self._destination):
             return [wrong]
@@ -97,7 +98,7 @@ class _Setup:
         return []
 
     def _find(self) -> Project | None:
-        """Return the project as its own page has it; a list of projects leaves fields out."""
+        """Return the project with all its fields, which a list of projects leaves out; None where it does not exist."""
         if self._destination.project_id:
             return self._client.project(self._destination.project_id)
         found = projects.titled(self._client, self._destination)
@@ -121,7 +122,7 @@ class _Setup:
         return projects.create(self._client, self._destination)
 
     def _repair(self, project: Project) -> None:
-        """Let labelers see our predictions: shown at all, and of our version."""
+        """Let labelers see our predictions: switch predictions on, and select our model version."""
         if not project.show_predictions:
             self._note(f"show_collab_predictions: {self._will} switched on; labelers saw no predictions")
             if not self._dry_run:
@@ -140,7 +141,7 @@ class _Setup:
         try:
             self._client.change_project(project.id, model_version=MODEL_VERSION)
         except DestinationBlocked:
-            # Label Studio takes only versions of which there are predictions; an empty one the next import sets.
+            # Label Studio accepts only versions with predictions; the next import sets an empty one.
             if project.model_version:
                 self._client.change_project(project.id, model_version="")
 
@@ -152,7 +153,7 @@ class _Setup:
         return f"{self._settings.url}/projects/{project.id}"
 
     def _note(self, sentence: str) -> None:
-        self._say.write(f"{sentence}\n")
+        self._notes.write(f"{sentence}\n")
 
 
 def _of(project: Project | None) -> str:
@@ -160,7 +161,7 @@ def _of(project: Project | None) -> str:
 
 
 def _summary(xml: str) -> str:
-    """Return what a sound labeling config does with a call."""
+    """Return what a labeling config without errors shows of a call."""
     config = label_config.parse(xml)
     shown = ", ".join(f"${tag.variable}{tag.path} in <{tag.tag}>" for tag in config.objects)
     area = config.response.name if config.response else ""

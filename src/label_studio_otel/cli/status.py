@@ -1,4 +1,4 @@
-"""`label-studio-otel status`: what waits, by state and destination. Writes nothing."""
+"""`label-studio-otel status`: print the calls in the state directory by state and destination. It changes nothing."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["add_parser", "progress_of", "run", "summary_of"]
+__all__ = ["add_parser", "progress_of", "run", "server_directories", "summary_of"]
 
-
-#: What the table shows; the rest is in `--json`.
+#: States in the table; `--json` has all.
 SHOWN = ("pending", "uncertain", "parked", "delivered")
-#: What was lost for good, and is said.
-COUNTED = {
+#: Counters of what was lost, with their meaning.
+LOST = {
     "given_up": "calls were given up: they waited longer than LABEL_STUDIO_OTEL_MAX_AGE allows",
     "unreadable_bytes": "bytes of spool files could not be read",
 }
@@ -43,7 +42,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the counts; 0 where they could be read."""
+    """Print the counts; return 0."""
     settings = _settings.read(args)
     report = _report(settings.state_dir)
     if args.json:
@@ -54,19 +53,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def server_directories(state_dir: Path) -> list[Path]:
+    """Return the directories of a state directory, one for each server, sorted."""
+    return sorted(path for path in state_dir.glob("*") if path.is_dir())
+
+
 def summary_of(directory: Path) -> Summary:
-    """Return what stands in a server's directory, the spool counted as pending.
+    """Return the counts of a server's directory; calls in the spool count as pending.
 
     Raises:
         OutboxError: the outbox cannot be read.
     """
     summary, positions = Summary(), {}
     if (directory / OUTBOX).exists():
-        outbox = SqliteOutbox(directory / OUTBOX, read_only=True)
-        try:
+        with closing(SqliteOutbox(directory / OUTBOX, read_only=True)) as outbox:
             summary, positions = outbox.summary(), outbox.positions()
-        finally:
-            outbox.close()
     summary.states["pending"] += waiting(directory, positions)
     return summary
 
@@ -86,8 +87,8 @@ def progress_of(directory: Path) -> looks.Progress:
 
 def _report(state_dir: Path) -> dict[str, Any]:
     report: dict[str, Any] = {**dict.fromkeys(STATES, 0), "oldest": None, "destinations": [], "unreadable": []}
-    report |= dict.fromkeys(COUNTED, 0)
-    for directory in sorted(path for path in state_dir.glob("*") if path.is_dir()):
+    report |= dict.fromkeys(LOST, 0)
+    for directory in server_directories(state_dir):
         try:
             summary = summary_of(directory)
         except OutboxError as error:
@@ -95,7 +96,7 @@ def _report(state_dir: Path) -> dict[str, Any]:
             continue
         for state, number in summary.states.items():
             report[state] += number
-        for name in COUNTED:
+        for name in LOST:
             report[name] += int(summary.facts.get(name, 0))
         report["oldest"] = min(filter(None, (report["oldest"], summary.oldest)), default=None)
         for target, states, parked in summary.targets:
@@ -126,7 +127,7 @@ def _print(report: dict[str, Any], state_dir: Path) -> None:
 def _remarks(report: dict[str, Any]) -> Iterator[str]:
     if report["oldest"]:
         yield f"oldest waiting: {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(report['oldest']))}"
-    for name, meaning in COUNTED.items():
+    for name, meaning in LOST.items():
         if report[name]:
             yield f"{report[name]} {meaning}"
     for one in report["destinations"]:

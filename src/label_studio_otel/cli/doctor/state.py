@@ -162,7 +162,9 @@ def repeated(number: int, where: str) -> Finding:
 
 
 def _servers(set_up: SetUp) -> list[Path]:
+    from label_studio_otel.cli.status import server_directories
+
     try:
-        return sorted(path for path in set_up.settings.state_dir.glob("*") if path.is_dir())
+        return server_directories(set_up.settings.state_dir)
     except OSError:
         return []
