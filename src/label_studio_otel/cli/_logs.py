@@ -72,7 +72,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter.format`."""
         text, number = SEVERITIES.get(record.levelno // 10 * 10, SEVERITIES[20])
-        said: dict[str, Any] = {
+        line: dict[str, Any] = {
             "timestamp": datetime.fromtimestamp(record.created, timezone.utc).isoformat().replace("+00:00", "Z"),
             "severity_text": text,
             "severity_number": number,
@@ -83,8 +83,8 @@ class JsonFormatter(logging.Formatter):
         if kind := _kind(record):
             attributes["exception.type"] = kind
         if attributes:
-            said["attributes"] = attributes
-        return json.dumps(said, default=str)
+            line["attributes"] = attributes
+        return json.dumps(line, default=str)
 
 
 def _kind(record: logging.LogRecord) -> str | None:

@@ -94,7 +94,7 @@ def _move(name: str, settings: Settings) -> int:
 
 
 def _moved(source: Path, settings: Settings) -> int:
-    """Write the calls to this server's spool, then delete them there: a kill in between leaves copies with equal keys."""
+    """Write the calls to this server's spool, then delete them there: a kill in between leaves two with one key."""
     outbox = SqliteOutbox(source / OUTBOX)
     writer = SpoolWriter(spool_directory(settings.directory))
     moved = 0
