@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from label_studio_otel import log, reading
 from label_studio_otel.calls.selection import is_wanted, with_labeling_config
 from label_studio_otel.sdk.recorder import recorder_for
-from label_studio_otel.settings import load
+from label_studio_otel.settings import SETTINGS, load
 from label_studio_otel.spans import fields_of
 from label_studio_otel.spool import record
 
@@ -32,16 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SHARED", "Capture"]
 
-#: Settings that all processors and exporters of one server have in common, because one delivers for them: the first's.
-SHARED = (
-    "trace_link",
-    "delivery",
-    "uncertain_wait",
-    "max_task_bytes",
-    "max_image_bytes",
-    "max_state_bytes",
-    "max_age",
-)
+#: The settings that all processors and exporters of one server have in common, because one delivers for them.
+SHARED = tuple(one.key for one in SETTINGS if one.shared)
 
 
 class Capture:

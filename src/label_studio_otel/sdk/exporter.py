@@ -1,40 +1,48 @@
-"""The span exporter: the one name that a user adds to `OTEL_TRACES_EXPORTER`.
+"""The span exporter that a user adds to `OTEL_TRACES_EXPORTER`.
 
-Under `opentelemetry-instrument` it is an inert shell: the `pre_instrument` hook (`autoload`) adds our span processor
-with this instance's settings, which keeps a call the moment it ends instead of after the batch processor's delay.
-Where no hook runs, the exporter works by itself, with the batch processor's limits.
+Under `opentelemetry-instrument` the exporter does nothing: the `pre_instrument` hook (`autoload`) adds our span
+processor with the exporter's settings. The processor keeps a call when it ends, not after the batch processor's delay.
+Where no hook runs, the exporter keeps the calls itself, within the limits of the batch processor.
 """
 
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from label_studio_otel.sdk.boundary import Capture
+from label_studio_otel.settings import documents_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
+    from typing_extensions import Unpack
+
+    from label_studio_otel.settings import SettingsArguments
 
 __all__ = ["LabelStudioSpanExporter", "constructed"]
 
 
+@documents_settings
 class LabelStudioSpanExporter(SpanExporter):
     """Turns the LLM calls among the exported spans into Label Studio tasks.
 
-    Making one does nothing and never raises: an exporter that raises takes everybody's tracing with it.
+    The constructor does nothing else than read its settings, and never raises: an exception there would stop all
+    tracing of the application. A value that cannot be used is replaced by the default and logged. An unknown setting is
+    logged and ignored. Of several exporters for one server, the first that has an `api_key` decides it, and the first
+    one decides the settings that are marked as shared.
 
     Args:
-        **settings: those of `LabelStudioSpanProcessor`; unknown ones are logged and ignored.
+        **settings: see below; what is not given, or None, comes from the environment variable.
     """
 
-    def __init__(self, **settings: Any) -> None:
-        #: As they were given, for the processor that takes over.
+    def __init__(self, **settings: Unpack[SettingsArguments]) -> None:
+        #: The settings as they were given, for the processor that replaces this exporter.
         self.settings = settings
-        #: True once a processor with these settings does the work.
+        #: Whether a processor with these settings does the work.
         self.inert = False
         self._capture = Capture(settings)
         self._capture.say_problems()
@@ -42,24 +50,24 @@ class LabelStudioSpanExporter(SpanExporter):
         constructed.add(self)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Keep the LLM calls; they are durable when this returns. Never raises."""
+        """Write the LLM calls to the disk; they are durable when this returns. Never raises."""
         if not self.inert:
             for span in spans:
                 self._capture.take(span)
         return SpanExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Return True when every exported call is durable, or delivered where `flush` says so.
+        """Return True when every exported call is durable, or delivered where `flush` is `delivered`.
 
-        False when the time is up.
+        Return False where that took longer than the time-out.
         """
         return self.inert or self._capture.force_flush(timeout_millis / 1000)
 
     def shutdown(self) -> None:
-        """Deliver what is there, for at most the shutdown time-out; what is left is kept."""
+        """Deliver the calls that wait, for at most `shutdown_timeout`; the others stay on the disk."""
         if not self.inert:
             self._capture.shutdown()
 
 
-#: The exporters that live in this process.
+#: All exporters of this process.
 constructed: weakref.WeakSet[LabelStudioSpanExporter] = weakref.WeakSet()

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
+    from typing_extensions import Unpack
+
+    from label_studio_otel.settings import SettingsArguments
 
 __all__ = ["LabelStudioLogRecordProcessor", "OpenSpans"]
 
@@ -104,7 +107,7 @@ class LabelStudioLogRecordProcessor(LogRecordProcessor):
         **settings: those of `LabelStudioSpanProcessor`; of them, `url` and `state_dir` matter.
     """
 
-    def __init__(self, *, open_spans: OpenSpans | None = None, **settings: Any) -> None:
+    def __init__(self, *, open_spans: OpenSpans | None = None, **settings: Unpack[SettingsArguments]) -> None:
         self._capture = Capture({**settings, "flush": "durable"})  # an event never becomes a task of its own
         self._open_spans = open_spans
 

@@ -7,6 +7,7 @@ application. A value that cannot be used is replaced by the default and listed i
     __init__.py       Settings: every setting of an application, declared once
     declaration.py    how settings are declared and their values are found; the bridge uses it too
     readers.py        from the text of a value to the value
+    destination.py    the project that a call's task goes to
 
 The names of the settings are those of LangChain's `LabelStudioCallbackHandler`, so that its users keep them. New
 variables begin with `LABEL_STUDIO_OTEL_`, because the Label Studio server reads `LABEL_STUDIO_*` itself.
@@ -20,13 +21,13 @@ import os
 import re
 import sys
 import tempfile
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from label_studio_otel.settings import readers
 from label_studio_otel.settings.declaration import read_values, setting, settings_of
+from label_studio_otel.settings.destination import Destination, dated
 from label_studio_otel.settings.readers import normalized_url
 
 if TYPE_CHECKING:
@@ -54,23 +55,6 @@ DEFAULT_PROJECT_NAME = "LangChain-%Y-%m-%d"
 MODES = ("prompt", "chat")
 DELIVERIES = ("thread", "off")
 FLUSHES = ("durable", "delivered")
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """The project in one Label Studio server that a task goes to. Every record carries it; it holds no secret."""
-
-    project_name: str
-    project_id: int | None = None
-    #: `prompt` or `chat`: which labeling config a new project gets.
-    mode: str = "prompt"
-    #: Labeling config of a new project; destinations that differ only in it are equal.
-    project_config: str | None = field(default=None, compare=False)
-    #: Whether the project's name is the default.
-    default_name: bool = False
-
-    def __str__(self) -> str:
-        return f"project {self.project_id}" if self.project_id else f"project {self.project_name!r} ({self.mode})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +103,10 @@ class Settings:
     )
     include_errors: bool = setting(readers.boolean, False, "make tasks of failed calls too")
     trace_link: str | None = setting(
-        readers.link, None, "URL of a trace in your backend, with `{trace_id}` and `{span_id}`; tasks link to it"
+        readers.link,
+        None,
+        "URL of a trace in your backend, with `{trace_id}` and `{span_id}`; tasks link to it",
+        shared=True,
     )
     state_dir: Path = setting(
         readers.path,
@@ -129,7 +116,10 @@ class Settings:
         option="--state-dir",
     )
     delivery: str = setting(
-        readers.one_of(DELIVERIES), "thread", "`thread`, or `off` to leave it to `label-studio-otel deliver`"
+        readers.one_of(DELIVERIES),
+        "thread",
+        "`thread`, or `off` to leave it to `label-studio-otel deliver`",
+        shared=True,
     )
     shutdown_timeout: float = setting(
         readers.seconds, 2.0, "seconds, in all, that delivery may take when the process ends"
@@ -140,25 +130,34 @@ class Settings:
         "what `force_flush` waits for: `durable`, that calls survive this process, or `delivered`, that they are tasks",
     )
     uncertain_wait: float = setting(
-        readers.seconds, 900.0, "seconds of looking before a batch without an answer counts as not arrived"
+        readers.seconds,
+        900.0,
+        "seconds of looking before a batch without an answer counts as not arrived",
+        shared=True,
     )
     max_task_bytes: int = setting(
-        readers.size(16 * 1024), 1024 * 1024, "bytes of a task's JSON; what does not fit is cut, and the task says so"
+        readers.size(16 * 1024),
+        1024 * 1024,
+        "bytes of a task's JSON; what does not fit is cut, and the task says so",
+        shared=True,
     )
     max_image_bytes: int = setting(
         readers.size(0),
         256 * 1024,
         "bytes of an inline image that a task shows; of a larger one, type, size and hash are given",
+        shared=True,
     )
     max_state_bytes: int = setting(
         readers.size(0),
         1 << 30,
         "bytes of calls that may wait on the disk for one Label Studio; beyond, it counts as full; `0` is no limit",
+        shared=True,
     )
     max_age: float = setting(
         readers.seconds,
         0.0,
         "seconds after which a call that could not be delivered is given up, counted and logged; `0` keeps all",
+        shared=True,
     )
     #: One sentence for each given value that cannot be used.
     problems: tuple[str, ...] = ()
@@ -172,7 +171,7 @@ class Settings:
         """Return the destination of a call that began at this time."""
         pattern = self.project_name or DEFAULT_PROJECT_NAME
         return Destination(
-            project_name=_dated(pattern, start_time_unix_nano),
+            project_name=dated(pattern, start_time_unix_nano),
             project_id=self.project_id,
             mode=self.mode,
             project_config=self.project_config,
@@ -243,13 +242,13 @@ def _unknown(arguments: Mapping[str, Any]) -> list[str]:
 def documents_settings(documented: type[_Class]) -> type[_Class]:
     """Add the settings to the docstring of a class that takes them as keyword arguments, for `help()`."""
     if documented.__doc__:  # `python -OO` removes docstrings
-        rows = (f"{one.key}: {one.meaning}\n            (`{one.variable}`{_default(one)})" for one in SETTINGS)
-        documented.__doc__ += "\n".join(("\n    Settings:", *(f"        {row}" for row in rows), "    "))
+        rows = (f"        {one.key}: {one.meaning}\n            ({_given_by(one)})" for one in SETTINGS)
+        documented.__doc__ = "\n".join((documented.__doc__.rstrip(), "", "    Settings:", *rows, "    "))
     return documented
 
 
-def _default(one: Setting) -> str:
-    return f", default: {one.shown}" if one.shown else ""
+def _given_by(one: Setting) -> str:
+    return f"`{one.variable}`{f', default: {one.shown}' if one.shown else ''}{', shared' if one.shared else ''}"
 
 
 def labeling_config(value: str | None) -> str | None:
@@ -281,13 +280,3 @@ def _state_dir(environ: Mapping[str, str]) -> Path:
         return Path(base, "label-studio-otel")
     user = os.getuid() if hasattr(os, "getuid") else "user"
     return Path(tempfile.gettempdir(), f"label-studio-otel-{user}")
-
-
-def _dated(pattern: str, unix_nano: int) -> str:
-    """Return the pattern with its `%` directives replaced by the local date of the call."""
-    if "%" not in pattern:
-        return pattern
-    try:
-        return time.strftime(pattern, time.localtime(unix_nano // 1_000_000_000))
-    except (ValueError, OverflowError, OSError):
-        return pattern

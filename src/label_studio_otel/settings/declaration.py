@@ -38,6 +38,8 @@ class Setting(NamedTuple):
     metavar: str | None
     #: Whether the value must not appear in logs, on command lines and in configuration files.
     secret: bool
+    #: Whether all processors and exporters of a process for one server use the value of the first one.
+    shared: bool
 
     @property
     def argument(self) -> str:
@@ -55,6 +57,7 @@ def setting(
     option: str | None = None,
     metavar: str | None = None,
     secret: bool = False,
+    shared: bool = False,
 ) -> Any:
     """Return the dataclass field that declares a setting; the parameters are those of `Setting`.
 
@@ -63,7 +66,7 @@ def setting(
     """
     value = None if default is MISSING else default
     shown = _markdown(value) if shown is None else shown
-    declared = Setting("", variable, read, value, shown, meaning, option, metavar, secret)
+    declared = Setting("", variable, read, value, shown, meaning, option, metavar, secret, shared)
     return field(default=default, repr=not secret, metadata={"setting": declared})
 
 

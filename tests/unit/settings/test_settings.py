@@ -13,7 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from label_studio_otel.settings import Destination, directory_name, labeling_config, load, normalized_url
+from label_studio_otel.settings import (
+    SETTINGS,
+    Destination,
+    SettingsArguments,
+    directory_name,
+    documents_settings,
+    labeling_config,
+    load,
+    normalized_url,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -220,6 +229,55 @@ def test_the_problem_names_the_variable_it_came_from() -> None:
 
 def test_an_argument_that_cannot_be_used_leaves_the_variable() -> None:
     assert load({"mode": "essay"}, {"LABEL_STUDIO_OTEL_MODE": "chat"}).mode == "chat"
+
+
+def test_a_number_beyond_any_number_and_a_truth_are_no_number() -> None:
+    settings = load({"project_id": float("inf"), "max_task_bytes": True, "max_age": "1e10"}, {})
+    assert (settings.project_id, settings.max_task_bytes, settings.max_age) == (None, 1048576, 0.0)
+    assert len(settings.problems) == 3
+
+
+def test_an_object_whose_use_fails_is_said_and_replaced() -> None:
+    class Broken:
+        def __iter__(self) -> Iterator[str]:
+            raise RuntimeError("broken")
+
+        def __eq__(self, _: object) -> bool:
+            raise RuntimeError("broken")
+
+        __hash__ = None  # type: ignore[assignment]
+
+        def __repr__(self) -> str:
+            return "Broken"
+
+    assert load({"operations": Broken()}, {}).problems == ("operations='Broken' cannot be used: broken; using None",)
+
+
+def test_a_file_comes_after_the_variables() -> None:
+    settings = load({}, {"LABEL_STUDIO_OTEL_MODE": "chat"}, {"mode": "prompt", "delivery": "off"})
+    assert (settings.mode, settings.delivery) == ("chat", "off")
+
+
+def test_the_arguments_have_the_names_of_the_settings() -> None:
+    assert list(SettingsArguments.__annotations__) == [one.key for one in SETTINGS]
+
+
+def test_the_help_of_a_class_names_each_setting_its_variable_and_its_default() -> None:
+    @documents_settings
+    class Documented:
+        """Takes settings."""
+
+    lines = (Documented.__doc__ or "").splitlines()
+    assert [line.strip().partition(":")[0] for line in lines[3:-1:2]] == [one.key for one in SETTINGS]
+    assert lines[3:5] == [
+        "        url: base URL of Label Studio, with a path where it has one",
+        "            (`LABEL_STUDIO_URL`, default: `http://localhost:8080`)",
+    ]
+    assert "            (`LABEL_STUDIO_OTEL_MAX_AGE`, default: `0`, shared)" in lines
+
+
+def test_a_class_without_a_docstring_has_none_afterwards() -> None:
+    assert documents_settings(type("Bare", (), {})).__doc__ is None
 
 
 def test_unknown_settings_are_said_and_ignored() -> None:
