@@ -8,9 +8,9 @@ send spans must not be able to write lines of their own.
 from __future__ import annotations
 
 import logging
-import os
-import threading
 from typing import TYPE_CHECKING, Any
+
+from label_studio_otel import process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,13 +36,11 @@ _logger = logging.getLogger("label_studio_otel")
 _said: set[str] = set()
 #: Warnings that are remembered. Topics hold names that come from outside, and a process may run for years.
 MAX_TOPICS = 1000
-#: Reentrant: a signal handler of the application may end a span while its thread is in here.
-_lock = threading.RLock()
 
 
 def warn_once(topic: str, message: str) -> None:
     """Log a warning unless one about this topic stands."""
-    with _lock:
+    with process.lock:
         if topic in _said:
             return
         if len(_said) >= MAX_TOPICS:
@@ -58,7 +56,7 @@ def warning(message: str) -> None:
 
 def resolved(topic: str, message: str) -> None:
     """Forget the warning about a topic, and log that it is over; log nothing where no warning stands."""
-    with _lock:
+    with process.lock:
         if topic not in _said:
             return
         _said.discard(topic)
@@ -74,7 +72,7 @@ def said(topic: str) -> bool:
 
 def number_said(beginning: str) -> int:
     """Return how many warnings stand whose topic begins so."""
-    with _lock:
+    with process.lock:
         return sum(topic.startswith(beginning) for topic in _said)
 
 
@@ -113,12 +111,3 @@ def info(message: str, attributes: Mapping[str, Any] | None = None) -> None:
 def error(message: str) -> None:
     """Log why something cannot be done that was asked for."""
     _logger.error("label-studio-otel: %s", one_line(message))
-
-
-def _after_fork_in_child() -> None:
-    global _lock  # noqa: PLW0603 - a thread that is not there any more may hold it
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -39,7 +39,6 @@ class SdkTest(TestBase):
         for patch in (
             mock.patch.object(log, "_said", set()),
             mock.patch.object(recorder, "_by_directory", {}),
-            mock.patch.object(recorder, "_live", []),
             mock.patch.object(boundary, "_allowance", boundary._Allowance()),
             mock.patch.object(boundary, "_first", weakref.WeakValueDictionary()),
         ):
@@ -48,7 +47,7 @@ class SdkTest(TestBase):
         self.addCleanup(self._close_spools)
 
     def _close_spools(self) -> None:
-        for one in recorder._live:
+        for one in recorder._by_directory.values():
             one._writer.close()
 
     @property

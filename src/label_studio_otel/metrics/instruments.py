@@ -6,16 +6,14 @@ nor network: what waits was looked up by the delivering thread before. No attrib
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 import time
 import weakref
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from label_studio_otel import log
+from label_studio_otel import log, process
 from label_studio_otel._version import __version__
 from label_studio_otel.metrics.table import DURATION, LATENCY, METRICS
 
@@ -92,8 +90,6 @@ class Source:
 _numbers = count()
 _sources: tuple[weakref.ref[Source], ...] = ()
 _histograms: dict[str, Histogram] = {}
-#: Reentrant: a signal handler of the application may end a span while its thread is in here.
-_registering = threading.RLock()
 _registered = False
 
 
@@ -109,7 +105,7 @@ def register(*, late: bool = False, provider: MeterProvider | None = None) -> No
     global _registered  # noqa: PLW0603
     if not late and "opentelemetry.metrics" not in sys.modules:
         return
-    with _registering:
+    with process.lock:
         if _registered and provider is None:
             return
         _registered = True
@@ -169,12 +165,3 @@ def _record(name: str, value: float, attributes: dict[str, Any]) -> None:
     histogram = _histograms.get(name)
     if histogram is not None:
         histogram.record(value, attributes)
-
-
-def _after_fork_in_child() -> None:
-    global _registering  # noqa: PLW0603 - a thread that is not there any more may hold it
-    _registering = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

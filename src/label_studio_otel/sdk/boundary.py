@@ -6,14 +6,12 @@ goes wrong in here is swallowed, logged once and counted.
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel import log, reading
+from label_studio_otel import log, process, reading
 from label_studio_otel.calls.selection import is_wanted, with_labeling_config
 from label_studio_otel.sdk.recorder import recorder_for
 from label_studio_otel.settings import SETTINGS, load
@@ -171,13 +169,11 @@ class _Allowance:
     """The seconds that all shutdowns of one exit share."""
 
     def __init__(self) -> None:
-        # Reentrant: a signal handler of the application may shut down while its thread does.
-        self._lock = threading.RLock()
         self._end = 0.0
 
     def take(self, timeout: float) -> float:
         """Return what is left of a time-out that the first shutdown began."""
-        with self._lock:
+        with process.lock:
             now = time.monotonic()
             if now > self._end + timeout:
                 self._end = now + timeout  # the first one, or of another provider, much later
@@ -185,11 +181,3 @@ class _Allowance:
 
 
 _allowance = _Allowance()
-
-
-def _after_fork_in_child() -> None:
-    _allowance._lock = threading.RLock()  # a thread that is not there any more may hold it
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

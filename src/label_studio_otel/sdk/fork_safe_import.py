@@ -6,27 +6,44 @@ whatever the application imports of them there. Hence a fork waits until the imp
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import TYPE_CHECKING
 
+from label_studio_otel import process
 from label_studio_otel.metrics import instruments
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from label_studio_otel.delivery.deliverer import Deliverer
 
 __all__ = ["deliverer"]
 
 #: Seconds that a fork waits: an import takes 0.1, and whoever forks while importing must not wait for ever.
 FORK_PATIENCE = 5.0
-#: Reentrant: a signal handler of the application may fork while its thread forks.
-_importing = threading.RLock()
-_fork = threading.local()
+
+
+class _ImportLock(process.ForkPart):
+    """Held during the import; a fork waits for it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        process.register(self, process.ForkOrder.IMPORTS)
+
+    def before_fork(self) -> Callable[[], None] | None:
+        lock = self.lock
+        return lock.release if lock.acquire(timeout=FORK_PATIENCE) else None
+
+    def reset_in_child(self) -> None:
+        self.lock = threading.RLock()
+
+
+_importing = _ImportLock()
 
 
 def deliverer() -> type[Deliverer]:
     """Return the class; the application's threads never wait for the import, except in a fork."""
-    with _importing:
+    with _importing.lock:
         from label_studio_otel.delivery.deliverer import Deliverer  # noqa: PLC0415
         from label_studio_otel.tasks import labeling_config  # noqa: PLC0415
 
@@ -35,21 +52,3 @@ def deliverer() -> type[Deliverer]:
         "localhost".encode("idna")
         instruments.register(late=True)
     return Deliverer
-
-
-def _before_fork() -> None:
-    _fork.waited = _importing.acquire(timeout=FORK_PATIENCE)
-
-
-def _after_fork_in_parent() -> None:
-    if getattr(_fork, "waited", False):  # else this module was imported after the fork began
-        _importing.release()
-
-
-def _after_fork_in_child() -> None:
-    global _importing  # noqa: PLW0603
-    _importing = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

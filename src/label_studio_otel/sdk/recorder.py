@@ -7,13 +7,12 @@ nothing; the first LLM call opens the file and starts the thread.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from label_studio_otel import log
+from label_studio_otel import log, process
 from label_studio_otel.errors import OutboxError
 from label_studio_otel.label_studio.suppression import suppressed
 from label_studio_otel.metrics import instruments
@@ -42,7 +41,7 @@ ASKED_POLL = 0.05
 STAND_ASIDE = 0.00005
 
 
-class Recorder:
+class Recorder(process.ForkPart):
     """Keeps this process's LLM calls and delivers them in a daemon thread.
 
     Args:
@@ -58,7 +57,11 @@ class Recorder:
         self.counts = Counts()
         self._source = instruments.Source(settings.url, self.counts, self._writer)
         self._begin()
-        _live.append(self)
+        process.register(self, process.ForkOrder.RECORDERS)
+
+    def reset_in_child(self) -> None:
+        """Begin anew: threads, requests and counts are the parent's."""
+        self._begin()
 
     def _begin(self) -> None:
         self._lock = threading.RLock()  # reentrant: a signal handler may end a span while its thread is in here
@@ -271,28 +274,15 @@ def _left(deliverer: Deliverer) -> int:
     return depth.states["pending"] + depth.states["leased"] + depth.states["uncertain"]
 
 
-_live: list[Recorder] = []
 _by_directory: dict[Path, Recorder] = {}
-_registry_lock = threading.RLock()  # reentrant, as that of a recorder
 
 
 def recorder_for(settings: Settings) -> Recorder:
     """Return the process's recorder for the server and state directory of these settings; give it a token it lacks."""
-    with _registry_lock:
+    with process.lock:
         directory = settings.directory
         # Not assigned: a signal handler may have come here in the meantime, and there must not be two.
         recorder = _by_directory.get(directory) or _by_directory.setdefault(directory, Recorder(settings))
         if recorder._settings.api_key is None:
             recorder._settings = replace(recorder._settings, api_key=settings.api_key)
         return recorder
-
-
-def _after_fork_in_child() -> None:
-    global _registry_lock  # noqa: PLW0603
-    _registry_lock = threading.RLock()
-    for recorder in _live:
-        recorder._begin()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -11,10 +11,10 @@ import errno
 import os
 import threading
 import time
-import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
+from label_studio_otel import process
 from label_studio_otel.files import make_directory
 from label_studio_otel.spool.record import SUFFIX, size_of
 
@@ -42,7 +42,7 @@ RETRY_INTERVAL = 1.0
 LOOK_INTERVAL = 0.1
 
 
-class SpoolWriter:
+class SpoolWriter(process.ForkPart):
     """Appends records to this process's own file below `directory`.
 
     Any thread may call; a forked child gets a file of its own.
@@ -70,7 +70,7 @@ class SpoolWriter:
         self._max_bytes = max_bytes
         self._clock = clock
         self._begin()
-        _writers.add(self)
+        process.register(self, process.ForkOrder.SPOOLS)
 
     def _begin(self) -> None:
         # Reentrant: a signal handler of the application may end a span while its thread is in here.
@@ -101,7 +101,7 @@ class SpoolWriter:
             calls: LLM calls in it, for the count of those taken.
         """
         if self._pid != os.getpid():
-            self.forget()
+            self.reset_in_child()
         with self._lock:
             written = self._append(buffers, calls)
         if self._news:
@@ -140,8 +140,8 @@ class SpoolWriter:
         finally:
             self._lock.release()
 
-    def forget(self) -> None:
-        """Begin anew in a forked child: the file, its lock and what waits in memory are the parent's."""
+    def reset_in_child(self) -> None:
+        """Begin anew: the file, its lock and what waits in memory are the parent's."""
         fd = self._fd
         self._begin()
         if fd is not None:
@@ -260,15 +260,3 @@ def _gather(fd: int, buffers: Sequence[bytes]) -> int:
     if hasattr(os, "writev") and len(buffers) <= 512:
         return os.writev(fd, buffers)
     return os.write(fd, b"".join(buffers))
-
-
-_writers: weakref.WeakSet[SpoolWriter] = weakref.WeakSet()
-
-
-def _forget_all() -> None:
-    for writer in list(_writers):
-        writer.forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)

@@ -34,7 +34,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(recorder, "SETTLE", 0.0)
     monkeypatch.setattr(recorder, "POLL", 0.02)
     monkeypatch.setattr(recorder, "ASKED_POLL", 0.02)
-    monkeypatch.setattr(recorder, "_live", [])
     before = _threads()
     yield
     wait_for(lambda: not _threads() - before, timeout=10, what="end of our threads")

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(recorder, "SETTLE", 0.0)
     monkeypatch.setattr(recorder, "POLL", 0.02)
-    monkeypatch.setattr(recorder, "_live", [])
     yield
     wait_for(lambda: not _threads(), timeout=10, what="end of the delivering thread")
 

@@ -16,6 +16,7 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
+from label_studio_otel import process
 from label_studio_otel.sdk import boundary, recorder
 from label_studio_otel.sdk.boundary import Capture
 from label_studio_otel.spans import Span
@@ -127,7 +128,7 @@ class CaptureTest(SdkTest):
     def test_a_child_forked_in_the_middle_of_a_shutdown_can_shut_down(self) -> None:
         taker = Capture(self.settings)
         taker.take(self.ended())
-        with _held_by_another_thread(boundary._allowance._lock):
+        with _held_by_another_thread(process.lock):
             child = os.fork()
             if child == 0:
                 taker.shutdown()
