@@ -1,4 +1,4 @@
-"""`label-studio-otel serve`: take OTLP in from any SDK or Collector, and make tasks of the LLM calls in it."""
+"""`label-studio-otel serve`: receive OTLP from SDKs and Collectors, and make tasks of the LLM calls in it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,16 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
-#: Modules of the extra.
-EXTRA = ("grpc", "h11", "opentelemetry.exporter.prometheus", "prometheus_client", "yaml")
+#: Modules of the extra `serve`.
+EXTRA_MODULES = ("grpc", "h11", "opentelemetry.exporter.prometheus", "prometheus_client", "yaml")
 
-
-#: Variables that are read before the others.
+#: Variables that are read before the settings.
 CONFIG = "LABEL_STUDIO_OTEL_SERVE_CONFIG"
 LOG_FORMAT = "LABEL_STUDIO_OTEL_SERVE_LOG_FORMAT"
 
 
-class _Told(NamedTuple):
-    """What options, environment and file say together."""
+class _ServeConfig(NamedTuple):
+    """The settings from options, environment and configuration file."""
 
     settings: Settings
     serving: ServeSettings
@@ -57,17 +56,17 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until told to end; 1 where that cannot begin, with the reason on standard error."""
+    """Serve until a signal; return 1 where the service cannot start, with the reason on standard error."""
     # gRPC's core by itself writes a line for each TLS handshake that fails: strangers could fill the log.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     with _logs.logging_as(args.log_format or os.environ.get(LOG_FORMAT, "text")) as use:
         try:
-            told = _told(args)
-            use(told.serving.log_format)
-            _warn(told)
-            return _check(told) if args.check else _serve(told)
+            config = _config(args)
+            use(config.serving.log_format)
+            _log_warnings(config)
+            return _check(config) if args.check else _serve(config)
         except ModuleNotFoundError as error:
-            if error.name not in EXTRA:
+            if error.name not in EXTRA_MODULES:
                 raise
             log.error('a package is missing: pip install "label-studio-otel[serve]"')
         except LabelStudioOtelError as error:
@@ -76,20 +75,24 @@ def run(args: argparse.Namespace) -> int:
         return 1
 
 
-def _told(args: argparse.Namespace) -> _Told:
-    """Read everything, and refuse what nobody should run."""
+def _config(args: argparse.Namespace) -> _ServeConfig:
+    """Read all settings.
+
+    Raises:
+        ConfigError: a value cannot be used, or the service would be open to everybody.
+    """
     if path := args.config or os.environ.get(CONFIG):
         from label_studio_otel.receiver import config_file
 
         file = config_file.read(Path(path), os.environ)
-        told = _Told(_settings.given(args, file.label_studio), load(vars(args), os.environ, file.serve))
+        config = _ServeConfig(_settings.given(args, file.label_studio), load(vars(args), os.environ, file.serve))
     else:
-        told = _Told(_settings.given(args, {}), load(vars(args), os.environ))
-    _refuse(told.serving)
-    return told
+        config = _ServeConfig(_settings.given(args, {}), load(vars(args), os.environ))
+    _check_access(config.serving)
+    return config
 
 
-def _refuse(serving: ServeSettings) -> None:
+def _check_access(serving: ServeSettings) -> None:
     from label_studio_otel.receiver import access
 
     why = access.why_refused(serving.host, serving.token, serving.tls)
@@ -101,59 +104,59 @@ def _refuse(serving: ServeSettings) -> None:
         tls.server_context(serving.tls)
 
 
-def _warn(told: _Told) -> None:
+def _log_warnings(config: _ServeConfig) -> None:
     from label_studio_otel.receiver import access
 
-    serving = told.serving
-    if told.settings.api_key is None:
+    serving = config.serving
+    if config.settings.api_key is None:
         log.warn_once("key", "LABEL_STUDIO_API_KEY is not set: what is received waits in the outbox until it is")
-    for warning in (*told.settings.problems, *access.warnings(serving.host, serving.token, serving.tls)):
+    for warning in (*config.settings.problems, *access.warnings(serving.host, serving.token, serving.tls)):
         log.warn_once(warning, warning)
 
 
-def _check(told: _Told) -> int:
-    if told.settings.problems:
+def _check(config: _ServeConfig) -> int:
+    if config.settings.problems:
         return 1
     sys.stdout.write("all that is set can be used\n")
     return 0
 
 
-def _serve(told: _Told) -> int:
+def _serve(config: _ServeConfig) -> int:
     from label_studio_otel.receiver import service
 
-    settings, serving = told
-    if serving.log_format == "json":  # where a person reads, the first line says that all is ready
+    settings, serving = config
+    if serving.log_format == "json":  # a person waits only for the line that it is ready
         log.info(f"{__version__} begins", {"service.version": __version__, "url.full": settings.url})
     try:
         bridge = service.Bridge(settings, serving)
-        bridge.run(partial(_say_ready, serving))
+        bridge.run(partial(_print_ready, serving))
     except OSError as error:
         ports = " or ".join(f"port {port}" for port in (serving.port, serving.grpc_port) if port is not None)
         log.error(f"{serving.host}, {ports}, or {settings.directory} cannot be used: {error.strerror or error}")
         return 1
-    _say_end(serving, bridge)
+    _print_end(serving, bridge)
     return 0
 
 
-def _say_ready(serving: ServeSettings, port: int, grpc_port: int | None) -> None:
-    """Say where requests are taken."""
+def _print_ready(serving: ServeSettings, port: int, grpc_port: int | None) -> None:
+    """Print the addresses of the receivers."""
     shown = f"[{serving.host}]" if ":" in serving.host else serving.host
     grpc = "" if grpc_port is None else f", gRPC on {shown}:{grpc_port}"
     scheme = "http" if serving.tls is None else "https"
     attributes = {"server.address": serving.host, "server.port": port, "label_studio_otel.grpc.port": grpc_port}
-    _say(serving, f"OTLP is received on {scheme}://{shown}:{port}{grpc}", attributes)
+    _print(serving, f"OTLP is received on {scheme}://{shown}:{port}{grpc}", attributes)
 
 
-def _say_end(serving: ServeSettings, bridge: Bridge) -> None:
-    """Say what this run came to."""
+def _print_end(serving: ServeSettings, bridge: Bridge) -> None:
+    """Print the counts of this run."""
     counts = bridge.counts()
-    said = ", ".join(f"{number} {name}" for name, number in counts.items())
+    line = ", ".join(f"{number} {name}" for name, number in counts.items())
     attributes = {f"label_studio_otel.calls.{name}": number for name, number in counts.items()}
-    _say(serving, f"ended: LLM calls {said}", attributes)
+    _print(serving, f"ended: LLM calls {line}", attributes)
 
 
-def _say(serving: ServeSettings, message: str, attributes: dict[str, Any]) -> None:
-    """Print it, as who starts a service by hand waits for that; or log it, where a program reads."""
+def _print(serving: ServeSettings, message: str, attributes: dict[str, Any]) -> None:
+    """Print a message on standard output; with the log format `json` log it with its attributes instead."""
     if serving.log_format == "json":
         log.info(message, attributes)
     else:
