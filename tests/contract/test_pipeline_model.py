@@ -25,7 +25,7 @@ from label_studio_otel.delivery import backoff
 from label_studio_otel.delivery.sending import Delivery
 from label_studio_otel.errors import DestinationBlocked, Retryable, Uncertain
 from label_studio_otel.label_studio.client import LabelStudio
-from label_studio_otel.label_studio.transport import Answer
+from label_studio_otel.label_studio.transport import Response
 from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.pipeline import ingest, spool_directory
 from label_studio_otel.settings import Destination
@@ -65,15 +65,22 @@ class Wire:
         self.world = world
 
     def send(
-        self, method: str, path: str, body: bytes | None, _: str, begin: Callable[[], None], *, sent: Callable[[], None]
-    ) -> Answer:
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        _: str,
+        on_connected: Callable[[], None],
+        *,
+        on_sent: Callable[[], None],
+    ) -> Response:
         world = self.world
         importing = urlsplit(path).path.endswith("/import")
         fault = world.faults.popleft() if importing and world.faults else None
         world.moment()
         if fault == "unreachable":
             raise DestinationBlocked("no connection", passing=True)
-        begin()
+        on_connected()
         world.moment()
         if fault == "cut short":
             raise Retryable("broken off")
@@ -81,14 +88,14 @@ class Wire:
             world.silent -= 1
             raise Uncertain("no answer")
         if importing:
-            sent()
+            on_sent()
         return self._import(path, body or b"", fault) if importing else world.carry_out(method, path, body)
 
-    def _import(self, path: str, body: bytes, fault: Any) -> Answer:
+    def _import(self, path: str, body: bytes, fault: Any) -> Response:
         world = self.world
         world.sent(path, json.loads(body))
         if isinstance(fault, int):
-            return Answer(fault, {}, b"{}")
+            return Response(fault, {}, b"{}")
         if fault == "late":
             world.late.append((world.real + 50, path, body))
             world.on_their_way.update(world.keys(path, json.loads(body)))
@@ -320,11 +327,11 @@ class PipelineModel(RuleBasedStateMachine):
     def keys(self, path: str, tasks: list[Any]) -> list[tuple[int, str]]:
         return [(int(path.split("/")[3]), task["data"]["key"]) for task in tasks]
 
-    def carry_out(self, method: str, path: str, body: bytes | None, flaws: Flaws | None = None) -> Answer:
+    def carry_out(self, method: str, path: str, body: bytes | None, flaws: Flaws | None = None) -> Response:
         parts = urlsplit(path)
         call = Call(method, parts.path, dict(parse_qsl(parts.query)), json.loads(body or b"null"), flaws or Flaws())
         status, answer = self.store.carry_out(call)
-        return Answer(status, {}, answer.encode() if isinstance(answer, str) else json.dumps(answer).encode())
+        return Response(status, {}, answer.encode() if isinstance(answer, str) else json.dumps(answer).encode())
 
     def _begin(self) -> None:
         """Let another process be the deliverer."""
@@ -334,7 +341,7 @@ class PipelineModel(RuleBasedStateMachine):
         self.outbox = MortalOutbox(self.directory / "outbox.db", clock=self.clock)
         self.outbox.moment = self.moment
         client = LabelStudio("http://label-studio.test", "token", clock=self.clock)
-        client._transport = Wire(self)  # type: ignore[assignment]
+        client._session._transport = Wire(self)  # type: ignore[assignment]
         self.delivery = Delivery(
             self.outbox, client, clock=self.clock, uncertain_wait=UNCERTAIN_WAIT, pause=self.moment
         )

@@ -39,7 +39,7 @@ def _nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_second_look(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Do not wait for others after making a project, but where a real server is asked."""
     if "label_studio" not in request.fixturenames:
-        monkeypatch.setattr(projects, "SECOND_LOOK", 0)
+        monkeypatch.setattr(projects, "RECHECK_DELAY_S", 0)
 
 
 @pytest.fixture

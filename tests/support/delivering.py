@@ -63,7 +63,7 @@ class Bench:
         api_key: str | None = FakeLabelStudio.token,
         *,
         clock: FakeClock | None = None,
-        answer_timeout: float = 30.0,
+        read_timeout: float = 30.0,
         uncertain_wait: float = 900.0,
         **options: Any,
     ) -> None:
@@ -72,7 +72,7 @@ class Bench:
         self.said: list[tuple[str, str | None]] = []
         self.delivery = Delivery(
             self.outbox,
-            LabelStudio(url, api_key, answer_timeout=answer_timeout, clock=self.clock),
+            LabelStudio(url, api_key, read_timeout=read_timeout, clock=self.clock),
             clock=self.clock,
             uncertain_wait=uncertain_wait,
             report=lambda destination, reason: self.said.append((destination, reason)),

@@ -36,7 +36,6 @@ MAX_FILES_OF_THE_ROOT = 10
 LONG_FILES = {
     "delivery.sending",
     "delivery.deliverer",
-    "label_studio.client",
     "outbox.items",
     "receiver.http",
     "tasks.task",

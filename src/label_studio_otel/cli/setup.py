@@ -19,7 +19,7 @@ from label_studio_otel.tasks.task import MODEL_VERSION
 if TYPE_CHECKING:
     import argparse
 
-    from label_studio_otel.label_studio.client import Project
+    from label_studio_otel.label_studio.resources import Project
     from label_studio_otel.settings import Destination, Settings
 
 __all__ = ["add_parser", "run"]

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from label_studio_otel.delivery.rendering import Preparation
-    from label_studio_otel.label_studio.client import Found, LabelStudio
+    from label_studio_otel.label_studio.client import LabelStudio
     from label_studio_otel.label_studio.projects import Projects
+    from label_studio_otel.label_studio.resources import FoundTask
     from label_studio_otel.metrics.counts import Counts
     from label_studio_otel.outbox.items import Batch, Item, Outbox, Watch
 
@@ -170,7 +171,7 @@ class Reconciliation:
         doubted = [other for other in self._outbox.uncertain() if other.target == batch.target]
         return len(doubted) == 1 and self._outbox.next_due(batch.target) is None
 
-    def _found(self, batch: Batch, items: Sequence[Item], watermark: int) -> dict[str, list[Found]]:
+    def _found(self, batch: Batch, items: Sequence[Item], watermark: int) -> dict[str, list[FoundTask]]:
         try:
             return self._client.find(batch.project, [item.key for item in items], watermark)
         except DestinationBlocked as error:
@@ -178,7 +179,7 @@ class Reconciliation:
                 return {}  # the project was deleted, or another token may see it: believed as any absence
             raise
 
-    def _verified(self, batch: Batch, item: Item, found: Sequence[Found]) -> int:
+    def _verified(self, batch: Batch, item: Item, found: Sequence[FoundTask]) -> int:
         """Return the task of an item, its predictions complete, its surplus copies gone."""
         late = self._clock() >= batch.sent_at + self._uncertain_wait
         kept = _kept(found)
@@ -191,7 +192,7 @@ class Reconciliation:
                 self._repair(kept.id, rendered)
         return kept.id
 
-    def _without_copies(self, found: Sequence[Found]) -> Found:
+    def _without_copies(self, found: Sequence[FoundTask]) -> FoundTask:
         """Remove the surplus copies that nobody worked on, the newest first; return the one that stays.
 
         Each is asked for by itself, and once more before it goes: the counters that a look-up shows can lag behind the
@@ -229,7 +230,7 @@ class Reconciliation:
         self._outbox.unwatch(watch.id)
 
 
-def _kept(found: Sequence[Found]) -> Found:
+def _kept(found: Sequence[FoundTask]) -> FoundTask:
     return next((one for one in found if one.touched), found[0])
 
 

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from label_studio_otel.delivery.rendering import Prepared
-    from label_studio_otel.label_studio.client import Imported, LabelStudio
-    from label_studio_otel.label_studio.projects import Resolved
+    from label_studio_otel.label_studio.client import LabelStudio
+    from label_studio_otel.label_studio.projects import ResolvedProject
+    from label_studio_otel.label_studio.resources import ImportResult
     from label_studio_otel.outbox.items import Item, Outbox, Target
 
 __all__ = ["ABSENT_FROM", "LOOKUP_BEFORE", "Delivery"]
@@ -125,14 +126,14 @@ class Delivery:
         """Keep nothing in mind of an outbox that is another one now."""
         self._ahead.forget()
         self._paces.clear()
-        self._projects.forget_all()
+        self._projects.invalidate_all()
 
     def forget_gone(self) -> None:
         """Keep nothing in mind of destinations that the outbox forgot."""
         kept = {target.id for target in self._outbox.targets()}
         for target in self._paces.keys() - kept:
             del self._paces[target]
-            self._projects.forget(target)
+            self._projects.invalidate(target)
             self._ahead.forget(target)
 
     def next_at(self) -> float | None:
@@ -172,7 +173,7 @@ class Delivery:
         return True
 
     def _block(self, target: Target, error: DeliveryError) -> None:
-        self._projects.forget(target.id)
+        self._projects.invalidate(target.id)
         self._ahead.forget(target.id)
         asked = error.retry_after if isinstance(error, Retryable) else None
         retry_at = self._clock() + delay(target.failures + 1, retry_after=asked)
@@ -185,7 +186,7 @@ class Delivery:
             self._outbox.park(reasons)
             self._counts.parked += len(reasons)
 
-    def _not_there(self, project: Resolved, prepared: list[Prepared]) -> list[Prepared]:
+    def _not_there(self, project: ResolvedProject, prepared: list[Prepared]) -> list[Prepared]:
         """Return what is to be sent: what an outbox that was lost may have delivered is looked up before."""
         facts = self._outbox.facts()
         before, believed_from = facts.get(LOOKUP_BEFORE, 0.0), facts.get(ABSENT_FROM, 0.0)
@@ -202,7 +203,7 @@ class Delivery:
             self._outbox.postpone(waiting)
         return [one for one in prepared if one.item.id not in there and one.item.id not in waiting]
 
-    def _send(self, target: Target, project: Resolved, prepared: list[Prepared], pace: Pace) -> None:
+    def _send(self, target: Target, project: ResolvedProject, prepared: list[Prepared], pace: Pace) -> None:
         batch: list[int] = []
 
         def lease() -> None:
@@ -231,7 +232,7 @@ class Delivery:
             pace.arrived(len(prepared), self._clock() - begun)
             self._arrived(batch[0], project, prepared, imported)
 
-    def _arrived(self, batch: int, project: Resolved, prepared: list[Prepared], imported: Imported) -> None:
+    def _arrived(self, batch: int, project: ResolvedProject, prepared: list[Prepared], imported: ImportResult) -> None:
         counts = (imported.task_count, imported.prediction_count, len(imported.task_ids))
         sent = (len(prepared), sum(one.predictions for one in prepared), len(prepared))
         if counts != sent:
@@ -246,7 +247,7 @@ class Delivery:
             for one in prepared:
                 self._observe(self._clock() - one.item.taken_at)
 
-    def _copied(self, project: Resolved, imported: Imported) -> bool:
+    def _copied(self, project: ResolvedProject, imported: ImportResult) -> bool:
         """Tell whether the request was carried out twice, as Label Studio on SQLite does with one that met a lock.
 
         Then ids are missing before the first that was answered. They are too where others import: only then it is
@@ -260,7 +261,7 @@ class Delivery:
             return True
 
     def _refused(
-        self, target: Target, project: Resolved, prepared: list[Prepared], error: DeliveryError, pace: Pace
+        self, target: Target, project: ResolvedProject, prepared: list[Prepared], error: DeliveryError, pace: Pace
     ) -> None:
         """Park what was named, else try halves; what concerns the whole destination goes on up."""
         if isinstance(error, BatchTooLarge):
@@ -273,7 +274,7 @@ class Delivery:
             if isinstance(error, Retryable) and error.cut_off:
                 pace.refused(len(prepared))
             raise error
-        self._projects.forget(target.id)
+        self._projects.invalidate(target.id)
         if self._projects.resolve(target).config != project.config:
             return  # somebody changed the labeling config since it was read: the items are rendered anew
         _blame_config(error.reasons.values())

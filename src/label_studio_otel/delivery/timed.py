@@ -11,7 +11,7 @@ from label_studio_otel.label_studio.client import LabelStudio
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from label_studio_otel.label_studio.client import Imported
+    from label_studio_otel.label_studio.resources import ImportResult
 
 __all__ = ["TimedLabelStudio"]
 
@@ -38,7 +38,7 @@ class TimedLabelStudio(LabelStudio):
         tasks: Sequence[bytes],
         begin: Callable[[], None],
         sent: Callable[[], None] = lambda: None,
-    ) -> Imported:
+    ) -> ImportResult:
         """See `LabelStudio.import_tasks`."""
         begun, kind = time.monotonic(), None
         try:

@@ -1,3 +1,12 @@
-"""The label_studio station."""
+"""Label Studio's API, over HTTP and with nothing but the standard library.
+
+What comes in are rendered tasks and what delivery asks; what goes out are values of `resources`, or an error of
+`errors.DeliveryError` that says whether something may have arrived. The rule of the room: an error never says that
+nothing arrived where something may have.
+
+`client` has one method per request of the API. `session` sends a request with its token (`authorization`) and turns
+its response into a value or an error (`responses`: the table). `transport` is the HTTP request itself. `projects`
+finds or creates the project of a destination. `suppression` keeps our requests out of the application's traces.
+"""
 
 __all__: list[str] = []

@@ -1,4 +1,7 @@
-"""Which Authorization a request carries: a legacy token, or an access token that a personal one is exchanged for."""
+"""The `Authorization` header of a request: a legacy token, or an access token.
+
+A personal access token (a JWT) is not sent with requests. It is exchanged for access tokens that live for minutes.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from label_studio_otel.errors import DestinationBlocked, Retryable, Uncertain
-from label_studio_otel.label_studio.answers import not_label_studio, refusal
+from label_studio_otel.label_studio.responses import not_label_studio, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,10 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Authorization", "jwt_expiry"]
 
-#: Refresh an access token this many seconds before it ends.
-TOKEN_MARGIN = 30.0
-#: Seconds that an access token is used for which does not say when it expires.
-ASSUMED_LIFETIME = 300.0
+#: Seconds before its end at which an access token is replaced.
+REFRESH_MARGIN_S = 30.0
+#: Seconds for which an access token is used that does not tell when it expires.
+ASSUMED_LIFETIME_S = 300.0
 
 
 class Authorization:
@@ -34,6 +37,7 @@ class Authorization:
         self._transport = transport
         self._api_key = api_key
         self._clock = clock
+        #: The access token, and when it must be replaced in seconds since the epoch.
         self._access: tuple[str, float] | None = None
 
     def authorize(self, api_key: str | None) -> None:
@@ -41,7 +45,7 @@ class Authorization:
         if api_key != self._api_key:
             self._api_key, self._access = api_key, None
 
-    def forget(self) -> None:
+    def drop_access_token(self) -> None:
         """Let the next request get a new access token."""
         self._access = None
 
@@ -49,40 +53,48 @@ class Authorization:
         """Return the header's value.
 
         Raises:
-            DestinationBlocked: there is no usable token, or it is not exchanged.
-            Retryable: the exchange got no answer.
+            DestinationBlocked: there is no usable token, or Label Studio does not exchange it.
+            Retryable: the exchange got no response.
         """
-        key = self._api_key
-        if not key:
-            raise DestinationBlocked(
-                "there is no token: set LABEL_STUDIO_API_KEY to one from Label Studio's account page"
-            )
-        if not (key.isascii() and key.isprintable()):
-            raise DestinationBlocked("LABEL_STUDIO_API_KEY has characters that no token has; copy it once more")
-        if not (key.count(".") == 2 and key.startswith("ey")):
-            return f"Token {key}"
-        if self._access is None or self._access[1] < self._clock():
-            self._access = self._refreshed(key)
-        return f"Bearer {self._access[0]}"
+        key = _usable(self._api_key)
+        return f"Bearer {self._access_token(key)}" if _is_personal(key) else f"Token {key}"
 
-    def _refreshed(self, key: str) -> tuple[str, float]:
+    def _access_token(self, personal: str) -> str:
+        if self._access is None or self._access[1] < self._clock():
+            self._access = self._exchange(personal)
+        return self._access[0]
+
+    def _exchange(self, personal: str) -> tuple[str, float]:
         path = "/api/token/refresh/"
         try:
-            answer = self._transport.send("POST", path, json.dumps({"refresh": key}).encode(), "", lambda: None)
-        except Uncertain as error:  # about the token, not about the import that needs it
+            response = self._transport.send("POST", path, json.dumps({"refresh": personal}).encode(), "", lambda: None)
+        except Uncertain as error:  # of the exchange: the request that needs the token was not sent
             raise Retryable(str(error)) from error
-        if answer.status >= 300:
-            raise refusal(self._transport.url, "POST", path, answer, self._clock())
-        body = answer.json()
+        if response.status >= 300:
+            raise refusal(self._transport.url, "POST", path, response, self._clock())
+        body = response.json()
         if not isinstance(body, dict) or "access" not in body:
-            raise not_label_studio(self._transport.url, "POST", path, answer)
+            raise not_label_studio(self._transport.url, "POST", path, response)
         access = str(body["access"])
         expiry = jwt_expiry(access)
-        return access, (self._clock() + ASSUMED_LIFETIME if expiry is None else expiry) - TOKEN_MARGIN
+        return access, (self._clock() + ASSUMED_LIFETIME_S if expiry is None else expiry) - REFRESH_MARGIN_S
+
+
+def _usable(api_key: str | None) -> str:
+    if not api_key:
+        raise DestinationBlocked("there is no token: set LABEL_STUDIO_API_KEY to one from Label Studio's account page")
+    if not (api_key.isascii() and api_key.isprintable()):
+        raise DestinationBlocked("LABEL_STUDIO_API_KEY has characters that no token has; copy it once more")
+    return api_key
+
+
+def _is_personal(key: str) -> bool:
+    """Return whether a token has the shape of a JWT; a legacy token is 40 hexadecimal digits."""
+    return key.startswith("ey") and key.count(".") == 2
 
 
 def jwt_expiry(token: str) -> float | None:
-    """Return when a JWT expires, in seconds since the epoch; None where the token does not say it or is no JWT."""
+    """Return when a JWT expires, in seconds since the epoch; None where it does not tell, or the token is no JWT."""
     try:
         claims = token.split(".")[1]
         return float(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"])

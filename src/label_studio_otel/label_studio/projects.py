@@ -1,4 +1,8 @@
-"""Finds the project of a destination, or makes it, so that everybody who looks ends with the same one."""
+"""Finds the project of a destination, or creates it, for `delivery` and `setup`.
+
+Processes that create the project of a destination at the same time must all end with the same project: Label Studio
+accepts several projects of one title.
+"""
 
 from __future__ import annotations
 
@@ -13,59 +17,68 @@ from label_studio_otel.tasks import labeling_config
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from label_studio_otel.label_studio.client import LabelStudio, Project
+    from label_studio_otel.label_studio.client import LabelStudio
+    from label_studio_otel.label_studio.resources import Project
     from label_studio_otel.outbox.items import Outbox, Target
     from label_studio_otel.settings import Destination
     from label_studio_otel.tasks.labeling_config import LabelConfig
 
-__all__ = ["Projects", "Resolved", "create", "difference", "titled"]
+__all__ = ["Projects", "ResolvedProject", "create", "difference", "titled"]
 
-#: Seconds after which a project is read again, so that a change made in its settings page is honoured.
-FRESH = 30.0
-#: Seconds between making a project and looking who else made one.
-SECOND_LOOK = 0.3
-#: Of the difference between two labeling configs, so much is said.
-SHOWN_LINES = 6
-LONGEST_LINE = 100
+#: Seconds after which a project is read again, as its labeling config may have been changed.
+REREAD_INTERVAL_S = 30.0
+#: Seconds after which a process that created a project looks for others of the same title.
+RECHECK_DELAY_S = 0.3
+#: Lines, and characters of a line, that a warning shows of the difference between two labeling configs.
+MAX_DIFFERENCE_LINES, MAX_DIFFERENCE_LINE = 6, 100
 
 
-class Resolved(NamedTuple):
-    """A destination's project, ready to be sent to."""
+class ResolvedProject(NamedTuple):
+    """The project of a destination, as an import needs it."""
 
     id: int
     config: LabelConfig
-    #: Tasks imported from now on have higher ids.
+    #: The highest id of a task: tasks imported from now on have higher ids.
     watermark: int
 
 
+class _Read(NamedTuple):
+    """A project as it was read."""
+
+    project: Project
+    config: LabelConfig
+    #: When to read it again, seconds since the epoch.
+    stale_at: float
+
+
 class Projects:
-    """Projects by destination, read again when they are older than `FRESH`."""
+    """The projects of destinations, each read again after `REREAD_INTERVAL_S` seconds."""
 
     def __init__(self, client: LabelStudio, outbox: Outbox, clock: Callable[[], float]) -> None:
         self._client = client
         self._outbox = outbox
         self._clock = clock
-        self._known: dict[int, tuple[Project, LabelConfig, float]] = {}
+        self._read: dict[int, _Read] = {}
 
-    def resolve(self, target: Target) -> Resolved:
-        """Return the project of a destination; make it where it is named and does not exist.
+    def resolve(self, target: Target) -> ResolvedProject:
+        """Return the project of a destination; create it where the destination has a title and there is none.
 
         Raises:
-            DestinationBlocked: there is no such project and none can be made, or its labeling config is unusable.
-            Retryable: Label Studio did not answer.
+            DestinationBlocked: there is no project and none can be created, or its labeling config is unusable.
+            Retryable: no response came.
         """
-        known = self._known.get(target.id)
-        if known is None or known[2] < self._clock():
-            project = self._find(target)
-            known = self._known[target.id] = (project, _parsed(project), self._clock() + FRESH)
-            self._say_what_is_odd(project, known[1], target.destination)
-            return Resolved(project.id, known[1], self._watermark(target, project))
-        project, config, _ = known
-        assert target.watermark is not None
-        return Resolved(project.id, config, target.watermark)
+        read = self._read.get(target.id)
+        if read is not None and read.stale_at >= self._clock():
+            assert target.watermark is not None
+            return ResolvedProject(read.project.id, read.config, target.watermark)
+        project = self._find(target)
+        config = _parsed(project)
+        self._read[target.id] = _Read(project, config, self._clock() + REREAD_INTERVAL_S)
+        self._warn_if_odd(project, config, target.destination)
+        return ResolvedProject(project.id, config, self._watermark(target, project))
 
     def _watermark(self, target: Target, project: Project) -> int:
-        """Note and return the highest task id; a lower one than before is said, once."""
+        """Return the highest id of a task, and keep it in the outbox; warn where it is lower than before."""
         highest, known = self._client.highest_task_id(project.id), target.watermark
         same = target.project == project.id and target.created in ("", project.created_at)
         if same and known is not None and highest < known:
@@ -80,19 +93,19 @@ class Projects:
         return highest
 
     def config(self, project_id: int) -> LabelConfig:
-        """Return a project's labeling config as it is now."""
+        """Return a project's labeling config, read anew."""
         return _parsed(self._client.project(project_id))
 
-    def forget(self, target: int) -> None:
-        """Read the project again next time."""
-        self._known.pop(target, None)
+    def invalidate(self, target: int) -> None:
+        """Read the project of a destination again next time."""
+        self._read.pop(target, None)
 
-    def forget_all(self) -> None:
-        """Read every project again."""
-        self._known.clear()
+    def invalidate_all(self) -> None:
+        """Read every project again next time."""
+        self._read.clear()
 
-    def _say_what_is_odd(self, project: Project, config: LabelConfig, destination: Destination) -> None:
-        """Warn of what works and may not be meant, once per project."""
+    def _warn_if_odd(self, project: Project, config: LabelConfig, destination: Destination) -> None:
+        """Warn, once for a project, of a labeling config that works and may not be meant."""
         where = f"project {project.id} of {self._client.url}"
         if config.response is not None:
             log.resolved(
@@ -103,10 +116,10 @@ class Projects:
                 f"{where} has no <TextArea>",
                 f"the labeling config of {where} has no <TextArea> for the response: its tasks come without prediction",
             )
-        if destination.project_config and (different := difference(project, destination.project_config)):
+        if destination.project_config and (lines := difference(project, destination.project_config)):
             log.warn_once(
                 f"config of {where}",
-                f"{where} exists with another labeling config than project_config, and keeps it: {different}",
+                f"{where} exists with another labeling config than project_config, and keeps it: {lines}",
             )
 
     def _find(self, target: Target) -> Project:
@@ -120,30 +133,33 @@ class Projects:
                 if not error.missing:
                     raise
             else:
+                # Created at another time, it is another project: the server was set up anew and gave the id again.
                 if target.created in ("", project.created_at):
-                    return project  # else the server was set up anew, and somebody else's project has this id now
+                    return project
         return titled(self._client, destination) or create(self._client, destination)
 
 
 def titled(client: LabelStudio, destination: Destination) -> Project | None:
-    """Return the oldest project of a destination's title, one that fits the mode first."""
+    """Return the project of a destination's title, None where there is none.
+
+    Of several it is the oldest whose labeling config fits the destination's mode, else the oldest.
+    """
     return _fitting(destination, client.projects_titled(destination.project_name))
 
 
 def create(client: LabelStudio, destination: Destination) -> Project:
-    """Make a destination's project, or return the one that somebody else made at the same time.
+    """Create the project of a destination, or return the one that another process created at the same time.
 
     Raises:
         DestinationBlocked: Label Studio refuses the title or the labeling config.
     """
     config = destination.project_config or labeling_config.template(destination.mode)
-    # Label Studio on SQLite runs a request again that met a locked database, after it had made the project: this one
-    # request may make several, and the sign tells them from those of others.
+    # Label Studio on SQLite runs a request again that met a locked database, after it created the project. So this
+    # one request may create several projects, and the sign tells them from those of other processes.
     sign = f"Made by label-studio-otel ({secrets.token_hex(4)})"
     made = client.create_project(destination.project_name, config, sign)
-    # Label Studio accepts equal titles: of those who made one at the same time, the oldest project wins. One of a lower
-    # id can appear after ours.
-    time.sleep(SECOND_LOOK)
+    # All processes choose the oldest project. One with a lower id can appear later than ours.
+    time.sleep(RECHECK_DELAY_S)
     projects = client.projects_titled(destination.project_name)
     first = _fitting(destination, projects) or made
     for surplus in projects:
@@ -153,13 +169,14 @@ def create(client: LabelStudio, destination: Destination) -> Project:
 
 
 def difference(project: Project, wanted: str) -> str:
-    """Return in one line what a project's labeling config has (-) and what another one has instead (+)."""
+    """Return in one line how a labeling config differs from a project's: the project's lines (-), the other's (+)."""
     try:
         lines = labeling_config.differences(project.label_config, wanted)
     except ConfigError as error:
         return f"project_config: {error}"
-    shown = [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…" for line in lines[:SHOWN_LINES]]
-    more = [f"{len(lines) - SHOWN_LINES} more"] if len(lines) > SHOWN_LINES else []
+    first = lines[:MAX_DIFFERENCE_LINES]
+    shown = [line if len(line) <= MAX_DIFFERENCE_LINE else f"{line[:MAX_DIFFERENCE_LINE]}…" for line in first]
+    more = [f"{len(lines) - len(first)} more"] if len(lines) > len(first) else []
     return ", ".join(shown + more)
 
 
@@ -167,7 +184,7 @@ def _fitting(destination: Destination, projects: Sequence[Project]) -> Project |
     for project in projects:
         if _fits(project, destination.mode):
             return project
-    # Under a name that nobody chose, prompts and chats go to projects of their own.
+    # The default title is used for both modes, and each mode needs a project of its own.
     return None if destination.default_name or not projects else projects[0]
 
 

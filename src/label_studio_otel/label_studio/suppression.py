@@ -1,7 +1,7 @@
 """Keeps our own requests and queries out of the application's traces.
 
-The only place that touches a private name of OpenTelemetry: the key under which the SDK's exporters suppress
-instrumentation (opentelemetry-api, `opentelemetry.context`). Contrib instrumentations look for it too.
+The only file that uses a private name of OpenTelemetry: the context key by which the SDK's exporters suppress
+instrumentation (opentelemetry-api, `opentelemetry.context`). The contrib instrumentations read the same key.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""One HTTP request on a connection of its own, over the standard library.
+"""Sends one HTTP request on a connection of its own.
 
-Over `http.client`, because this runs in the application's process, where httpx would cost half a second of imports.
-No connection is kept: on one that is, "the server had closed it" and "the answer got lost" look the same, and after
-the second nothing may be sent again unseen.
+With `http.client`, because this runs in the application's process, where importing httpx takes half a second. No
+connection is kept open: on a connection that was used before, "the server had closed it" and "the response got lost"
+look the same, and after a lost response nothing may be sent again without a look-up.
 """
 
 from __future__ import annotations
@@ -23,33 +23,38 @@ from label_studio_otel._version import __version__
 from label_studio_otel.errors import DestinationBlocked, Retryable, Uncertain
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping
 
-__all__ = ["Answer", "Transport"]
+__all__ = ["Response", "Transport"]
 
 #: Seconds to connect.
-CONNECT_TIMEOUT = 5.0
-#: Seconds for a whole answer, however it drips.
-WHOLE_ANSWER_TIMEOUT = 300.0
+CONNECT_TIMEOUT_S = 5.0
+#: Seconds for a whole response, in however small parts it comes.
+TOTAL_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Status, headers and body of an answer."""
+class Response:
+    """Status, headers (names in lower case) and body of a response."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """Return the decoded body, None where it is no JSON."""
+        """Return the decoded body, None where it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
             return None
 
     def retry_after(self, now: float) -> float | None:
-        """Return the seconds of a `Retry-After` header, which may be a date (RFC 9110, 10.2.3)."""
+        """Return the seconds to wait from now on, of a `Retry-After` header (RFC 9110, 10.2.3); None without one.
+
+        Args:
+            now: seconds since the epoch, as the header may hold a date.
+        """
         value = self.headers.get("retry-after", "")
         if value.isascii() and value.isdigit():
             return float(value)
@@ -64,14 +69,14 @@ class Transport:
 
     Args:
         url: base URL, http or https, with a path where the server has one.
-        answer_timeout: seconds to wait for an answer, and for each part of it.
-        whole_answer_timeout: seconds for all of it.
+        read_timeout: seconds to wait for a response, and for each part of it.
+        total_timeout: seconds for the whole response.
     """
 
-    def __init__(self, url: str, answer_timeout: float, *, whole_answer_timeout: float = WHOLE_ANSWER_TIMEOUT) -> None:
+    def __init__(self, url: str, read_timeout: float, *, total_timeout: float = TOTAL_TIMEOUT_S) -> None:
         self.url = url
-        self._answer_timeout = answer_timeout
-        self._whole_answer_timeout = whole_answer_timeout
+        self._read_timeout = read_timeout
+        self._total_timeout = total_timeout
         self._tls: ssl.SSLContext | None = None
 
     def send(
@@ -80,20 +85,20 @@ class Transport:
         path: str,
         body: bytes | None,
         authorization: str,
-        begin: Callable[[], None],
+        on_connected: Callable[[], None],
         *,
-        sent: Callable[[], None] = lambda: None,
-    ) -> Answer:
-        """Send one request and return its answer, whatever its status.
+        on_sent: Callable[[], None] = lambda: None,
+    ) -> Response:
+        """Send one request and return its response, whatever the status is.
 
         Args:
-            begin: called when the connection stands, before the first byte: what must be durable by then is.
-            sent: called when the request has left whole, while the server works on it; must not raise.
+            on_connected: called with a connection open and nothing sent: the last moment to make something durable.
+            on_sent: called when the whole request was sent, while the server works on it; must not raise.
 
         Raises:
-            DestinationBlocked: no connection; `passing`.
-            Retryable: the request did not leave whole.
-            Uncertain: it left, and no answer came.
+            DestinationBlocked: no connection could be opened; `passing`.
+            Retryable: only a part of the request was sent.
+            Uncertain: the request was sent, and no response came.
         """
         headers = {"User-Agent": f"label-studio-otel/{__version__}", "Accept": "application/json"}
         headers["Connection"] = "close"
@@ -103,11 +108,11 @@ class Transport:
             headers["Content-Type"] = "application/json"
         connection, target = self._connect(path, headers)
         try:
-            begin()
-            early = self._transmit(connection, method, target, body, headers)
-            if early is None:
-                sent()
-            return self._receive(connection, early)
+            on_connected()
+            broken_off = self._transmit(connection, method, target, body, headers)
+            if broken_off is None:
+                on_sent()
+            return self._receive(connection, method, broken_off)
         finally:
             connection.close()
 
@@ -118,7 +123,7 @@ class Transport:
             connection.connect()
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise DestinationBlocked(_unreachable(self.url, error), passing=True) from error
-        connection.sock.settimeout(self._answer_timeout)
+        connection.sock.settimeout(self._read_timeout)
         return connection, target
 
     def _route(self, parts: Any, path: str, headers: dict[str, str]) -> tuple[http.client.HTTPConnection, str]:
@@ -128,16 +133,16 @@ class Transport:
         proxy = None if proxy_bypass(f"{host}:{port}") else _proxy(parts.scheme)
         if parts.scheme == "http":
             if proxy is None:
-                return http.client.HTTPConnection(host, port, timeout=CONNECT_TIMEOUT), target
+                return http.client.HTTPConnection(host, port, timeout=CONNECT_TIMEOUT_S), target
             headers.update(_proxy_authorization(proxy))
-            connection = http.client.HTTPConnection(proxy.hostname, proxy.port or 80, timeout=CONNECT_TIMEOUT)
+            connection = http.client.HTTPConnection(proxy.hostname, proxy.port or 80, timeout=CONNECT_TIMEOUT_S)
             return connection, f"http://{parts.netloc.rpartition('@')[2]}{target}"
-        # Made once: reading the system's certificates takes 20 ms.
+        # Kept, as reading the system's certificates takes 20 ms.
         self._tls = self._tls or ssl.create_default_context()
         if proxy is None:
-            return http.client.HTTPSConnection(host, port, timeout=CONNECT_TIMEOUT, context=self._tls), target
+            return http.client.HTTPSConnection(host, port, timeout=CONNECT_TIMEOUT_S, context=self._tls), target
         tunnel = http.client.HTTPSConnection(
-            proxy.hostname, proxy.port or 80, timeout=CONNECT_TIMEOUT, context=self._tls
+            proxy.hostname, proxy.port or 80, timeout=CONNECT_TIMEOUT_S, context=self._tls
         )
         tunnel.set_tunnel(host, port, headers=_proxy_authorization(proxy))
         return tunnel, target
@@ -150,10 +155,12 @@ class Transport:
         body: bytes | None,
         headers: dict[str, str],
     ) -> OSError | None:
-        """Send the request; return the error that cut it short, after which a server may have answered early.
+        """Send the request; return the error that broke it off, None where the whole request was sent.
+
+        A server that broke it off may have sent a response before, as one that says why.
 
         Raises:
-            DestinationBlocked: the URL has what no request line can carry; nothing was sent.
+            DestinationBlocked: the URL has characters that a request line cannot have; nothing was sent.
         """
         try:
             connection.request(method, target, body=body, headers=headers)
@@ -163,47 +170,38 @@ class Transport:
             return error
         return None
 
-    def _receive(self, connection: http.client.HTTPConnection, early: OSError | None) -> Answer:
-        connection.response_class = _ends_by(time.monotonic() + self._whole_answer_timeout)
+    def _receive(self, connection: http.client.HTTPConnection, method: str, broken_off: OSError | None) -> Response:
+        until = _ReadUntil(connection.sock, time.monotonic() + self._total_timeout)
         try:
-            response = connection.getresponse()
-            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+            # Not by `connection.getresponse`, which reads from the socket without a time limit for all of it.
+            response = http.client.HTTPResponse(until, method=method)  # type: ignore[arg-type]
+            response.begin()
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            return Response(response.status, headers, response.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
-            if early is not None:  # the body never left whole, so the server cannot have acted on it
-                raise Retryable(f"{self.url} broke off the connection: {early}", cut_off=True) from early
+            if broken_off is not None:  # the server cannot have acted on a part of the request
+                raise Retryable(f"{self.url} broke off the connection: {broken_off}", cut_off=True) from broken_off
             raise Uncertain(f"{self.url} gave no answer: {_named(error)}") from error
 
 
-def _ends_by(end: float) -> type[http.client.HTTPResponse]:
-    """Return how an answer is read that must be there by a time: a socket's own limit is one for each part."""
+class _ReadUntil(io.RawIOBase):
+    """Reads from a socket until a time. The socket's own time-out begins anew with each part that comes."""
 
-    class Bounded(http.client.HTTPResponse):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            self.fp = io.BufferedReader(_Bounded(self.fp.detach(), end))
-
-    return Bounded
-
-
-class _Bounded(io.RawIOBase):
-    """What is read from a socket until a time."""
-
-    def __init__(self, raw: Any, end: float) -> None:
-        self._raw = raw
+    def __init__(self, connected: socket.socket, end: float) -> None:
+        self._socket = connected
         self._end = end
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """Return the file that `HTTPResponse` reads: it calls nothing else of a socket."""
+        return io.BufferedReader(self)
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int | None:
+    def readinto(self, buffer: Any) -> int:
         if time.monotonic() > self._end:
             raise TimeoutError("the answer did not come to its end in time")
-        count: int | None = self._raw.readinto(buffer)
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
+        return self._socket.recv_into(buffer)
 
 
 def _proxy(scheme: str) -> Any:
@@ -229,6 +227,6 @@ def _unreachable(url: str, error: Exception) -> str:
 
 
 def _named(error: Exception) -> str:
-    """Return what an error says, but not where it quotes an answer, or a proxy's URL with its password."""
-    said = isinstance(error, (OSError, http.client.IncompleteRead))
-    return f"{type(error).__name__}: {error}" if said and str(error) else type(error).__name__
+    """Return an error's type, with its text where that cannot quote a response or a proxy's URL with its password."""
+    is_harmless = isinstance(error, (OSError, http.client.IncompleteRead))
+    return f"{type(error).__name__}: {error}" if is_harmless and str(error) else type(error).__name__

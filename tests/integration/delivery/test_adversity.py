@@ -17,7 +17,7 @@ from label_studio_otel.delivery import sending
 from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.errors import OutboxCorrupt, OutboxError, Uncertain
 from label_studio_otel.label_studio import client
-from label_studio_otel.label_studio.transport import Answer, Transport
+from label_studio_otel.label_studio.transport import Response, Transport
 from label_studio_otel.outbox.items import Taken
 from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.settings import Destination
@@ -307,11 +307,11 @@ class TestAnswers:
         assert copies(fake) == {"1": 1}
 
     def test_a_date_that_no_calendar_has_is_none(self) -> None:
-        assert Answer(429, {"retry-after": "Fri, 31 Dec 99999999999 23:59:59 GMT"}, b"").retry_after(0.0) is None
+        assert Response(429, {"retry-after": "Fri, 31 Dec 99999999999 23:59:59 GMT"}, b"").retry_after(0.0) is None
 
     def test_one_that_drips_ends(self) -> None:
         with dripping() as url, pytest.raises(Uncertain):
-            Transport(url, answer_timeout=0.2, whole_answer_timeout=0.5).send("POST", "/import", b"", "", lambda: None)
+            Transport(url, read_timeout=0.2, total_timeout=0.5).send("POST", "/import", b"", "", lambda: None)
 
     @pytest.mark.parametrize(
         "body",

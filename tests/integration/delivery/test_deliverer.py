@@ -266,7 +266,7 @@ def test_a_project_a_day_leaves_nothing_behind(state: State, fake: FakeLabelStud
     delivery = deliverer._delivery
     names = [target.destination.project_name for target, _, _ in deliverer.summary().targets]
     assert names == [f"Prompts of day {day}" for day in range(6, 36)]
-    assert len(delivery._paces) == len(delivery._projects._known) == 30
+    assert len(delivery._paces) == len(delivery._projects._read) == 30
     state.put(span(number=1), span(number=99), destination=Destination("Prompts of day 99"))
     run(deliverer)
     assert len(fake.store.projects) == 36

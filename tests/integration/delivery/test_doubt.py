@@ -71,7 +71,7 @@ def test_look_ups_grow_rare(bench: Bench, fake: FakeLabelStudio) -> None:
 
 
 def test_a_slow_import_that_ends_after_the_time_out_is_found(tmp_path: Path, fake: FakeLabelStudio) -> None:
-    bench = Bench(tmp_path, fake.url, answer_timeout=0.1)
+    bench = Bench(tmp_path, fake.url, read_timeout=0.1)
     fake.fail(Fault(wait=0.4))
     bench.put(span(number=1))
     bench.run()

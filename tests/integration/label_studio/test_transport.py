@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from label_studio_otel.errors import DestinationBlocked, Retryable, Uncertain
-from label_studio_otel.label_studio.transport import Answer, Transport
+from label_studio_otel.label_studio.transport import Response, Transport
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
 from support.delivering import Bench, copies
 from support.proxies import RecordingProxy
@@ -198,29 +198,29 @@ def test_a_name_that_does_not_exist_blocks(bench_at: Callable[[str], Bench]) -> 
 
 def test_a_server_that_takes_the_connection_and_says_nothing_is_in_doubt() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        transport = Transport(f"http://127.0.0.1:{silent.getsockname()[1]}", answer_timeout=0.05)
+        transport = Transport(f"http://127.0.0.1:{silent.getsockname()[1]}", read_timeout=0.05)
         with pytest.raises(Uncertain, match=r"gave no answer: (TimeoutError|timeout): timed out"):
             transport.send("GET", "/", None, "", lambda: None)
 
 
 def test_a_body_that_did_not_leave_whole_may_be_sent_again() -> None:
     with _server_that_resets() as url, pytest.raises(Retryable, match="broke off the connection"):
-        Transport(url, answer_timeout=5).send("POST", "/", b"x" * 50_000_000, "", lambda: None)
+        Transport(url, read_timeout=5).send("POST", "/", b"x" * 50_000_000, "", lambda: None)
 
 
 def test_only_a_request_that_left_whole_is_said_to_be_sent(fake: FakeLabelStudio) -> None:
     sent: list[str] = []
     with _server_that_resets() as url, pytest.raises(Retryable):
-        Transport(url, answer_timeout=5).send(
-            "POST", "/", b"x" * 50_000_000, "", lambda: None, sent=lambda: sent.append("broken off")
+        Transport(url, read_timeout=5).send(
+            "POST", "/", b"x" * 50_000_000, "", lambda: None, on_sent=lambda: sent.append("broken off")
         )
-    Transport(fake.url, answer_timeout=5).send("GET", "/", None, "", lambda: None, sent=lambda: sent.append("whole"))
+    Transport(fake.url, read_timeout=5).send("GET", "/", None, "", lambda: None, on_sent=lambda: sent.append("whole"))
     assert sent == ["whole"]
 
 
 def test_nothing_is_begun_without_a_connection() -> None:
     begun: list[bool] = []
-    transport = Transport(f"http://127.0.0.1:{_closed_port()}", answer_timeout=1)
+    transport = Transport(f"http://127.0.0.1:{_closed_port()}", read_timeout=1)
     with pytest.raises(DestinationBlocked):
         transport.send("POST", "/", b"", "", lambda: begun.append(True))
     assert begun == []
@@ -240,7 +240,7 @@ def test_nothing_is_begun_without_a_connection() -> None:
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
-    assert Answer(429, {"retry-after": value}, b"").retry_after(1767225600.0) == seconds
+    assert Response(429, {"retry-after": value}, b"").retry_after(1767225600.0) == seconds
 
 
 def _closed_port() -> int:

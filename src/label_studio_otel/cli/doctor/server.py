@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 
     from label_studio_otel.cli.doctor.finding import Finding
     from label_studio_otel.cli.doctor.installation import SetUp
-    from label_studio_otel.label_studio.client import LabelStudio, Project
+    from label_studio_otel.label_studio.client import LabelStudio
+    from label_studio_otel.label_studio.resources import Project
     from label_studio_otel.settings import Settings
     from label_studio_otel.tasks.labeling_config import LabelConfig
 
 __all__ = ["label_studio", "settings"]
 
-#: Seconds to wait for one answer.
-ANSWER_TIMEOUT = 10.0
+#: Seconds to wait for one response.
+READ_TIMEOUT_S = 10.0
 #: Characters of the shortest project title that Label Studio accepts.
 SHORTEST_TITLE = 3
 NEW_KEY = (
@@ -44,7 +45,7 @@ def label_studio(set_up: SetUp) -> Iterator[Finding]:
     """Read the project from the server with the application's token."""
     from label_studio_otel.label_studio.client import LabelStudio
 
-    client = LabelStudio(set_up.settings.url, set_up.settings.api_key, answer_timeout=ANSWER_TIMEOUT)
+    client = LabelStudio(set_up.settings.url, set_up.settings.api_key, read_timeout=READ_TIMEOUT_S)
     try:
         projects = _projects(client, set_up.settings)
     except DeliveryError as problem:

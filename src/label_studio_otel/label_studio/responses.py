@@ -1,6 +1,7 @@
-"""What Label Studio's answers mean: one table, and what of an error's text may be said.
+"""Turns Label Studio's responses into errors, by one table.
 
-Label Studio echoes the tasks that it refuses; nothing that anybody said to an LLM may go on from here.
+Label Studio echoes the tasks that it refuses, and our errors go into logs. So of the text of an error only the parts
+are used that cannot quote what was said to an LLM.
 """
 
 from __future__ import annotations
@@ -11,21 +12,21 @@ from typing import TYPE_CHECKING
 from label_studio_otel.errors import BatchTooLarge, DestinationBlocked, ItemRejected, Retryable, Uncertain
 
 if TYPE_CHECKING:
-    from label_studio_otel.label_studio.transport import Answer
+    from label_studio_otel.label_studio.transport import Response
 
 __all__ = ["cause", "is_import", "not_label_studio", "refusal"]
 
 
 def is_import(path: str) -> bool:
-    """Tell the one request that may not simply be repeated."""
+    """Return whether a path is that of an import, the one request that may not be repeated without a look-up."""
     return path.partition("?")[0].endswith("/import")
 
 
-def refusal(url: str, method: str, path: str, answer: Answer, now: float) -> Exception:
-    """Return what a status of 300 or more means: the one table."""
-    status, importing = answer.status, is_import(path)
+def refusal(url: str, method: str, path: str, response: Response, now: float) -> Exception:
+    """Return the error of a response with a status of 300 or more."""
+    status, importing = response.status, is_import(path)
     where = f"{url} answered {status} to {method} {path.partition('?')[0]}"
-    detail = _detail(answer)
+    detail = _detail(response)
     if status in (301, 302, 303, 307, 308):
         return DestinationBlocked(f"{where}: it redirects; set LABEL_STUDIO_URL to where it redirects to")
     if status == 401:
@@ -33,38 +34,38 @@ def refusal(url: str, method: str, path: str, answer: Answer, now: float) -> Exc
     if status == 403:
         return DestinationBlocked(f"{where}: {detail}; the token's user may not do this", refused=True)
     if status == 404:
-        return _not_found(where, answer)
+        return _not_found(where, response)
     if status == 413 or (status in (414, 431) and not importing):
         return BatchTooLarge(f"{where}: the request is too large")
     if status == 429:
-        return Retryable(f"{where}: too many requests", retry_after=answer.retry_after(now))
+        return Retryable(f"{where}: too many requests", retry_after=response.retry_after(now))
     if status < 500:
         if importing:
-            return ItemRejected(f"{where}: {detail}", reasons=_reasons(answer))
+            return ItemRejected(f"{where}: {detail}", reasons=_reasons(response))
         return DestinationBlocked(f"{where}: {detail}", refused=True)
     if importing:
         return Uncertain(f"{where}: {detail}", status=status)
-    return Retryable(f"{where}: {detail}", retry_after=answer.retry_after(now))
+    return Retryable(f"{where}: {detail}", retry_after=response.retry_after(now))
 
 
-def not_label_studio(url: str, method: str, path: str, answer: Answer) -> DestinationBlocked:
-    """Return what an answer means that is none of Label Studio's."""
+def not_label_studio(url: str, method: str, path: str, response: Response) -> DestinationBlocked:
+    """Return the error of a response that Label Studio would not send, as that of another server or of a proxy."""
     return DestinationBlocked(
-        f"{url} answered {answer.status} to {method} {path.partition('?')[0]}, but not as Label Studio does; is "
+        f"{url} answered {response.status} to {method} {path.partition('?')[0]}, but not as Label Studio does; is "
         "LABEL_STUDIO_URL the address of Label Studio?"
     )
 
 
-def _not_found(where: str, answer: Answer) -> DestinationBlocked:
-    # A proxy's page says nothing about the project, and a batch in doubt must not be sent again because of it.
-    if not isinstance(answer.json(), dict):
+def _not_found(where: str, response: Response) -> DestinationBlocked:
+    # A proxy's page tells nothing about the project: after it, an uncertain batch must not be sent again.
+    if not isinstance(response.json(), dict):
         return DestinationBlocked(f"{where}, but not as Label Studio does; is LABEL_STUDIO_URL its address?")
     return DestinationBlocked(f"{where}: there is no such project, or the token's user may not see it", missing=True)
 
 
-def _reasons(answer: Answer) -> dict[int, str]:
-    """Return the reason by position from a validation error; `{}` stands there for each task that was good."""
-    body = answer.json()
+def _reasons(response: Response) -> dict[int, str]:
+    """Return the reasons of a validation error by the position of the task; the list has `{}` for each good task."""
+    body = response.json()
     errors = body.get("validation_errors") if isinstance(body, dict) else None
     listed = errors.get("non_field_errors") if isinstance(errors, dict) else None
     if not isinstance(listed, list):
@@ -77,12 +78,12 @@ def _reasons(answer: Answer) -> dict[int, str]:
     return reasons
 
 
-def _detail(answer: Answer) -> str:
-    """Return what the server says is wrong, without the task that it echoes."""
-    body = answer.json()
+def _detail(response: Response) -> str:
+    """Return the reason that the response gives, without the task that it echoes."""
+    body = response.json()
     if not isinstance(body, dict):
         return "no explanation"
-    if answer.status >= 500:
+    if response.status >= 500:
         return cause(str(body.get("detail") or "no explanation"))
     errors = body.get("validation_errors")
     texts = [str(body.get("detail") or "no explanation")]
@@ -93,7 +94,7 @@ def _detail(answer: Answer) -> str:
 
 
 def cause(text: str) -> str:
-    """Return the beginning of an exception's text: what is quoted behind it, PostgreSQL's context too, is content."""
+    """Return the beginning of an exception's text, up to what may quote content, as PostgreSQL's context does."""
     return re.split(r"""[\n:'"`{\[(<]""", text, maxsplit=1)[0].strip()[:120] or "no explanation"
 
 
