@@ -6,7 +6,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.settings import SETTINGS, load
+from label_studio_otel.settings import SETTINGS, load, readers
 
 if TYPE_CHECKING:
     import argparse
@@ -18,32 +18,36 @@ if TYPE_CHECKING:
 __all__ = ["add_destination_options", "add_option", "add_options", "given", "read"]
 
 
+#: The settings that every command which uses the state directory needs.
+_COMMON = ("url", "state_dir")
+#: What `--help` calls the value of an option, by the reader of its setting; else the option's name in capitals.
+_METAVARS = {readers.path: "PATH", readers.seconds: "SECONDS"}
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which Label Studio and which state directory are meant."""
-    _add(parser, "url", "state_dir")
+    for one in SETTINGS:
+        if one.key in _COMMON:
+            add_option(parser, one)
 
 
 def add_destination_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which project is meant."""
-    _add(parser, "project_id", "project_name", "project_config", "mode")
-
-
-def _add(parser: argparse.ArgumentParser, *keys: str) -> None:
-    declared = {one.key: one for one in SETTINGS}
-    for key in keys:
-        add_option(parser, declared[key])
+    """Add the options that say which project is meant: those of all other settings."""
+    for one in SETTINGS:
+        if one.key not in _COMMON:
+            add_option(parser, one)
 
 
 def add_option(parser: argparse.ArgumentParser, one: Setting) -> None:
-    """Add the option of a setting that has one."""
+    """Add the option of a setting, where it has one. It takes no value where the default is False."""
     if not one.option:
         return
-    words = f"{one.meaning} ({one.variable}{f', default: {one.shown}' if one.shown else ''})"
-    text = words.replace("`", "").replace("%", "%%")
+    default = f", default: {one.shown}" if one.shown else ""
+    text = f"{one.meaning} ({one.variable}{default})".replace("`", "").replace("%", "%%")
     if one.default is False:
         parser.add_argument(one.option, dest=one.argument, action="store_const", const=True, help=text)
     else:
-        parser.add_argument(one.option, dest=one.argument, metavar=one.metavar, help=text)
+        parser.add_argument(one.option, dest=one.argument, metavar=_METAVARS.get(one.read), help=text)
 
 
 def given(args: argparse.Namespace, file: Mapping[str, Any]) -> Settings:

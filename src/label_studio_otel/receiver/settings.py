@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SERVE_SETTINGS", "Limits", "ServeSettings", "Tls", "load", "read_secret"]
 
-_PREFIX = "LABEL_STUDIO_OTEL_SERVE_"
 _port = readers.in_range(int, 0, 65535, "a port, 0 to 65535")
 
 
@@ -52,31 +51,16 @@ def _metrics(value: Any) -> str:
 class Tls:
     """The PEM files that a server uses for TLS."""
 
-    #: The server's certificate, followed by those between it and its authority.
-    cert_file: Path = setting(
-        readers.path,
-        MISSING,
-        "certificate of the server, in PEM",
-        variable=f"{_PREFIX}TLS_CERT",
-        option="--tls-cert",
-        metavar="FILE",
-    )
-    #: Without a passphrase.
+    #: It may hold the certificates between the server's and its authority's, too.
+    cert_file: Path = setting(readers.path, MISSING, "certificate of the server, in PEM", option="--tls-cert")
     key_file: Path = setting(
-        readers.path,
-        MISSING,
-        "private key of the certificate, in PEM",
-        variable=f"{_PREFIX}TLS_KEY",
-        option="--tls-key",
-        metavar="FILE",
+        readers.path, MISSING, "private key of the certificate, in PEM, without a passphrase", option="--tls-key"
     )
     client_ca_file: Path | None = setting(
         readers.path,
         None,
         "certificates of authorities, in PEM: only clients with a certificate of one of them may connect",
-        variable=f"{_PREFIX}TLS_CLIENT_CA",
         option="--tls-client-ca",
-        metavar="FILE",
     )
 
 
@@ -103,10 +87,7 @@ class ServeSettings:
     port: int = setting(_port, 4318, "port of OTLP/HTTP; `0` for any free port", option="--port")
     #: None for HTTP alone.
     grpc_port: int | None = setting(
-        _port_or_none,
-        4317,
-        "port of OTLP/gRPC; `0` for any free port, `none` for HTTP alone",
-        option="--grpc-port",
+        _port_or_none, 4317, "port of OTLP/gRPC; `0` for any free port, `none` for HTTP alone", option="--grpc-port"
     )
     #: Several tokens are separated by single blanks. None where clients need no token.
     token: str | None = setting(
@@ -124,11 +105,7 @@ class ServeSettings:
     #: None for no TLS.
     tls: Tls | None = section(Tls, None)
     settle: float = setting(
-        readers.seconds,
-        10.0,
-        "seconds that a call waits for its log events before it is sent",
-        option="--settle",
-        metavar="SECONDS",
+        readers.seconds, 10.0, "seconds that a call waits for its log events before it is sent", option="--settle"
     )
     #: `on`, `off` or `open`.
     metrics: str = setting(
@@ -141,7 +118,7 @@ class ServeSettings:
 
 
 #: Every setting, in the order of the documentation.
-SERVE_SETTINGS = settings_of(ServeSettings, _PREFIX)
+SERVE_SETTINGS = settings_of(ServeSettings, "LABEL_STUDIO_OTEL_SERVE_")
 
 
 def load(
@@ -207,5 +184,5 @@ def read_secret(one: Setting, path: Path) -> str:
         raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is no UTF-8'}") from None
     if not content or not content.isascii() or (one.read is not _tokens and len(content.split()) > 1):
         raise ValueError(f"{path} must hold one word in ASCII")
-    warn_if_others_may_read(path, f"the file of {one.key}")
+    warn_if_others_may_read(path, f"the {one.key} in")
     return content

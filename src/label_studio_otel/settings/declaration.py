@@ -34,8 +34,6 @@ class Setting(NamedTuple):
     meaning: str
     #: The command-line option; it has no value where the default is False. None for no option.
     option: str | None
-    #: What `--help` calls the option's value; None for the name of the key.
-    metavar: str | None
     #: Whether the value must not appear in logs, on command lines and in configuration files.
     secret: bool
     #: Whether all processors and exporters of a process for one server use the value of the first one.
@@ -55,18 +53,17 @@ def setting(
     variable: str = "",
     shown: str | None = None,
     option: str | None = None,
-    metavar: str | None = None,
     secret: bool = False,
     shared: bool = False,
 ) -> Any:
     """Return the dataclass field that declares a setting; the parameters are those of `Setting`.
 
-    A variable that is not given follows from the key, and `shown` from the default. A default of `dataclasses.MISSING`
-    declares a field that every object needs.
+    A variable that is not given has the name of the option, else of the key; `shown` that is not given is the default
+    itself. A default of `dataclasses.MISSING` declares a field that every object needs.
     """
     value = None if default is MISSING else default
     shown = _markdown(value) if shown is None else shown
-    declared = Setting("", variable, read, value, shown, meaning, option, metavar, secret, shared)
+    declared = Setting("", variable, read, value, shown, meaning, option, secret, shared)
     return field(default=default, repr=not secret, metadata={"setting": declared})
 
 
@@ -80,8 +77,8 @@ def settings_of(declared_in: type, prefix: str, within: str = "") -> tuple[Setti
 
     Args:
         declared_in: the dataclass.
-        prefix: what the names of the environment variables begin with.
-        within: the key of the section that the dataclass is, with a dot behind it.
+        prefix: the beginning of the names of the environment variables.
+        within: the key of the section that the dataclass is, and a dot; empty where it is no section.
     """
     found: list[Setting] = []
     for one in fields(declared_in):
@@ -89,7 +86,8 @@ def settings_of(declared_in: type, prefix: str, within: str = "") -> tuple[Setti
         if inner := one.metadata.get("section"):
             found += settings_of(inner, prefix, f"{key}.")
         elif declared := one.metadata.get("setting"):
-            variable = declared.variable or f"{prefix}{key.replace('.', '_').upper()}"
+            name = declared.option.removeprefix("--") if declared.option else key
+            variable = declared.variable or prefix + re.sub("[.-]", "_", name).upper()
             found.append(declared._replace(key=key, variable=variable))
     return tuple(found)
 
