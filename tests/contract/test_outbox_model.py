@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
-from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -22,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.settings import Destination
 from label_studio_otel.testing import FakeClock
+from support.outbox_file import OutboxFile
 
 ARROWS = {
     (None, "pending"),
@@ -135,6 +135,7 @@ class OutboxModel(RuleBasedStateMachine):
         self.clock = FakeClock(1000.0)
         (self.scratch / "0").mkdir()
         self.outbox = Mortal(self.scratch / "0", self.clock)
+        self.outbox_file = OutboxFile()
         self.fuse: int | None = None
         self.model = Model()
         self.before: dict[tuple[int, str], str] = {}
@@ -387,6 +388,7 @@ class OutboxModel(RuleBasedStateMachine):
 
     @rule()
     def close(self) -> None:
+        self.outbox_file.close()
         self.outbox.close()
 
     @invariant()
@@ -438,7 +440,7 @@ class OutboxModel(RuleBasedStateMachine):
         assert targets == self.model.targets
 
     def teardown(self) -> None:
-        self.outbox.close()
+        self.close()
         shutil.rmtree(self.scratch)
 
     def _call(self, method: str, /, *arguments: Any, **options: Any) -> tuple[Any] | None:
@@ -462,13 +464,12 @@ class OutboxModel(RuleBasedStateMachine):
         self.before = now
 
     def _reopen(self, directory: Path) -> None:
-        self.outbox.close()
+        self.close()
         self.outbox = Mortal(directory, self.clock)
 
     def _rows(self, query: str) -> list[Any]:
         self.outbox.positions()  # makes the file where there is none
-        with closing(sqlite3.connect(f"{(self.outbox.directory / 'outbox.db').as_uri()}?mode=ro", uri=True)) as reader:
-            return reader.execute(query).fetchall()
+        return self.outbox_file.rows(self.outbox.directory / "outbox.db", query)
 
     def _target(self, to: int) -> int:
         name = DESTINATIONS[to].project_name
