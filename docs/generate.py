@@ -25,7 +25,7 @@ from label_studio_otel.tasks.metadata import METADATA
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from label_studio_otel.metrics.table import Metric
+    from label_studio_otel.metrics.metric import Metric
 
 ROOT = Path(__file__).parents[1]
 PAGES = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from label_studio_otel.errors import OutboxError
-from label_studio_otel.metrics.counts import Depth
+from label_studio_otel.metrics.counts import Backlog
 from label_studio_otel.outbox import looks
 from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.settings import Destination
@@ -50,7 +50,7 @@ def _deliver(outbox: SqliteOutbox, target: int, keys: str) -> None:
 
 
 def test_nothing_waits_in_a_new_outbox(outbox: SqliteOutbox) -> None:
-    assert looks.depth(outbox) == Depth({"pending": 0, "leased": 0, "uncertain": 0, "parked": 0}, None, 0, 0)
+    assert looks.depth(outbox) == Backlog({"pending": 0, "leased": 0, "uncertain": 0, "parked": 0}, None, 0, 0)
 
 
 def test_what_waits_is_counted_by_state_over_all_destinations(outbox: SqliteOutbox, clock: FakeClock) -> None:
@@ -64,7 +64,7 @@ def test_what_waits_is_counted_by_state_over_all_destinations(outbox: SqliteOutb
     outbox.doubt(outbox.lease(prompts.id, 1, 0, {by_key["d"]: 1}), "no answer")
     outbox.block(chats.id, "forbidden", 0.0, passing=False)
 
-    assert looks.depth(outbox, 12) == Depth(
+    assert looks.depth(outbox, 12) == Backlog(
         {"pending": 4, "leased": 1, "uncertain": 1, "parked": 1}, clock.now, blocked=1, spool_bytes=12
     )
 

@@ -48,7 +48,6 @@ CIRCLES = {
     ("cli.doctor.checks", "cli.doctor.sdk"),
     ("cli.doctor.checks", "cli.doctor.server"),
     ("cli.doctor.checks", "cli.doctor.state"),
-    ("metrics.instruments", "metrics.table"),
     ("otlp.json", "otlp.protobuf"),
     ("receiver.metrics", "receiver.otlp_grpc"),
 }

@@ -13,7 +13,8 @@ from label_studio_otel.cli.status import progress_of, server_directories, summar
 from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.errors import OutboxError
 from label_studio_otel.log import one_line
-from label_studio_otel.metrics.instruments import Source, register
+from label_studio_otel.metrics.instruments import register
+from label_studio_otel.metrics.server_metrics import ServerMetrics
 
 if TYPE_CHECKING:
     import argparse
@@ -65,13 +66,13 @@ def add_timeout(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Deliver; return 0 when all calls arrived, 1 when some are left or parked, with the reason on standard error."""
     settings = _settings.read(args)
-    source = Source(settings.url)
+    source = ServerMetrics(settings.url)
     deliverer = Deliverer(
         settings,
         settle=SETTLE if args.watch else 0.0,
         restarted_at=time.time() if args.server_restarted else 0.0,
-        observe=source.delivered_after,
-        imported=source.imported_in,
+        observe=source.record_latency,
+        imported=source.record_import,
     )
     source.counts += (deliverer.counts,)
     try:
@@ -88,11 +89,11 @@ def run(args: argparse.Namespace) -> int:
         deliverer.close()
 
 
-def _watch(deliverer: Deliverer, source: Source) -> int:
+def _watch(deliverer: Deliverer, source: ServerMetrics) -> int:
     register(late=True)
     while True:
         moved = deliverer.step()
-        source.look(deliverer.depth)
+        source.update_backlog(deliverer.depth)
         if not moved:
             time.sleep(WATCH_POLL_SECONDS)
 

@@ -31,7 +31,7 @@ from label_studio_otel.spool.reader import remove_unnamed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from label_studio_otel.metrics.counts import Depth
+    from label_studio_otel.metrics.counts import Backlog
     from label_studio_otel.outbox.items import Summary
     from label_studio_otel.settings import Settings
 
@@ -223,7 +223,7 @@ class Deliverer:
         """
         return self._outbox.summary()
 
-    def depth(self) -> Depth | None:
+    def depth(self) -> Backlog | None:
         """Return what waits; None where another process delivers."""
         if not self._lock.held:
             return None

@@ -1,4 +1,4 @@
-"""What this process did, as numbers: written where it happens, read by `metrics`."""
+"""What this process did, as numbers, and what waits in the outbox, as one reading."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-__all__ = ["Counts", "Depth"]
+__all__ = ["Backlog", "Counts"]
 
 
 @dataclass(slots=True)
 class Counts:
-    """Numbers since the process began. What several threads may count is counted by `add`."""
+    """Numbers since the process began. Code that several threads run adds with `add`."""
 
     #: Calls that settings left out.
     filtered: int = 0
@@ -24,7 +24,7 @@ class Counts:
     events: int = 0
     #: Calls that came into the outbox.
     accepted: int = 0
-    #: Calls that were there already: the same span twice.
+    #: Calls whose span was in the outbox already.
     duplicates: int = 0
     #: Calls whose task is known to be in Label Studio.
     delivered: int = 0
@@ -32,11 +32,11 @@ class Counts:
     parked: int = 0
     #: Predictions that an import had lost and that were added.
     repaired_predictions: int = 0
-    #: Batches in doubt that were settled by looking them up.
+    #: Batches whose import was not answered, and that were looked up in Label Studio.
     reconciled_batches: int = 0
     #: Surplus copies of a task that were removed.
     removed_copies: int = 0
-    #: Calls that another span had told already.
+    #: Calls that were merged into another span of the same call.
     doubles: int = 0
     #: Bytes of spool files that could not be read.
     damaged_bytes: int = 0
@@ -61,12 +61,12 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Depth:
-    """What waits in an outbox, as one look found it."""
+class Backlog:
+    """What waits in an outbox, as one reading found it."""
 
-    #: Number of items by state, without those that need nothing more.
+    #: Number of items by state, without the states of items that are done.
     states: dict[str, int] = field(default_factory=dict)
-    #: When the oldest that is to be delivered was taken, seconds since the epoch; None where there is none.
+    #: When the oldest item that is to be delivered arrived, seconds since the epoch; None if there is none.
     oldest: float | None = None
     #: Destinations that nothing is sent to.
     blocked: int = 0

@@ -1,106 +1,37 @@
-"""Metrics about ourselves, through the application's own meter provider.
-
-What counts adds to plain integers; a callback reads them when the SDK collects, and touches neither disk nor database
-nor network: what waits was looked up by the delivering thread before. No attribute holds anything that was said.
-"""
+"""Makes the instruments of the tables of metrics, with the meter provider of the application or of the bridge."""
 
 from __future__ import annotations
 
 import sys
-import time
-import weakref
-from itertools import count
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from label_studio_otel import log, process
 from label_studio_otel._version import __version__
-from label_studio_otel.metrics.table import DURATION, LATENCY, METRICS
+from label_studio_otel.metrics import server_metrics
+from label_studio_otel.metrics.table import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
 
-    from label_studio_otel.metrics.counts import Counts, Depth
-    from label_studio_otel.metrics.table import Metric
-    from label_studio_otel.spool.writer import SpoolWriter
+    from label_studio_otel.metrics.metric import Metric, Values
 
-__all__ = ["Source", "instruments", "register"]
+__all__ = ["instruments", "register"]
 
-#: Seconds between two looks at what waits.
-LOOK_INTERVAL = 5.0
-PROCESSOR = "label_studio_otel.LabelStudioSpanProcessor"
-EXPORTER = "label_studio_otel.LabelStudioSpanExporter"
-
-
-class Source:
-    """One Label Studio server as this process serves it.
-
-    Args:
-        url: base URL of the server.
-        counts: what counting adds to, in an application's process.
-        writer: of the spool, in an application's process.
-    """
-
-    def __init__(self, url: str, counts: Counts | None = None, writer: SpoolWriter | None = None) -> None:
-        parts, number = urlsplit(url), next(_numbers)
-        #: One for the application's side, and one for each deliverer that there was: their sums are reported.
-        self.counts: tuple[Counts, ...] = (counts,) if counts else ()
-        self.writer = writer
-        #: What waits, as the delivering thread last saw it; None where another process delivers.
-        self.depth: Depth | None = None
-        self.processor = {"otel.component.type": PROCESSOR, "otel.component.name": f"{PROCESSOR}/{number}"}
-        self.exporter: dict[str, Any] = {
-            "otel.component.type": EXPORTER,
-            "otel.component.name": f"{EXPORTER}/{number}",
-            "server.address": parts.hostname or "",
-            "server.port": parts.port or (443 if parts.scheme == "https" else 80),
-        }
-        self._next_look = 0.0
-        global _sources  # noqa: PLW0603 - replaced as a whole: a callback may be reading it
-        _sources = (*(one for one in _sources if one()), weakref.ref(self))
-
-    def forget(self, counts: Counts) -> None:
-        """Begin from nothing, in a forked child."""
-        counts.reset()
-        self.counts, self.depth = (counts,), None
-
-    def total(self, name: str) -> int:
-        """Return what was counted under this name."""
-        return sum(getattr(one, name) for one in self.counts)
-
-    def look(self, depth: Callable[[], Depth | None]) -> None:
-        """Let the delivering thread look what waits, where the last look was seconds ago."""
-        now = time.monotonic()
-        if now >= self._next_look:
-            self._next_look = now + LOOK_INTERVAL
-            self.depth = depth()
-
-    def delivered_after(self, seconds: float) -> None:
-        """Note how long a call waited until its task was in Label Studio."""
-        _record(LATENCY, seconds, self.exporter)
-
-    def imported_in(self, seconds: float, error: str | None = None) -> None:
-        """Note how long a request took that imported tasks, and what kind of error ended it."""
-        failure = {"error.type": error} if error else {}
-        _record(DURATION, seconds, {**self.exporter, **failure})
-
-
-_numbers = count()
-_sources: tuple[weakref.ref[Source], ...] = ()
-_histograms: dict[str, Histogram] = {}
 _registered = False
 
 
 def register(*, late: bool = False, provider: MeterProvider | None = None) -> None:
     """Make the instruments, once per process; a child has its parent's. Never raises.
 
+    An application that has a meter provider has imported the metrics API. So a thread of the application does nothing
+    where nobody has imported it.
+
     Args:
-        late: import the metrics API if nobody did yet, which takes milliseconds: not for a thread that must not wait.
-            Who has a meter provider has imported it; and a thread that comes to it later may find the provider shut
-            down, which the SDK says aloud.
-        provider: the one of a service of ours, in place of the application's.
+        late: import the metrics API if nobody has, which takes milliseconds. For the delivering thread, after the
+            application's thread has tried: the SDK logs a warning if the provider is shut down by then.
+        provider: the bridge's own, in place of the application's.
     """
     global _registered  # noqa: PLW0603
     if not late and "opentelemetry.metrics" not in sys.modules:
@@ -118,11 +49,7 @@ def register(*, late: bool = False, provider: MeterProvider | None = None) -> No
 
 
 def _make(meter: Meter, observation: type[Observation]) -> None:
-    _histograms.update(instruments(meter, observation, METRICS, _alive))
-
-
-def _alive() -> list[Source]:
-    return [source for one in _sources if (source := one())]
+    server_metrics.histograms.update(instruments(meter, observation, METRICS, server_metrics.living))
 
 
 def instruments(
@@ -131,7 +58,7 @@ def instruments(
     """Make the instruments of a table; return the histograms by name.
 
     Args:
-        sources: gives what the others are read from whenever they are.
+        sources: returns the objects that the other instruments are read from, at each reading.
     """
     create = {
         "counter": meter.create_observable_counter,
@@ -140,18 +67,18 @@ def instruments(
     }
     histograms = {}
     for one in table:
-        said = {"unit": one.unit, "description": one.meaning.replace("`", "")}
+        options = {"unit": one.unit, "description": one.meaning.replace("`", "")}
         if one.read is None:
             histograms[one.name] = meter.create_histogram(
-                one.name, **said, explicit_bucket_boundaries_advisory=one.boundaries
+                one.name, **options, explicit_bucket_boundaries_advisory=one.boundaries
             )
         else:
-            create[one.kind](one.name, [_callback(one.read, observation, sources)], **said)
+            create[one.kind](one.name, [_callback(one.read, observation, sources)], **options)
     return histograms
 
 
 def _callback(
-    read: Callable[[Any], Iterable[tuple[float, dict[str, Any]]]],
+    read: Callable[[Any], Values],
     observation: type[Observation],
     sources: Callable[[], Iterable[Any]],
 ) -> Callable[[CallbackOptions], list[Observation]]:
@@ -159,9 +86,3 @@ def _callback(
         return [observation(value, attributes) for source in sources() for value, attributes in read(source)]
 
     return observe
-
-
-def _record(name: str, value: float, attributes: dict[str, Any]) -> None:
-    histogram = _histograms.get(name)
-    if histogram is not None:
-        histogram.record(value, attributes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from label_studio_otel.metrics.counts import Depth
+from label_studio_otel.metrics.counts import Backlog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,7 +44,7 @@ class Progress(NamedTuple):
     stuck: bool = False
 
 
-def depth(outbox: Database, spool_bytes: int = 0) -> Depth:
+def depth(outbox: Database, spool_bytes: int = 0) -> Backlog:
     """Return what waits.
 
     Raises:
@@ -59,7 +59,7 @@ def depth(outbox: Database, spool_bytes: int = 0) -> Depth:
     for row in rows:
         if row["state"] in states:
             states[row["state"]] += row["number"]
-    return Depth(states, oldest, blocked, spool_bytes)
+    return Backlog(states, oldest, blocked, spool_bytes)
 
 
 def progress(outbox: Database) -> Progress:

@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.metrics.table import Metric
+from label_studio_otel.metrics.metric import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -19,7 +19,7 @@ from label_studio_otel.calls.selection import Selection
 from label_studio_otel.delivery.deliverer import OUTBOX, Deliverer
 from label_studio_otel.errors import LabelStudioOtelError, OutboxCorrupt, OutboxError
 from label_studio_otel.label_studio.suppression import suppressed
-from label_studio_otel.metrics.instruments import Source
+from label_studio_otel.metrics.server_metrics import ServerMetrics
 from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.receiver import access
 from label_studio_otel.receiver.group_commit import Intake
@@ -59,14 +59,14 @@ class Bridge:
         self._settings = settings
         self._serve_settings = serve_settings
         outbox = SqliteOutbox(settings.directory / OUTBOX, synchronous="FULL")
-        self._source = Source(settings.url)
+        self._source = ServerMetrics(settings.url)
         self._traffic = Traffic()
         self._deliverer = Deliverer(
             settings,
             settle=serve_settings.settle,
             outbox=outbox,
-            observe=self._source.delivered_after,
-            imported=self._source.imported_in,
+            observe=self._source.record_latency,
+            imported=self._source.record_import,
         )
         self._source.counts += (self._deliverer.counts,)
         #: Taking in met damage of the outbox, which delivery may never come by.
@@ -110,13 +110,13 @@ class Bridge:
             self._delivery.join(self._settings.shutdown_timeout)
             telemetry.close()
             if not self._delivery.is_alive():
-                self._source.depth = self._deliverer.depth()
+                self._source.backlog = self._deliverer.depth()
                 self._deliverer.close()
 
     def counts(self) -> dict[str, int]:
         """Return what this run came to so far, in LLM calls; `waiting` is what the outbox still holds."""
         counts = self._deliverer.counts
-        depth = self._source.depth
+        depth = self._source.backlog
         waiting = sum(number for state, number in depth.states.items() if state != "parked") if depth else 0
         return {"taken": counts.accepted, "delivered": counts.delivered, "parked": counts.parked, "waiting": waiting}
 
@@ -185,7 +185,7 @@ class Bridge:
                 self._damaged.clear()
                 self._deliverer.examine()
             moved = self._deliverer.step()
-            self._source.look(self._deliverer.depth)
+            self._source.update_backlog(self._deliverer.depth)
         except Exception as error:  # an error of ours must not end delivery for as long as the service runs
             log.warn_once("step", f"delivery failed with {log.kind(error)}; LLM calls are kept")
             return False

@@ -13,10 +13,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from label_studio_otel import log, process
+from label_studio_otel.delivery.health import Health
 from label_studio_otel.errors import OutboxError
 from label_studio_otel.label_studio.suppression import suppressed
 from label_studio_otel.metrics import instruments
 from label_studio_otel.metrics.counts import Counts
+from label_studio_otel.metrics.server_metrics import ServerMetrics
 from label_studio_otel.sdk import fork_safe_import
 from label_studio_otel.sdk.delivery_waiter import Arrivals, ReentrantEvent
 from label_studio_otel.spool.writer import FULL, SpoolWriter
@@ -55,7 +57,7 @@ class Recorder(process.ForkPart):
         self._writer = SpoolWriter(spool, on_refused=self._on_refused, max_bytes=settings.max_state_bytes)
         #: What processors and exporters did.
         self.counts = Counts()
-        self._source = instruments.Source(settings.url, self.counts, self._writer)
+        self._source = ServerMetrics(settings.url, self.counts, self._writer)
         self._begin()
         process.register(self, process.ForkOrder.RECORDERS)
 
@@ -72,7 +74,9 @@ class Recorder(process.ForkPart):
         self._finish = ReentrantEvent()
         self._wake = ReentrantEvent()
         self._arrivals = Arrivals(self._settings.max_age)
-        self._source.forget(self.counts)
+        self._source.reset(self.counts)
+        #: Shared with the deliverer: one cause is one warning.
+        self._health = Health()
         #: Items that the deliverer knows not to have arrived; None where it never ran.
         self._left: int | None = None
 
@@ -120,8 +124,7 @@ class Recorder(process.ForkPart):
                 self._left = self._left or 1
             else:
                 self._ended(thread)
-        known = any(log.said(f"{topic} {self._directory}*") for topic in ("delivery", "state", "spool"))
-        if self._left and not known:
+        if self._left and not self._health.has_problem:
             log.warn_once(
                 f"left {self._directory}",
                 f"not all LLM calls were delivered within {timeout:g} s; they are kept in {self._directory} and sent "
@@ -198,9 +201,10 @@ class Recorder(process.ForkPart):
         deliverer = fork_safe_import.deliverer()(
             self._settings,
             settle=SETTLE,
+            health=self._health,
             pause=stand_aside,
-            observe=self._source.delivered_after,
-            imported=self._source.imported_in,
+            observe=self._source.record_latency,
+            imported=self._source.record_import,
         )
         self._source.counts += (deliverer.counts,)
         try:
@@ -214,7 +218,7 @@ class Recorder(process.ForkPart):
             self._left = _left(deliverer) if deliverer.holding else 0
             self._look(deliverer)
         finally:
-            self._source.depth = None
+            self._source.backlog = None
             deliverer.close()
 
     def _step(self, deliverer: Deliverer) -> bool:
@@ -225,7 +229,7 @@ class Recorder(process.ForkPart):
             deliverer.settle = SETTLE
         deliverer.authorize(self._settings.api_key)
         moved = _tried(deliverer.step)
-        self._source.look(deliverer.depth)
+        self._source.update_backlog(deliverer.depth)
         self._look(deliverer)
         return moved
 
@@ -242,6 +246,7 @@ class Recorder(process.ForkPart):
 
     def _on_refused(self, error: OSError | None) -> None:
         topic = f"spool {self._directory}"
+        self._health.spool_problem = str(error) if error is not None else None
         if error is None:
             log.resolved(topic, f"{self._directory} can be written again")
         elif (error.strerror or "").startswith(FULL):
@@ -250,7 +255,7 @@ class Recorder(process.ForkPart):
                 f"{self._directory}: {error.strerror}; LLM calls wait in memory, and are lost with this process, until "
                 "some were delivered. `label-studio-otel status` says what waits, and why",
             )
-        elif not log.said(f"state {self._directory}"):  # the deliverer met the same disk
+        elif not self._health.outbox_problem:  # else the deliverer has warned of the same disk
             log.warn_once(
                 topic,
                 f"{self._directory} cannot be written ({error.strerror or error}); LLM calls wait in memory, and are "

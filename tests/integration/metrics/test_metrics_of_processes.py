@@ -82,14 +82,15 @@ LATE = (
 import json, sys
 from label_studio_otel.metrics import instruments as ours
 from label_studio_otel.metrics.counts import Counts
+from label_studio_otel.metrics.server_metrics import ServerMetrics
 
 ours.register()
-source = ours.Source("http://labels.example.com", Counts(delivered=3))
-source.delivered_after(1.0)
+source = ServerMetrics("http://labels.example.com", Counts(delivered=3))
+source.record_latency(1.0)
 """
     + f"""{BEGINNING}
 ours.register()
-source.delivered_after(1.0)
+source.record_latency(1.0)
 found = values()
 print(json.dumps([found["otel.sdk.exporter.span.exported"], found["label_studio_otel.delivery.latency"]]))
 """

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from label_studio_otel import log
 from label_studio_otel.calls.selection import Selection
-from label_studio_otel.metrics import instruments
+from label_studio_otel.metrics import instruments, server_metrics
 from label_studio_otel.metrics.counts import Counts
 from label_studio_otel.metrics.table import METRICS
 from label_studio_otel.receiver import metric_readers
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(instruments, "_sources", ())
-    monkeypatch.setattr(instruments, "_histograms", {})
+    monkeypatch.setattr(server_metrics, "_servers", ())
+    monkeypatch.setattr(server_metrics, "histograms", {})
     monkeypatch.setattr(instruments, "_registered", False)
     monkeypatch.setattr(log, "_said", set())
 

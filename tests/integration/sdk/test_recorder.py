@@ -80,7 +80,7 @@ def test_of_two_processors_for_one_server_the_first_with_a_token_delivers(
 def test_a_token_that_comes_while_calls_wait_for_one_delivers_them(tmp_path: Path, fake: FakeLabelStudio) -> None:
     waiting = _recorder(tmp_path, fake.url, api_key=None)
     waiting.append(record(span(number=1)))
-    wait_for(lambda: log.said(f"delivery {waiting._directory}*"), timeout=10)
+    wait_for(lambda: waiting._health.delivery_problems, timeout=10)
     waiting._settings = replace(waiting._settings, api_key=fake.token)
     wait_for(lambda: copies(fake) == {"1": 1}, timeout=20)
     assert waiting.shutdown(10)
@@ -222,7 +222,7 @@ def test_an_error_beside_the_step_ends_no_delivery(
             raise RuntimeError("what somebody said")
 
     running = _recorder(tmp_path, fake.url)
-    monkeypatch.setattr(running._source, "look", look)
+    monkeypatch.setattr(running._source, "update_backlog", look)
     running.append(record(span(number=1)))
     wait_for(lambda: copies(fake) == {"1": 1}, timeout=20)
     assert running.shutdown(10)

@@ -16,9 +16,9 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.semconv._incubating.metrics import otel_metrics
 
 from label_studio_otel import log
-from label_studio_otel.metrics import instruments
-from label_studio_otel.metrics.counts import Counts, Depth
-from label_studio_otel.metrics.instruments import Source
+from label_studio_otel.metrics import instruments, server_metrics
+from label_studio_otel.metrics.counts import Backlog, Counts
+from label_studio_otel.metrics.server_metrics import ServerMetrics
 from label_studio_otel.metrics.table import METRICS
 from label_studio_otel.spool.writer import SpoolWriter
 from support.spooling import record
@@ -60,8 +60,8 @@ class Metrics:
 
 @pytest.fixture
 def collected(monkeypatch: pytest.MonkeyPatch) -> Iterator[Metrics]:
-    monkeypatch.setattr(instruments, "_sources", ())
-    monkeypatch.setattr(instruments, "_histograms", {})
+    monkeypatch.setattr(server_metrics, "_servers", ())
+    monkeypatch.setattr(server_metrics, "histograms", {})
     collected = Metrics()
     yield collected
     collected.provider.shutdown()
@@ -106,7 +106,7 @@ def test_the_semantic_conventions_know_those_that_are_theirs() -> None:
 
 def test_what_an_application_took_lost_and_left_out(collected: Metrics, writer: SpoolWriter, tmp_path: Path) -> None:
     counts = Counts(filtered=3, failed=1, events=2)
-    source = Source("http://labels.example.com:8080", counts, writer)
+    source = ServerMetrics("http://labels.example.com:8080", counts, writer)
     writer.append(record())
     writer.append([b"an event"], calls=0)
     writer.close()
@@ -118,11 +118,11 @@ def test_what_an_application_took_lost_and_left_out(collected: Metrics, writer: 
     assert collected.values("otel.sdk.processor.span.queue.size") == {"": 1}
     assert collected.values("label_studio_otel.calls.filtered") == {"": 3}
     assert collected.values("label_studio_otel.events") == {"": 2}
-    assert source.depth is None
+    assert source.backlog is None
 
 
 def test_what_a_deliverer_did(collected: Metrics) -> None:
-    source = Source("http://labels.example.com")
+    source = ServerMetrics("http://labels.example.com")
     source.counts += (
         Counts(
             accepted=10,
@@ -146,7 +146,7 @@ def test_what_a_deliverer_did(collected: Metrics) -> None:
 
 
 def test_a_second_deliverer_of_the_process_goes_on_counting_where_the_first_ended(collected: Metrics) -> None:
-    source = Source("http://labels.example.com")
+    source = ServerMetrics("http://labels.example.com")
     source.counts += (Counts(delivered=6),)
     source.counts += (Counts(delivered=2),)
     assert collected.values("otel.sdk.exporter.span.exported")[""] == 8
@@ -154,8 +154,8 @@ def test_a_second_deliverer_of_the_process_goes_on_counting_where_the_first_ende
 
 def test_what_waits_and_since_when(collected: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("label_studio_otel.metrics.table.time.time", lambda: 1000.0)
-    source = Source("http://labels.example.com")
-    source.look(lambda: Depth({"pending": 3, "leased": 2, "uncertain": 1, "parked": 9}, 940.0, 2, 4096))
+    source = ServerMetrics("http://labels.example.com")
+    source.update_backlog(lambda: Backlog({"pending": 3, "leased": 2, "uncertain": 1, "parked": 9}, 940.0, 2, 4096))
     assert collected.values("otel.sdk.exporter.span.inflight") == {"": 6}
     waiting = {"pending": 3, "leased": 2, "uncertain": 1, "parked": 9}
     assert collected.values("label_studio_otel.calls.waiting") == waiting
@@ -165,14 +165,14 @@ def test_what_waits_and_since_when(collected: Metrics, monkeypatch: pytest.Monke
 
 
 def test_nothing_is_old_where_nothing_waits(collected: Metrics) -> None:
-    source = Source("http://labels.example.com")
-    source.look(Depth)
+    source = ServerMetrics("http://labels.example.com")
+    source.update_backlog(Backlog)
     assert collected.values("label_studio_otel.calls.oldest.age") == {"": 0.0}
 
 
 def test_what_waits_is_said_by_the_process_that_delivers_and_by_no_other(collected: Metrics) -> None:
-    source = Source("http://labels.example.com")
-    source.look(lambda: None)
+    source = ServerMetrics("http://labels.example.com")
+    source.update_backlog(lambda: None)
     assert collected.values("otel.sdk.exporter.span.inflight") == {}
     assert collected.values("label_studio_otel.calls.waiting") == {}
     assert collected.values("label_studio_otel.calls.oldest.age") == {}
@@ -182,20 +182,20 @@ def test_what_waits_is_looked_up_every_five_seconds_and_not_at_each_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now, looks = [100.0], []
-    monkeypatch.setattr(instruments.time, "monotonic", lambda: now[0])
-    source = Source("http://labels.example.com")
+    monkeypatch.setattr(server_metrics.time, "monotonic", lambda: now[0])
+    source = ServerMetrics("http://labels.example.com")
     for _ in range(100):
-        source.look(lambda: looks.append(now[0]))
+        source.update_backlog(lambda: looks.append(now[0]))
         now[0] += 0.2
     assert looks == pytest.approx([100.0, 105.0, 110.0, 115.0], abs=0.3)
 
 
 def test_how_long_deliveries_and_imports_took(collected: Metrics) -> None:
-    source = Source("https://labels.example.com")
+    source = ServerMetrics("https://labels.example.com")
     for seconds in (0.7, 3.0):
-        source.delivered_after(seconds)
-    source.imported_in(0.2)
-    source.imported_in(60.0, "Uncertain")
+        source.record_latency(seconds)
+    source.record_import(0.2)
+    source.record_import(60.0, "Uncertain")
     points = collected.points()
     (latency,) = [point for name, _, point in points if name == "label_studio_otel.delivery.latency"]
     imports = [point for name, _, point in points if name == "otel.sdk.exporter.operation.duration"]
@@ -205,10 +205,10 @@ def test_how_long_deliveries_and_imports_took(collected: Metrics) -> None:
 
 
 def test_no_attribute_holds_anything_but_who_reports_and_where_it_goes(collected: Metrics, writer: SpoolWriter) -> None:
-    source = Source("https://me:s3cret@labels.example.com/label-studio", Counts(), writer)
-    source.look(lambda: Depth({"pending": 1}))
-    source.imported_in(1.0, "Retryable")
-    source.delivered_after(1.0)
+    source = ServerMetrics("https://me:s3cret@labels.example.com/label-studio", Counts(), writer)
+    source.update_backlog(lambda: Backlog({"pending": 1}))
+    source.record_import(1.0, "Retryable")
+    source.record_latency(1.0)
     seen = {key: value for _, attributes, _ in collected.points() for key, value in attributes.items()}
     assert sorted(seen) == [
         "error.type",
@@ -223,7 +223,7 @@ def test_no_attribute_holds_anything_but_who_reports_and_where_it_goes(collected
 
 
 def test_two_servers_are_told_apart(collected: Metrics) -> None:
-    sources = [Source(f"http://{name}:8080", Counts(delivered=1)) for name in ("one", "two")]
+    sources = [ServerMetrics(f"http://{name}:8080", Counts(delivered=1)) for name in ("one", "two")]
     points = [
         attributes
         for name, attributes, _ in collected.points()
@@ -235,7 +235,7 @@ def test_two_servers_are_told_apart(collected: Metrics) -> None:
 
 
 def test_what_is_gone_is_not_reported_any_more(collected: Metrics) -> None:
-    source = Source("http://labels.example.com", Counts())
+    source = ServerMetrics("http://labels.example.com", Counts())
     assert collected.values("otel.sdk.exporter.span.exported") != {}
     del source
     assert collected.values("otel.sdk.exporter.span.exported") == {}
@@ -244,8 +244,8 @@ def test_what_is_gone_is_not_reported_any_more(collected: Metrics) -> None:
 def test_collecting_touches_neither_disk_nor_database_nor_a_lock(
     collected: Metrics, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = Source("http://labels.example.com", Counts(), writer)
-    source.look(lambda: Depth({"pending": 1}, 0.0))
+    source = ServerMetrics("http://labels.example.com", Counts(), writer)
+    source.update_backlog(lambda: Backlog({"pending": 1}, 0.0))
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("touched")
