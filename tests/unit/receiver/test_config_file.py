@@ -1,4 +1,4 @@
-"""What `serve` is told: options, then the environment, then a file whose mistakes are named where they stand."""
+"""The settings of `serve`: options, then the environment, then a file; mistakes in it are reported with their place."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def wrong(file: Path, text: str, **environ: str) -> list[str]:
     return [line.removeprefix(f"{file}:") for line in lines]
 
 
-def test_a_file_says_both_what_an_application_is_told_and_what_a_service_is(file: Path) -> None:
+def test_a_file_has_the_settings_of_an_application_and_those_of_the_bridge(file: Path) -> None:
     found = read(
         file,
         """
@@ -76,14 +76,14 @@ serve:
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "label_studio:\nserve:\n", "---\nserve: ~\n"])
-def test_what_is_left_out_has_its_default(file: Path, text: str) -> None:
+def test_a_setting_that_is_not_given_has_its_default(file: Path, text: str) -> None:
     found = read(file, text)
 
     assert (found.label_studio, found.serve) == ({}, {})
     assert load({}, {}, found.serve) == ServeSettings()
 
 
-def test_all_mistakes_are_said_at_once_each_where_it_stands(file: Path) -> None:
+def test_all_mistakes_are_reported_at_once_with_line_and_column(file: Path) -> None:
     assert wrong(
         file,
         """
@@ -144,13 +144,13 @@ token: x
         ("serve: 4318", None),
     ],
 )
-def test_what_is_no_such_yaml_is_said_with_its_place(file: Path, text: str, said: list[str] | None) -> None:
+def test_text_that_is_no_such_yaml_is_reported_with_its_place(file: Path, text: str, said: list[str] | None) -> None:
     found = wrong(file, text)
 
     assert found == said or (said is None and found[0].startswith("1:8: serve must be a section with keys; known are "))
 
 
-def test_a_file_that_is_not_there_or_no_text_is_named(file: Path) -> None:
+def test_a_file_that_is_missing_or_no_text_is_named(file: Path) -> None:
     with pytest.raises(ConfigError, match=r"bridge\.yaml cannot be read: No such file"):
         config_file.read(file, {})
     file.write_bytes(b"\xff")
@@ -213,7 +213,7 @@ def test_keys_are_no_references(file: Path) -> None:
 
 
 @pytest.mark.parametrize("written", ["${1NAME}", "${A-B}", "${A B}", "${}", "${sys:A}", "${A:?no}", "${OPEN"])
-def test_what_only_looks_like_a_reference_is_refused(file: Path, written: str) -> None:
+def test_a_malformed_reference_is_refused(file: Path, written: str) -> None:
     assert wrong(file, f"label_studio:\n  project_name: '{written}'") == [
         "2:17: label_studio.project_name: after ${ a variable's name and } must follow; $$ stands for a dollar sign"
     ]
@@ -225,7 +225,7 @@ def test_a_variable_that_is_not_set_is_named(file: Path) -> None:
     ]
 
 
-def test_what_a_variable_holds_is_in_no_message(file: Path) -> None:
+def test_no_message_shows_the_value_of_a_variable(file: Path) -> None:
     assert wrong(file, "serve:\n  port: ${SECRET}", SECRET="hunter2") == [
         "2:9: serve.port: it must be a port, 0 to 65535, not '${SECRET}'"
     ]
@@ -233,7 +233,7 @@ def test_what_a_variable_holds_is_in_no_message(file: Path) -> None:
 
 @pytest.mark.parametrize("written", ["abc123", "${T:-abc123}", "Bearer ${T}", "'abc123'", "$$", "{a: b}"])
 @pytest.mark.parametrize("key", ["label_studio.api_key", "serve.token"])
-def test_a_secret_does_not_stand_in_the_file(file: Path, key: str, written: str) -> None:
+def test_a_secret_in_the_file_is_refused_and_not_shown(file: Path, key: str, written: str) -> None:
     section, _, name = key.partition(".")
     (said,) = wrong(file, f"{section}:\n  {name}: {written}", T="x")
 
@@ -274,7 +274,7 @@ def test_the_file_of_a_secret_is_one_word_and_given_once(file: Path, tmp_path: P
 
 
 @given(st.text(alphabet=st.sampled_from("abc: {}[]-&*!|>'\"%@`#,?\n\t$~0."), max_size=60))
-def test_no_text_brings_the_reader_down(text: str) -> None:
+def test_no_text_makes_the_reader_raise(text: str) -> None:
     """It has a result, or lines that begin with the file."""
     reader = config_file._FileReader(Path("f"), {})
     reader.read(text)
@@ -309,7 +309,7 @@ def test_the_token_of_the_environment_wins_over_that_of_the_file(
     assert load({}, named, {"token": "of-the-configuration"}).token == expected
 
 
-def test_what_cannot_be_used_is_said_of_options_and_variables_too() -> None:
+def test_options_and_variables_that_cannot_be_used_are_reported_at_once() -> None:
     environ = {
         "LABEL_STUDIO_OTEL_SERVE_LIMITS_IDLE": "0",
         "LABEL_STUDIO_OTEL_SERVE_LIMITS_BODY": "-1",
@@ -329,10 +329,14 @@ def test_what_cannot_be_used_is_said_of_options_and_variables_too() -> None:
     ]
 
 
-def test_every_limit_can_be_set_and_has_the_default_that_is_documented() -> None:
-    documented = {one.key: one.default for one in SERVE_SETTINGS if one.key.startswith("limits.")}
+@pytest.mark.parametrize(
+    "name",
+    ["connections", "requests", "body", "bodies", "handshake", "idle", "head", "sending", "lingering"],
+)
+def test_every_limit_has_a_variable(name: str) -> None:
+    limits = load({}, {f"LABEL_STUDIO_OTEL_SERVE_LIMITS_{name.upper()}": "7"}).limits
 
-    assert documented == {f"limits.{name}": value for name, value in asdict(Limits()).items()}
+    assert asdict(limits) == {**asdict(Limits()), name: 7}
 
 
 def test_no_secret_is_an_option() -> None:
@@ -359,7 +363,7 @@ def check(file: Path, text: str, *options: str) -> int:
     return main(["serve", "--config", str(file), "--check", *options])
 
 
-def test_a_check_says_that_all_can_be_used(
+def test_a_check_reports_that_everything_can_be_used(
     file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("label_studio_otel.log._said", set())
@@ -382,7 +386,7 @@ def test_a_check_says_that_all_can_be_used(
         ("serve: {tls: {cert_file: /no, key_file: /no}}", [], "/no cannot be read: No such file or directory"),
     ],
 )
-def test_a_check_fails_with_what_is_wrong(
+def test_a_check_fails_and_reports_the_mistake(
     file: Path, capsys: pytest.CaptureFixture[str], text: str, options: list[str], said: str
 ) -> None:
     assert check(file, text, *options) == 1
@@ -392,7 +396,7 @@ def test_a_check_fails_with_what_is_wrong(
     assert shown.err.startswith(f"label-studio-otel: {said.replace('FILE', str(file))}")
 
 
-def test_what_is_wrong_can_be_read_by_a_program(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_logged_as_json_where_that_is_set(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(file, "serve: {port: x}", "--log-format", "json") == 1
 
     said: dict[str, Any] = json.loads(capsys.readouterr().err)

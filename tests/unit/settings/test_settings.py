@@ -1,4 +1,4 @@
-"""Settings: which source wins, what cannot be used is said and never raised."""
+"""Settings: which source wins; a value that cannot be used is reported, and reading never raises."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_every_setting_has_a_variable(variable: str, value: str, name: str, read
         f"http://jaeger/{'a' * 975}/{{trace_id}}",
     ],
 )
-def test_the_forms_of_a_trace_link_are_taken_as_they_are(template: str) -> None:
+def test_a_trace_link_is_used_as_it_is_written(template: str) -> None:
     settings = load({"trace_link": f" {template}\n"}, {})
     assert (settings.trace_link, settings.problems) == (template, ())
 
@@ -136,7 +136,7 @@ NO_FORM = "it must have {trace_id}, may have {span_id}, and anything else as it 
         (f"http://jaeger/{'a' * 976}/{{trace_id}}", "it must be 1000 characters long at most"),
     ],
 )
-def test_a_trace_link_that_could_be_anything_else_is_refused(template: str, problem: str) -> None:
+def test_a_trace_link_that_is_no_url_with_a_trace_id_is_refused(template: str, problem: str) -> None:
     settings = load({}, {"LABEL_STUDIO_OTEL_TRACE_LINK": template})
     assert settings.trace_link is None
     assert settings.problems == (
@@ -144,7 +144,7 @@ def test_a_trace_link_that_could_be_anything_else_is_refused(template: str, prob
     )
 
 
-def test_a_trace_link_shows_no_labeler_and_no_log_a_password() -> None:
+def test_a_trace_link_with_a_password_is_refused_and_the_password_is_not_logged() -> None:
     settings = load({"trace_link": "https://ann:s3cret@jaeger/trace/{trace_id}"}, {})
     assert settings.trace_link is None
     assert settings.problems == (
@@ -218,26 +218,28 @@ def test_an_empty_variable_is_not_set() -> None:
     ],
     ids=str,
 )
-def test_what_cannot_be_used_is_said_and_replaced(arguments: dict[str, Any], problem: str) -> None:
+def test_a_value_that_cannot_be_used_is_reported_and_replaced_by_the_default(
+    arguments: dict[str, Any], problem: str
+) -> None:
     assert load(arguments, {}).problems == (problem,)
 
 
-def test_the_problem_names_the_variable_it_came_from() -> None:
+def test_the_problem_names_the_variable_that_holds_the_value() -> None:
     (problem,) = load({}, {"LABEL_STUDIO_OTEL_MODE": "essay"}).problems
     assert problem.startswith("LABEL_STUDIO_OTEL_MODE='essay' cannot be used")
 
 
-def test_an_argument_that_cannot_be_used_leaves_the_variable() -> None:
+def test_where_an_argument_cannot_be_used_the_variable_is_used() -> None:
     assert load({"mode": "essay"}, {"LABEL_STUDIO_OTEL_MODE": "chat"}).mode == "chat"
 
 
-def test_a_number_beyond_any_number_and_a_truth_are_no_number() -> None:
+def test_infinity_a_boolean_and_a_number_above_the_largest_are_refused() -> None:
     settings = load({"project_id": float("inf"), "max_task_bytes": True, "max_age": "1e10"}, {})
     assert (settings.project_id, settings.max_task_bytes, settings.max_age) == (None, 1048576, 0.0)
     assert len(settings.problems) == 3
 
 
-def test_an_object_whose_use_fails_is_said_and_replaced() -> None:
+def test_an_object_that_raises_any_error_is_reported_and_replaced_by_the_default() -> None:
     class Broken:
         def __iter__(self) -> Iterator[str]:
             raise RuntimeError("broken")
@@ -253,7 +255,7 @@ def test_an_object_whose_use_fails_is_said_and_replaced() -> None:
     assert load({"operations": Broken()}, {}).problems == ("operations='Broken' cannot be used: broken; using None",)
 
 
-def test_a_file_comes_after_the_variables() -> None:
+def test_a_variable_wins_over_a_file() -> None:
     settings = load({}, {"LABEL_STUDIO_OTEL_MODE": "chat"}, {"mode": "prompt", "delivery": "off"})
     assert (settings.mode, settings.delivery) == ("chat", "off")
 
@@ -262,7 +264,7 @@ def test_the_arguments_have_the_names_of_the_settings() -> None:
     assert list(SettingsArguments.__annotations__) == [one.key for one in SETTINGS]
 
 
-def test_the_help_of_a_class_names_each_setting_its_variable_and_its_default() -> None:
+def test_the_help_of_a_class_lists_each_setting_with_its_variable_and_default() -> None:
     @documents_settings
     class Documented:
         """Takes settings."""
@@ -280,7 +282,7 @@ def test_a_class_without_a_docstring_has_none_afterwards() -> None:
     assert documents_settings(type("Bare", (), {})).__doc__ is None
 
 
-def test_unknown_settings_are_said_and_ignored() -> None:
+def test_unknown_settings_are_reported_and_ignored() -> None:
     (problem,) = load({"labels": 1, "colour": 2}, {}).problems
     assert problem.startswith("unknown settings colour, labels ignored; known are api_key, delivery, ")
 
@@ -295,7 +297,7 @@ def test_a_secret_is_never_shown() -> None:
 @pytest.mark.parametrize(
     "url", ["http://me:s3cret@labels.example.com", "me:s3cret@labels.example.com", "http://me:s3cret@x:y"]
 )
-def test_a_password_in_the_url_goes_no_further(url: str) -> None:
+def test_user_and_password_are_removed_from_the_url(url: str) -> None:
     settings = load({"url": url}, {})
     assert "s3cret" not in repr(settings)
     assert settings.url in ("http://labels.example.com", "http://localhost:8080")
@@ -339,7 +341,7 @@ def test_reading_settings_never_raises(arguments: dict[str, Any]) -> None:
     assert settings.directory.is_absolute()
 
 
-def test_reading_settings_touches_neither_disk_nor_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_settings_uses_neither_disk_nor_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("touched")
 
@@ -361,11 +363,11 @@ def test_reading_settings_touches_neither_disk_nor_network(monkeypatch: pytest.M
         ("http://[::1]:8080/", "http://[::1]:8080"),
     ],
 )
-def test_a_url_names_a_server_in_one_way(given: str, url: str) -> None:
+def test_two_spellings_of_a_url_become_one(given: str, url: str) -> None:
     assert normalized_url(given) == url
 
 
-def test_each_server_has_its_directory() -> None:
+def test_each_server_has_a_directory_of_its_own() -> None:
     urls = ["http://host:8080", "http://host:8081", "https://host:8080", "http://host:8080/a", "http://host-8080"]
     names = [directory_name(url) for url in urls]
     assert len(set(names)) == 5
@@ -381,12 +383,12 @@ def test_each_server_has_its_directory() -> None:
         ({"HOME": "/home/me", "LABEL_STUDIO_OTEL_STATE_DIR": "/mine"}, "/mine"),
     ],
 )
-def test_where_state_is_kept(environ: dict[str, str], directory: str) -> None:
+def test_the_state_directory_is_the_setting_or_below_xdg_or_home(environ: dict[str, str], directory: str) -> None:
     assert load({}, environ).state_dir == Path(directory)
 
 
 @pytest.mark.parametrize("environ", [{}, {"HOME": "relative"}, {"XDG_STATE_HOME": "relative"}])
-def test_without_a_home_state_is_kept_in_the_temporary_directory_of_the_user(environ: dict[str, str]) -> None:
+def test_without_a_home_the_state_directory_is_in_the_temporary_one(environ: dict[str, str]) -> None:
     assert load({}, environ).state_dir.name == f"label-studio-otel-{os.getuid()}"
 
 
@@ -400,7 +402,7 @@ def test_without_a_home_state_is_kept_in_the_temporary_directory_of_the_user(env
         ("100 %", "100 %"),
     ],
 )
-def test_the_name_of_a_project_is_filled_with_the_date_of_the_call(name: str | None, title: str) -> None:
+def test_directives_in_a_project_name_are_the_date_of_the_call(name: str | None, title: str) -> None:
     destination = load({"project_name": name}, {}).destination(NOON)
     assert destination == Destination(title, default_name=name is None)
 
