@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from label_studio_otel.spans import Span
+    from label_studio_otel.tasks.labeling_config import LabelConfig
 
 __all__ = ["COMMUNITY", "problems", "sample_task", "unknown_tags"]
 
@@ -51,8 +52,8 @@ def problems(xml: str, edition: str) -> list[str]:
     if not config.objects:
         found.append('it shows nothing of a call: add <Text name="prompt" value="$prompt"/>')
     if not found:
-        found += _unrenderable(xml)
-    return found or _of_label_interface(xml)
+        found += _unrenderable(config)
+    return found or _of_label_interface(xml, config)
 
 
 def unknown_tags(xml: str, edition: str) -> list[str]:
@@ -62,13 +63,12 @@ def unknown_tags(xml: str, edition: str) -> list[str]:
     return sorted(tags) if edition == COMMUNITY else []
 
 
-def sample_task(xml: str, **options: Any) -> dict[str, Any]:
-    """Return a sample call as a task of a project with this labeling config.
+def sample_task(config: LabelConfig, **options: Any) -> dict[str, Any]:
+    """Return a sample call as a task of a project with this labeling config; `options` are those of `task.render`.
 
     Raises:
-        ConfigError, DestinationBlocked: the config cannot be filled.
+        DestinationBlocked: the config cannot be filled.
     """
-    config = labeling_config.parse(xml)
     call = _chat() if config.dialogue else _completion()
     return task.render(call, reading.read(call), config, **options)
 
@@ -105,15 +105,15 @@ def _dangling(elements: list[Element]) -> Iterator[str]:
                 yield f'{tag} has toName="{target}", and no tag has that name; there are {", ".join(names)}'
 
 
-def _unrenderable(xml: str) -> list[str]:
+def _unrenderable(config: LabelConfig) -> list[str]:
     try:
-        sample_task(xml)
+        sample_task(config)
     except DestinationBlocked as error:
         return [str(error)]
     return []
 
 
-def _of_label_interface(xml: str) -> list[str]:
+def _of_label_interface(xml: str, config: LabelConfig) -> list[str]:
     """Return the errors that Label Studio's own library finds, where it is installed (`label-studio-otel[sdk]`)."""
     if find_spec("label_studio_sdk") is None:
         return []
@@ -126,6 +126,6 @@ def _of_label_interface(xml: str) -> list[str]:
             interface.validate()
         except Exception as error:  # its errors have no common base
             return [f"Label Studio's library says: {error}"]
-        predictions = sample_task(xml)["predictions"]
+        predictions = sample_task(config)["predictions"]
         wrong = [text for one in predictions for text in interface.validate_prediction(one, return_errors=True)]
     return [f"Label Studio's library says of a prediction: {text}" for text in wrong]

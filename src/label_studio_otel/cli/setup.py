@@ -88,7 +88,7 @@ class _Setup:
         self._note(_summary(xml))
         if self._dry_run:
             sample = config_check.sample_task(
-                xml,
+                label_config.parse(xml),
                 max_bytes=self._settings.max_task_bytes,
                 max_image_bytes=self._settings.max_image_bytes,
                 trace_link=self._settings.trace_link,

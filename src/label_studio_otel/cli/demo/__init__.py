@@ -8,11 +8,11 @@ Nothing is installed beside the user's packages, and no process is left when the
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,14 +23,12 @@ from label_studio_otel.cli.demo.environment import POLL_SECONDS, cache_directory
 from label_studio_otel.cli.demo.example import EXAMPLE, example_environment, example_path
 from label_studio_otel.cli.demo.label_studio_installation import LABEL_STUDIO_VERSION
 from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
-from label_studio_otel.cli.demo.steps import Interruption, Row, Steps
+from label_studio_otel.cli.demo.steps import Interruption, Row, spinners
 from label_studio_otel.delivery.lock import DirectoryLock
 from label_studio_otel.errors import LabelStudioOtelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from label_studio_otel.cli.demo.environment import VirtualEnvironment
+    from collections.abc import Callable, Iterator
 
 __all__ = ["add_parser", "run"]
 
@@ -63,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
     directory = (args.directory or _data_directory()).expanduser().absolute()
     with Interruption.by_signals() as interruption:
         try:
-            _Demo(directory, console, interruption).run(stay=not args.exit)
+            with _locked(directory):
+                _Demo(directory, console, interruption).run(stay=not args.exit)
         except (LabelStudioOtelError, OSError) as error:
             console.print(f"[red]{escape(str(error))}[/red]", soft_wrap=True)
             return 1
@@ -73,33 +72,42 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-@dataclass
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the lock of the demo's directory.
+
+    Raises:
+        LabelStudioOtelError: another demo holds it.
+    """
+    lock = DirectoryLock(directory)
+    if not lock.acquire():
+        raise LabelStudioOtelError(f"a demo is running in {directory} already; --directory takes another one")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 class _Demo:
-    directory: Path
-    console: Console
-    interruption: Interruption
-    server: LabelStudioServer = field(init=False)
-    application: VirtualEnvironment = field(init=False)
+    """One run of the demo."""
+
+    def __init__(self, directory: Path, console: Console, interruption: Interruption) -> None:
+        self.directory = directory
+        self.console = console
+        self.interruption = interruption
+        self.application = example_environment()
+        self.server = LabelStudioServer(directory / "label-studio")
 
     def run(self, *, stay: bool) -> None:
-        lock = DirectoryLock(self.directory)  # it ends with this process
-        if not lock.acquire():
-            raise LabelStudioOtelError(f"a demo is running in {self.directory} already; --directory takes another one")
-        self.application = example_environment()
-        with Steps(self.console, self.interruption) as steps:
-            self._introduce()
-            server_row, row = Row(steps), Row(steps)
-            self.server = LabelStudioServer(self.directory / "label-studio", progress=server_row)
-            try:
-                self._in_parallel(lambda: self._start(server_row), lambda: self._install(row))
-                self._fill(row)
-                steps.stop()
-                self._show()
-                if stay:
-                    self._stay()
-            finally:
-                self.server.stop()
-                lock.release()
+        self._introduce()
+        try:
+            with spinners(self.console) as progress:
+                self._prepare(Row(progress, self.interruption), Row(progress, self.interruption))
+            self._show()
+            if stay:
+                self._stay()
+        finally:
+            self.server.stop()
 
     def _introduce(self) -> None:
         model = "the model of OPENAI_API_KEY" if os.environ.get("OPENAI_API_KEY") else "LangChain's fake models"
@@ -108,15 +116,19 @@ class _Demo:
             f"Label Studio {LABEL_STUDIO_VERSION} and the LangChain program {EXAMPLE} ({model}), {escape(places)}"
         )
 
-    def _start(self, row: Row) -> None:
-        self.server.start()
-        row.done()
+    def _prepare(self, server_row: Row, row: Row) -> None:
+        """Start the server and install the example at the same time, then run the example."""
 
-    def _install(self, row: Row) -> None:
-        self.application.ensure(progress=row, message="installing LangChain and its instrumentation")
-        row.done()
+        def start() -> None:
+            self.server.progress = server_row
+            self.server.start()
+            server_row.done()
 
-    def _fill(self, row: Row) -> None:
+        def install() -> None:
+            self.application.ensure(progress=row, message="installing LangChain and its instrumentation")
+            row.done()
+
+        self._in_parallel(start, install)
         for mode, title in PROJECTS.items():
             before = self._task_count(title)
             self._run_example(mode, row)

@@ -11,14 +11,15 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import Console
+    from rich.progress import TaskID
 
-__all__ = ["Interruption", "Row", "Steps"]
+__all__ = ["Interruption", "Row", "spinners"]
 
 
 @dataclass
@@ -45,36 +46,24 @@ class Interruption:
                 signal.signal(number, handler)
 
 
-class Steps:
-    """The steps of the demo: spinners on a terminal, lines elsewhere."""
-
-    def __init__(self, console: Console, interruption: Interruption) -> None:
-        self.console = console
-        self.interruption = interruption
-        spinner = SpinnerColumn("line" if console.options.ascii_only else "dots", finished_text="[green]ok[/]")
-        self.progress = Progress(spinner, TextColumn("{task.description}"), TimeElapsedColumn(), console=console)
-
-    def __enter__(self) -> Steps:
-        if self.console.is_terminal:
-            self.progress.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End the spinners, so that other lines can be printed."""
-        if self.progress.live.is_started:  # else it would print an empty line
-            self.progress.stop()
+@contextlib.contextmanager
+def spinners(console: Console) -> Iterator[Progress]:
+    """Show the steps that are added as spinners, on a terminal only."""
+    spinner = SpinnerColumn("line" if console.options.ascii_only else "dots", finished_text="[green]ok[/]")
+    progress = Progress(spinner, TextColumn("{task.description}"), TimeElapsedColumn(), console=console)
+    # Elsewhere `Row` prints lines; Progress would print an empty one at its end.
+    with progress if console.is_terminal else contextlib.nullcontext():
+        yield progress
 
 
 class Row:
     """A progress callback for steps that follow each other: a new message begins the next step."""
 
-    def __init__(self, steps: Steps) -> None:
-        self.steps = steps
-        self.message = ""
-        self.task: TaskID | None = None
+    def __init__(self, progress: Progress, interruption: Interruption) -> None:
+        self._progress = progress
+        self._interruption = interruption
+        self._message = ""
+        self._task: TaskID | None = None
 
     def __call__(self, message: str) -> None:
         """Show the current step.
@@ -82,17 +71,17 @@ class Row:
         Raises:
             KeyboardInterrupt: the demo was asked to end.
         """
-        if self.steps.interruption.wanted:
+        if self._interruption.wanted:
             raise KeyboardInterrupt
-        if message == self.message:
+        if message == self._message:
             return
         self.done()
-        self.message = message
-        self.task = self.steps.progress.add_task(message, total=1)
-        if not self.steps.console.is_terminal:
-            self.steps.console.print(f"{message} ...", soft_wrap=True)
+        self._message = message
+        self._task = self._progress.add_task(message, total=1)
+        if not self._progress.console.is_terminal:
+            self._progress.console.print(f"{message} ...", soft_wrap=True)
 
     def done(self) -> None:
         """Show the current step as finished."""
-        if self.task is not None:
-            self.steps.progress.update(self.task, completed=1)
+        if self._task is not None:
+            self._progress.update(self._task, completed=1)

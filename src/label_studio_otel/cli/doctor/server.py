@@ -22,8 +22,6 @@ __all__ = ["label_studio", "settings"]
 
 #: Seconds to wait for one response.
 READ_TIMEOUT_S = 10.0
-#: Characters of the shortest project title that Label Studio accepts.
-SHORTEST_TITLE = 3
 NEW_KEY = (
     "make a personal access token in Label Studio (Account & Settings → Personal Access Token) and "
     "export LABEL_STUDIO_API_KEY=it"
@@ -110,6 +108,8 @@ def _named(settings: Settings, projects: list[Project]) -> Iterator[Finding]:
     """Say which project the title selects."""
     if settings.project_id:
         return
+    from label_studio_otel.cli.setup import SHORTEST_TITLE
+
     title = _title(settings)
     if projects[1:]:
         yield warning(
@@ -171,15 +171,10 @@ def _project(settings: Settings, project: Project) -> Iterator[Finding]:
 
 def _fillable(config: LabelConfig, where: str, page: str = "its place") -> Iterator[Finding]:
     """Check that a call can be rendered for a labeling config, as delivery renders it."""
-    from label_studio_otel.generation import Choice, Generation, Message, TextPart
-    from label_studio_otel.spans import Span
-    from label_studio_otel.tasks.task import render
+    from label_studio_otel.cli.config_check import sample_task
 
-    span = Span("0" * 32, "0" * 16, "chat", 0, 0, {})
-    answer = Choice(Message("assistant", (TextPart("An answer."),)))
-    call = Generation("chat", messages=(Message("user", (TextPart("A question?"),)),), choices=(answer,))
     try:
-        render(span, call, config)
+        sample_task(config)
     except DestinationBlocked as problem:
         yield error("labeling config", f"{where}: {problem}", f"rename or remove that variable at {page}")
         return
