@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.delivery.sending import Delivery
 from label_studio_otel.label_studio.client import LabelStudio
+from label_studio_otel.label_studio.transport import Response
 from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.settings import Destination, load
 from label_studio_otel.spool import record as spool
 from label_studio_otel.spool.writer import SpoolWriter
-from label_studio_otel.testing import FakeClock, FakeLabelStudio
+from label_studio_otel.testing import FakeClock, FakeLabelStudio, Fault, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from label_studio_otel.outbox.items import Target
     from label_studio_otel.settings import Settings
     from label_studio_otel.spans import Span
-    from label_studio_otel.testing import Request
 
 PROMPTS = Destination("Prompts")
 CHATS = Destination("Chats", mode="chat")
@@ -112,6 +114,30 @@ class Bench:
         """Number of parked items by reason."""
         ((_, _, parked),) = self.outbox.summary().targets
         return parked
+
+
+class Direct:
+    """The transport to a fake without a network, for tests of thousands of requests. Faults cannot happen on it."""
+
+    def __init__(self, fake: FakeLabelStudio) -> None:
+        self._fake = fake
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        authorization: str,
+        on_connected: Callable[[], None],
+        *,
+        on_sent: Callable[[], None] = lambda: None,
+    ) -> Response:
+        on_connected()
+        on_sent()
+        request = Request(method, path, 0.0, {"authorization": authorization}, body or b"")
+        assert self._fake.received(request) == Fault()
+        status, answer = self._fake.carry_out(request, Fault())
+        return Response(status, {}, answer.encode() if isinstance(answer, str) else json.dumps(answer).encode())
 
 
 class State:

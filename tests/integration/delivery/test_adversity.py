@@ -22,7 +22,7 @@ from label_studio_otel.outbox.items import Taken
 from label_studio_otel.outbox.outbox import SqliteOutbox
 from label_studio_otel.settings import Destination
 from label_studio_otel.testing import AsynchronousImport, FakeClock, FakeLabelStudio, Fault, span
-from support.delivering import CHATS, PROMPTS, Bench, State, all_tasks, copies, imports, payload, run, states_of
+from support.delivering import CHATS, PROMPTS, Bench, Direct, State, all_tasks, copies, imports, payload, run, states_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -274,6 +274,7 @@ class TestOneBadTask:
         self, bench: Bench, fake: FakeLabelStudio
     ) -> None:
         fake.poison = "key"
+        bench.delivery._client._session._transport = Direct(fake)  # type: ignore[assignment]
         bench.put(*(span(number=number) for number in range(1, 65)))
         for _ in range(12 * 60):
             bench.run_later(60)
