@@ -1,7 +1,7 @@
-"""Takes LLM spans from the SDK and hands them to the recorder; the one boundary to the user's process.
+"""The boundary between the application and this package: every call of the SDK comes in here.
 
-An exception that left `on_end` would surface in the application's `with` block and stop other processors: whatever
-goes wrong in here is swallowed, logged once and counted.
+An exception that left `on_end` would surface in the application's `with` block and keep other processors from the span.
+So each exception is caught here, logged once and counted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from label_studio_otel.calls.selection import is_wanted, with_labeling_config
 from label_studio_otel.sdk.recorder import recorder_for
 from label_studio_otel.settings import SETTINGS, load
 from label_studio_otel.spans import fields_of
-from label_studio_otel.spool import record
+from label_studio_otel.spool.encoder import RecordEncoder
+from label_studio_otel.spool.record import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,16 +27,16 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from label_studio_otel.sdk.recorder import Recorder
-    from label_studio_otel.settings import Settings
+    from label_studio_otel.settings import Destination, Settings
 
-__all__ = ["SHARED", "Capture"]
+__all__ = ["SHARED", "Boundary"]
 
-#: The settings that all processors and exporters of one server have in common, because one delivers for them.
+#: Settings of one server that are the same for all its processors and exporters, because one thread delivers for them.
 SHARED = tuple(one.key for one in SETTINGS if one.shared)
 
 
-class Capture:
-    """What a processor or an exporter does with a span.
+class Boundary:
+    """What a processor or an exporter does with the spans and log events that the SDK gives it.
 
     Args:
         arguments: settings by name; what is not given comes from the environment.
@@ -45,21 +46,19 @@ class Capture:
         self.settings: Settings = load(arguments)
         #: Spans that were lost to an error of ours.
         self.failures = 0
-        #: Whether `force_flush` waits until calls were delivered, so that it must know which.
-        self._remembers = self.settings.flush == "delivered"
-        self._config_read = False
+        #: `force_flush` waits until calls are delivered, so the recorder must know their keys.
+        self._waits_for_delivery = self.settings.flush == "delivered"
+        self._encoder = RecordEncoder(self._destination_at)
+        self._has_labeling_config = False
         self._known_recorder: Recorder | None = None
-        # What consecutive spans share, as JSON. Each pair is replaced as a whole: threads share this object.
-        self._destination: tuple[int, str] = (-1, "")
-        self._resource: tuple[Resource | None, str] = (None, "")
 
-    def take(self, span: ReadableSpan) -> None:
-        """Keep the span where it is an LLM call. Never raises."""
+    def on_end(self, span: ReadableSpan) -> None:
+        """Keep the span if it is an LLM call that the settings select. Never raises."""
         try:
             attributes = span.attributes
             if attributes and reading.is_llm_call(attributes, _scope_name(span)):
-                if self._wanted(span):
-                    self._record(span)
+                if self._is_wanted(span):
+                    self._append(span)
                 else:
                     self._recorder().counts.add(filtered=1)
         except Exception as error:
@@ -68,56 +67,59 @@ class Capture:
                 self._known_recorder.counts.add(failed=1)
             log.warn_once("capture", f"a span could not be kept: {log.kind(error)}")
 
-    def keep_event(self, fields: Mapping[str, Any], resource: Resource | None) -> None:
-        """Keep a log event, for whichever span it is of."""
-        written = self._resource_of(resource) if resource is not None else "{}"
-        self._recorder().append(record.encode_log(written, fields), calls=0)
+    def on_event(self, fields: Mapping[str, Any], resource: Resource | None) -> None:
+        """Keep a log event of an LLM call.
+
+        Args:
+            fields: of the log record, by `spans.log_fields_of`.
+        """
+        self._recorder().append(self._encoder.encode_log(fields, resource.attributes if resource else None), calls=0)
         self._recorder().counts.add(events=1)
 
     def force_flush(self, timeout: float) -> bool:
-        """Return True when everything taken before is durable, or delivered where that was set. Never raises.
+        """Return True when every call that was kept is durable, or delivered if `flush` is `delivered`. Never raises.
 
         Args:
-            timeout: seconds that it may take.
+            timeout: seconds that this may take.
         """
         try:
-            return self._recorder().flush(timeout, delivered=self._remembers)
+            return self._recorder().flush(timeout, delivered=self._waits_for_delivery)
         except Exception as error:
             log.warn_once("flush", f"flushing failed: {log.kind(error)}")
             return False
 
     def shutdown(self) -> None:
-        """Deliver what is there within what is left of the shutdown time-out. Never raises."""
+        """Deliver the calls that wait, within what is left of the shutdown time-out. Never raises."""
         try:
-            self._recorder().shutdown(_allowance.take(self.settings.shutdown_timeout))
+            self._recorder().shutdown(_exit_budget.remaining(self.settings.shutdown_timeout))
         except Exception as error:
             log.warn_once("shutdown", f"shutting down failed: {log.kind(error)}")
 
-    def agree(self) -> None:
-        """Use the shared settings of the first one of this server, and log which of these differ here.
+    def use_shared_settings(self) -> None:
+        """Use the shared settings of the server's first processor or exporter, and log which of them differ here.
 
-        The token is that of the first that has one.
+        The token is that of the first one that has a token.
         """
         first = _first.setdefault(self.settings.directory, self)
-        ours, shared = self.settings, first.settings
+        own, shared = self.settings, first.settings
         if shared.api_key is None:
-            shared = first.settings = replace(shared, api_key=ours.api_key)
-        differing = [name for name in SHARED if getattr(ours, name) != getattr(shared, name)]
-        if ours.api_key not in (None, shared.api_key):
+            shared = first.settings = replace(shared, api_key=own.api_key)
+        differing = [name for name in SHARED if getattr(own, name) != getattr(shared, name)]
+        if own.api_key not in (None, shared.api_key):
             differing.insert(0, "api_key")
         if differing:
             log.warn_once(
-                f"shared {ours.directory}",
-                f"several processors or exporters use {ours.directory} and differ in {', '.join(differing)}: the "
+                f"shared {own.directory}",
+                f"several processors or exporters use {own.directory} and differ in {', '.join(differing)}: the "
                 "value of the first one is used for all",
             )
 
-    def say_problems(self) -> None:
-        """Log what in the settings could not be used, in one line."""
+    def log_problems(self) -> None:
+        """Log in one line which settings could not be used."""
         if problems := "; ".join(self.settings.problems):
             log.warn_once(problems, problems)
 
-    def _wanted(self, span: ReadableSpan) -> bool:
+    def _is_wanted(self, span: ReadableSpan) -> bool:
         context = span.get_span_context()
         if context is None or not context.trace_flags.sampled:
             return False
@@ -125,30 +127,16 @@ class Capture:
             self.settings, span.attributes or {}, _scope_name(span), span.name, failed=not span.status.is_ok
         )
 
-    def _record(self, span: ReadableSpan) -> None:
-        second, destination = self._destination
-        start_time = span.start_time or 0
-        if second != start_time // 1_000_000_000:  # no date or time in a project's name is finer
-            destination = record.encode_destination(self._settled().destination(start_time))
-            self._destination = (start_time // 1_000_000_000, destination)
-        resource = self._resource_of(span.resource)
+    def _append(self, span: ReadableSpan) -> None:
         fields = fields_of(span)
-        key = record.key_of(fields) if self._remembers else None
-        self._recorder().append(record.encode(destination, resource, fields), key)
+        buffers = self._encoder.encode(fields, span.resource.attributes)
+        self._recorder().append(buffers, key_of(fields) if self._waits_for_delivery else None)
 
-    def _resource_of(self, resource: Resource) -> str:
-        known, written = self._resource
-        if known is not resource:
-            written = record.to_json(dict(resource.attributes))
-            self._resource = (resource, written)
-        return written
-
-    def _settled(self) -> Settings:
-        """Return the settings with the labeling config in place of its file's name."""
-        if not self._config_read:
-            self._config_read = True
+    def _destination_at(self, start_time: int) -> Destination:
+        if not self._has_labeling_config:
+            self._has_labeling_config = True
             self.settings = with_labeling_config(self.settings)
-        return self.settings
+        return self.settings.destination(start_time)
 
     def _recorder(self) -> Recorder:
         if self._known_recorder is None:
@@ -162,22 +150,23 @@ def _scope_name(span: ReadableSpan) -> str:
 
 
 #: By directory, the first processor or exporter that uses it.
-_first: weakref.WeakValueDictionary[Path, Capture] = weakref.WeakValueDictionary()
+_first: weakref.WeakValueDictionary[Path, Boundary] = weakref.WeakValueDictionary()
 
 
-class _Allowance:
+class _ExitBudget:
     """The seconds that all shutdowns of one exit share."""
 
     def __init__(self) -> None:
+        #: On the monotonic clock.
         self._end = 0.0
 
-    def take(self, timeout: float) -> float:
-        """Return what is left of a time-out that the first shutdown began."""
+    def remaining(self, timeout: float) -> float:
+        """Return the seconds that are left of the time-out that the first shutdown began."""
         with process.lock:
             now = time.monotonic()
             if now > self._end + timeout:
-                self._end = now + timeout  # the first one, or of another provider, much later
+                self._end = now + timeout  # the first shutdown, or that of another provider much later
             return max(0.0, self._end - now)
 
 
-_allowance = _Allowance()
+_exit_budget = _ExitBudget()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from label_studio_otel.sdk.boundary import Capture
+from label_studio_otel.sdk.boundary import Boundary
 from label_studio_otel.settings import documents_settings
 
 if TYPE_CHECKING:
@@ -44,16 +44,16 @@ class LabelStudioSpanExporter(SpanExporter):
         self.settings = settings
         #: Whether a processor with these settings does the work.
         self.inert = False
-        self._capture = Capture(settings)
-        self._capture.say_problems()
-        self._capture.agree()
+        self._boundary = Boundary(settings)
+        self._boundary.log_problems()
+        self._boundary.use_shared_settings()
         constructed.add(self)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Write the LLM calls to the disk; they are durable when this returns. Never raises."""
         if not self.inert:
             for span in spans:
-                self._capture.take(span)
+                self._boundary.on_end(span)
         return SpanExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
@@ -61,12 +61,12 @@ class LabelStudioSpanExporter(SpanExporter):
 
         Return False where that took longer than the time-out.
         """
-        return self.inert or self._capture.force_flush(timeout_millis / 1000)
+        return self.inert or self._boundary.force_flush(timeout_millis / 1000)
 
     def shutdown(self) -> None:
         """Deliver the calls that wait, for at most `shutdown_timeout`; the others stay on the disk."""
         if not self.inert:
-            self._capture.shutdown()
+            self._boundary.shutdown()
 
 
 #: All exporters of this process.

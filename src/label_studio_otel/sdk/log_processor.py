@@ -15,7 +15,7 @@ from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import SpanProcessor
 
 from label_studio_otel import log, reading
-from label_studio_otel.sdk.boundary import Capture
+from label_studio_otel.sdk.boundary import Boundary
 from label_studio_otel.spans import MESSAGE_EVENTS, log_fields_of
 
 if TYPE_CHECKING:
@@ -108,13 +108,13 @@ class LabelStudioLogRecordProcessor(LogRecordProcessor):
     """
 
     def __init__(self, *, open_spans: OpenSpans | None = None, **settings: Unpack[SettingsArguments]) -> None:
-        self._capture = Capture({**settings, "flush": "durable"})  # an event never becomes a task of its own
+        self._boundary = Boundary({**settings, "flush": "durable"})  # an event never becomes a task of its own
         self._open_spans = open_spans
 
     @property
     def directory(self) -> Path:
         """Where events wait for their spans."""
-        return self._capture.settings.directory
+        return self._boundary.settings.directory
 
     def on_emit(self, log_record: Any) -> None:
         """Keep the record where it is such an event. Never raises."""
@@ -139,7 +139,7 @@ class LabelStudioLogRecordProcessor(LogRecordProcessor):
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Return True when every event that was kept is durable."""
-        return self._capture.force_flush(timeout_millis / 1000)
+        return self._boundary.force_flush(timeout_millis / 1000)
 
     def _keep(self, data: Any, record: Any, name: str) -> None:
         scope = data.instrumentation_scope
@@ -151,4 +151,4 @@ class LabelStudioLogRecordProcessor(LogRecordProcessor):
             return
         resource = getattr(data, "resource", None) or getattr(record, "resource", None)
         fields: Mapping[str, Any] = log_fields_of(record, name, trace_id, span_id, scope_name)
-        self._capture.keep_event(fields, resource)
+        self._boundary.on_event(fields, resource)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace import SpanProcessor
 
-from label_studio_otel.sdk.boundary import Capture
+from label_studio_otel.sdk.boundary import Boundary
 from label_studio_otel.settings import documents_settings
 
 if TYPE_CHECKING:
@@ -31,21 +31,21 @@ class LabelStudioSpanProcessor(SpanProcessor):
     """
 
     def __init__(self, **settings: Unpack[SettingsArguments]) -> None:
-        self._capture = Capture(settings)
-        self._capture.say_problems()
-        self._capture.agree()
+        self._boundary = Boundary(settings)
+        self._boundary.log_problems()
+        self._boundary.use_shared_settings()
 
     def on_end(self, span: ReadableSpan) -> None:
         """Write the span to the disk where it is an LLM call. Never raises."""
-        self._capture.take(span)
+        self._boundary.on_end(span)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Return True when every call that ended before is durable, or delivered where `flush` is `delivered`.
 
         Return False where that took longer than the time-out.
         """
-        return self._capture.force_flush(timeout_millis / 1000)
+        return self._boundary.force_flush(timeout_millis / 1000)
 
     def shutdown(self) -> None:
         """Deliver the calls that wait, for at most `shutdown_timeout`; the others stay on the disk."""
-        self._capture.shutdown()
+        self._boundary.shutdown()

@@ -144,8 +144,8 @@ def encode(destination: str, resource: str, fields: Mapping[str, Any]) -> list[b
             texts.append(text)
         else:
             short[name] = value
-    rest = to_json({"long": long, "span": {**fields, "attributes": short}})
-    return _framed(f'{{"destination":{destination},"resource":{resource},{rest[1:]}', texts)
+    span = to_json({**fields, "attributes": short})
+    return _framed(f'{{"destination":{destination},"resource":{resource},"long":{to_json(long)},"span":{span}}}', texts)
 
 
 def encode_log(resource: str, fields: Mapping[str, Any]) -> list[bytes]:

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from label_studio_otel import process
 from label_studio_otel.sdk import boundary, recorder
-from label_studio_otel.sdk.boundary import Capture
+from label_studio_otel.sdk.boundary import Boundary
 from label_studio_otel.spans import Span
 from label_studio_otel.spool import record as spool
 from support.pages import ROOT
@@ -47,7 +47,7 @@ def _held_by_another_thread(lock: Any) -> Iterator[None]:
     thread.join()
 
 
-class CaptureTest(SdkTest):
+class BoundaryTest(SdkTest):
     def ended(self, **options: Any) -> Any:
         """Return a finished span of an LLM call."""
         self.call(**options)
@@ -57,21 +57,21 @@ class CaptureTest(SdkTest):
         return [record.destination for record in self.records()]
 
     def test_the_project_is_that_of_the_day_of_the_call(self) -> None:
-        taker = Capture({**self.settings, "project_name": "%Y"})
+        ours = Boundary({**self.settings, "project_name": "%Y"})
         span = self.ended()
         for year in (2024, 2025, 2025):
             noon = int(time.mktime((year, 7, 1, 12, 0, 0, 0, 0, -1))) * 1_000_000_000
             with mock.patch.object(span, "_start_time", noon):
-                taker.take(span)
+                ours.on_end(span)
         assert [one and one.project_name for one in self.destinations()] == ["2024", "2025", "2025"]
 
     def test_each_provider_keeps_its_resource(self) -> None:
-        taker = Capture(self.settings)
+        ours = Boundary(self.settings)
         for name in ("one", "two", "one"):
             self.tracer_provider = TracerProvider(resource=Resource({"service.name": name}))
             with mock.patch.object(self.tracer_provider, "_active_span_processor") as processor:
                 self.call()
-                taker.take(processor.on_end.call_args.args[0])
+                ours.on_end(processor.on_end.call_args.args[0])
         assert [record.span and record.span["resource"] for record in self.records()] == [
             {"service.name": "one"},
             {"service.name": "two"},
@@ -80,31 +80,31 @@ class CaptureTest(SdkTest):
 
     def test_all_of_a_process_share_one_file(self) -> None:
         for name in ("One", "Two"):
-            Capture({**self.settings, "project_name": name}).take(self.ended())
+            Boundary({**self.settings, "project_name": name}).on_end(self.ended())
         assert len(list(self.state_dir.glob("*/spool/*"))) == 1
         assert len(self.records()) == 2
 
     def test_each_server_has_a_file_of_its_own(self) -> None:
         for url in ("http://one", "http://two"):
-            Capture({**self.settings, "url": url}).take(self.ended())
+            Boundary({**self.settings, "url": url}).on_end(self.ended())
         assert len(list(self.state_dir.glob("*/spool/*"))) == 2
 
     def test_what_is_no_call_is_not_taken(self) -> None:
-        taker = Capture(self.settings)
+        ours = Boundary(self.settings)
         with self.tracer.start_as_current_span("plain"):
             pass
         with self.tracer.start_as_current_span("tool", attributes={"gen_ai.operation.name": "execute_tool"}):
             pass
         for span in self.memory_exporter.get_finished_spans():
-            taker.take(span)
-        assert (self.records(), taker.failures) == ([], 0)
+            ours.on_end(span)
+        assert (self.records(), ours.failures) == ([], 0)
 
     def test_anything_may_be_handed_in(self) -> None:
-        taker = Capture(self.settings)
+        ours = Boundary(self.settings)
         with self.assertLogs("label_studio_otel", "WARNING") as logs:
             for nonsense in (None, object(), 7):
-                taker.take(nonsense)  # type: ignore[arg-type]
-        assert taker.failures == 3
+                ours.on_end(nonsense)  # type: ignore[arg-type]
+        assert ours.failures == 3
         assert len(logs.output) == 1
 
     def test_all_shutdowns_share_the_seconds_of_one_exit(self) -> None:
@@ -116,22 +116,22 @@ class CaptureTest(SdkTest):
             return True
 
         now = [100.0]
-        takers = [Capture({**self.settings, "shutdown_timeout": 2.0}) for _ in range(3)]
+        boundaries = [Boundary({**self.settings, "shutdown_timeout": 2.0}) for _ in range(3)]
         with (
             mock.patch.object(recorder.Recorder, "shutdown", spend),
             mock.patch.object(boundary.time, "monotonic", side_effect=lambda: now[0]),
         ):
-            for taker in takers:
-                taker.shutdown()
+            for ours in boundaries:
+                ours.shutdown()
         assert allowed == [2.0, 0.5, 0.0]
 
     def test_a_child_forked_in_the_middle_of_a_shutdown_can_shut_down(self) -> None:
-        taker = Capture(self.settings)
-        taker.take(self.ended())
+        ours = Boundary(self.settings)
+        ours.on_end(self.ended())
         with _held_by_another_thread(process.lock):
             child = os.fork()
             if child == 0:
-                taker.shutdown()
+                ours.shutdown()
                 os._exit(7)
         ended: list[int] = []
         for _ in range(500):
@@ -146,72 +146,72 @@ class CaptureTest(SdkTest):
         assert ended == [7]
 
     def test_what_settings_leave_out_and_what_an_error_loses_is_counted(self) -> None:
-        taker = Capture({**self.settings, "operations": {"chat"}})
-        taker.take(self.ended())
+        ours = Boundary({**self.settings, "operations": {"chat"}})
+        ours.on_end(self.ended())
         for options in ({"failed": True}, {"gen_ai.operation.name": "text_completion"}):
-            taker.take(self.ended(**options))
+            ours.on_end(self.ended(**options))
         with mock.patch.object(spool, "encode", side_effect=RuntimeError), self.assertLogs("label_studio_otel"):
-            taker.take(self.ended())
+            ours.on_end(self.ended())
         with self.tracer.start_as_current_span("plain"):
             pass
-        taker.take(self.memory_exporter.get_finished_spans()[-1])
-        counts = taker._recorder().counts
-        assert (taker._recorder()._writer.taken, counts.filtered, counts.failed) == (1, 2, 1)
+        ours.on_end(self.memory_exporter.get_finished_spans()[-1])
+        counts = ours._recorder().counts
+        assert (ours._recorder()._writer.taken, counts.filtered, counts.failed) == (1, 2, 1)
 
     def test_calls_are_remembered_only_where_somebody_waits_for_their_delivery(self) -> None:
         for flush, remembered in (("durable", 0), ("delivered", 1)):
-            taker = Capture({**self.settings, "flush": flush})
-            taker.take(self.ended())
-            assert len(taker._recorder()._arrivals._keys) == remembered
+            ours = Boundary({**self.settings, "flush": flush})
+            ours.on_end(self.ended())
+            assert len(ours._recorder()._arrivals._keys) == remembered
 
     def test_the_key_of_a_call_is_that_of_its_item(self) -> None:
-        taker = Capture({**self.settings, "flush": "delivered"})
-        taker.take(self.ended())
+        ours = Boundary({**self.settings, "flush": "delivered"})
+        ours.on_end(self.ended())
         (record,) = self.records()
         assert record.span is not None
         span = Span.from_fields(record.span)
-        assert list(taker._recorder()._arrivals._keys) == [span.key]
+        assert list(ours._recorder()._arrivals._keys) == [span.key]
 
     def test_a_disk_that_refuses_is_said_once_with_what_to_do(self) -> None:
         self.state_dir.write_text("in the way")
-        taker = Capture(self.settings)
+        ours = Boundary(self.settings)
         with self.assertLogs("label_studio_otel", "WARNING") as logs:
             for _ in range(3):
-                taker.take(self.ended())
+                ours.on_end(self.ended())
         assert len(logs.output) == 1
         assert "cannot be written" in logs.output[0]
         assert "LABEL_STUDIO_OTEL_STATE_DIR" in logs.output[0]
         self.state_dir.unlink()
-        assert taker.force_flush(5.0)
+        assert ours.force_flush(5.0)
         assert len(self.records()) == 3
-        assert taker.failures == 0
+        assert ours.failures == 0
 
-    def _agreed(self, **settings: Any) -> Capture:
+    def _agreed(self, **settings: Any) -> Boundary:
         """Return what a processor with these settings has."""
-        made = Capture({**self.settings, **settings})
-        made.agree()
+        made = Boundary({**self.settings, **settings})
+        made.use_shared_settings()
         return made
 
     def test_the_token_is_that_of_the_first_that_has_one(self) -> None:
         first, _, last = self._agreed(), self._agreed(api_key="second"), self._agreed(api_key="second")
         with self.assertNoLogs("label_studio_otel"):
-            last.take(self.ended())
-            first.take(self.ended())
+            last.on_end(self.ended())
+            first.on_end(self.ended())
         assert first._recorder() is last._recorder()
         assert last._recorder()._settings.api_key == "second"
 
     def test_a_token_that_comes_after_the_first_call_is_used_from_then_on(self) -> None:
         first = self._agreed(max_age=5.0)
-        first.take(self.ended())
+        first.on_end(self.ended())
         assert first._recorder()._settings.api_key is None
         later = self._agreed(max_age=5.0, api_key="later")
-        later.take(self.ended())
+        later.on_end(self.ended())
         assert (first._recorder()._settings.api_key, first._recorder()._settings.max_age) == ("later", 5.0)
 
     def test_log_events_that_come_first_do_not_decide_the_shared_settings(self) -> None:
-        events = Capture(self.settings)
+        events = Boundary(self.settings)
         _, deciding = events, self._agreed(api_key="token", max_age=5.0)
-        events.keep_event({"traceId": "1" * 32, "spanId": "2" * 16}, None)
+        events.on_event({"traceId": "1" * 32, "spanId": "2" * 16}, None)
         assert (events._recorder()._settings.api_key, events._recorder()._settings.max_age) == ("token", 5.0)
         assert events._recorder() is deciding._recorder()
 
@@ -223,7 +223,7 @@ class CaptureTest(SdkTest):
             "WARNING:label_studio_otel:label-studio-otel: several processors or exporters use DIR and differ in "
             "api_key, max_task_bytes, max_age: the value of the first one is used for all"
         ]
-        others[0].take(self.ended())
+        others[0].on_end(self.ended())
         settings = others[0]._recorder()._settings
         assert (settings.api_key, settings.max_age, settings.max_task_bytes) == ("one", 5.0, 1048576)
 
@@ -235,9 +235,9 @@ class CaptureTest(SdkTest):
 
     def test_without_delivery_no_thread_is_begun(self) -> None:
         before = threading.active_count()
-        taker = Capture(self.settings)
-        taker.take(self.ended())
-        taker.shutdown()
+        ours = Boundary(self.settings)
+        ours.on_end(self.ended())
+        ours.shutdown()
         assert threading.active_count() == before
 
 

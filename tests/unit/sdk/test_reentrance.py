@@ -79,7 +79,7 @@ def test_every_lock_in_an_application_is_reentrant(tmp_path: Path) -> None:
     settings = {"url": "http://127.0.0.1:9", "state_dir": tmp_path, "delivery": "off"}
     live = processor.LabelStudioSpanProcessor(**settings), exporter.LabelStudioSpanExporter(**settings)
     events = log_processor.LabelStudioLogRecordProcessor(open_spans=log_processor.OpenSpans(), **settings)
-    recorder = live[0]._capture._recorder()
+    recorder = live[0]._boundary._recorder()
     recorder.append(record(), "a key")
     asked: list[dict[str, type]] = []
     with closing(fork_safe_import.deliverer()(recorder._settings)) as deliverer:
@@ -92,9 +92,9 @@ def test_every_lock_in_an_application_is_reentrant(tmp_path: Path) -> None:
     assert {
         "label_studio_otel.sdk.fork_safe_import._importing.lock",
         "label_studio_otel.process.lock",
-        "processor._capture._known_recorder._arrivals._lock",
-        "processor._capture._known_recorder._lock",
-        "processor._capture._known_recorder._writer._lock",
+        "processor._boundary._known_recorder._arrivals._lock",
+        "processor._boundary._known_recorder._lock",
+        "processor._boundary._known_recorder._writer._lock",
         "deliverer._outbox.lock",
     } <= set(locks)
 
@@ -141,7 +141,7 @@ owner, name = PLACE
 original = getattr(owner, name)
 setattr(owner, name, interrupted)
 call()
-kept = ours._capture._known_recorder
+kept = ours._boundary._known_recorder
 assert getattr(owner, name) is original
 print([thread.name for thread in threading.enumerate()].count("LabelStudioDelivery"), kept._writer.taken,
       kept is recorder._by_directory[kept._directory], flush=True)
