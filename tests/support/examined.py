@@ -1,4 +1,4 @@
-"""Set-ups as `doctor` meets them, made of variables and packages that are not there."""
+"""Set-ups for the checks of `doctor`, from made-up variables and packages."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ OPENINFERENCE = package(
 def set_up(
     *packages: Package, environ: Mapping[str, str] | None = None, in_code: bool = False, **settings: object
 ) -> SetUp:
-    """Return a set-up that sees these packages and variables alone."""
+    """Return a set-up with these packages and variables only."""
     environ = environ or {}
     return SetUp(environ, Installation(packages), load({"state_dir": Path("/nowhere"), **settings}, environ), in_code)
 

@@ -122,7 +122,7 @@ def test_the_llm_calls_of_a_file_become_tasks(
     assert first["data"]["service"] == "shop"
 
 
-def test_again_is_no_second_time(recorded: Path, server: FakeLabelStudio, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_run_adds_no_task(recorded: Path, server: FakeLabelStudio, capsys: pytest.CaptureFixture[str]) -> None:
     assert backfill(recorded) == 0
     capsys.readouterr()
 
@@ -172,7 +172,7 @@ def test_log_events_of_another_file_come_into_their_task(tmp_path: Path, server:
     assert task["data"]["prompt"] == "User:\nWhere?"
 
 
-def test_what_cannot_be_read_is_named_and_the_rest_is_taken(
+def test_a_part_that_cannot_be_read_is_reported_and_the_rest_is_stored(
     tmp_path: Path, server: FakeLabelStudio, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "traces.jsonl"
@@ -195,7 +195,7 @@ def test_standard_input_is_a_file(server: FakeLabelStudio, monkeypatch: pytest.M
     assert copies(server) == {"1": 1}
 
 
-def test_a_process_that_delivers_already_is_given_the_calls(
+def test_calls_go_to_the_process_that_already_delivers(
     recorded: Path, server: FakeLabelStudio, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other_process = Deliverer(load())
@@ -241,7 +241,7 @@ def test_a_full_outbox_that_cannot_be_delivered_ends_it_with_what_to_do(
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.1, 0.3])
-def test_killed_in_the_middle_and_again_nothing_is_lost_or_double(
+def test_a_second_run_after_a_kill_loses_and_repeats_nothing(
     moment: float, tmp_path: Path, server: FakeLabelStudio
 ) -> None:
     path = tmp_path / "traces.jsonl"

@@ -81,7 +81,7 @@ def test_deliver_sends_all_and_says_so(server: FakeLabelStudio, capsys: pytest.C
     assert states(capsys)["delivered"] == 3
 
 
-def test_deliver_names_what_blocks_and_ends_with_1(
+def test_deliver_reports_the_blocking_error_and_returns_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     take(2)
@@ -135,7 +135,9 @@ def test_what_was_sent_before_the_server_was_restarted_is_sent_again_without_wai
 
 
 @pytest.mark.parametrize("option", ["--reconcile", "--server-restarted"])
-def test_what_needs_the_outbox_alone_says_who_has_it(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_that_need_the_lock_report_that_another_process_has_it(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     lock = DirectoryLock(load().directory)
     assert lock.acquire()
 
@@ -154,7 +156,7 @@ def test_deliver_leaves_the_lock_to_others_when_it_ends(capsys: pytest.CaptureFi
     lock.release()
 
 
-def test_a_parked_call_is_said_with_its_reason_and_sent_by_retry(
+def test_a_parked_call_is_reported_with_its_reason_and_sent_by_retry(
     server: FakeLabelStudio, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.fail(Fault(path="/import", reject=(0,)))

@@ -99,7 +99,7 @@ def test_log_events_of_another_file_belong_to_their_call(tmp_path: Path) -> None
     ]
 
 
-def test_what_cannot_be_read_is_said_and_the_others_go_on(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_reported_and_the_others_are_read(tmp_path: Path) -> None:
     unreadable = span("d" * 16, 50, **{"gen_ai.input.messages": {"intValue": "7"}})
     lines = [
         traces(asked("a" * 16, 100, "first"), unreadable),
@@ -118,7 +118,7 @@ def test_what_cannot_be_read_is_said_and_the_others_go_on(tmp_path: Path) -> Non
     assert ran.stderr.splitlines()[2].startswith(f"label-studio-otel: span {'d' * 16}")
 
 
-def test_a_span_that_cannot_be_read_is_said_and_those_beside_it_go_on(tmp_path: Path) -> None:
+def test_a_span_that_cannot_be_read_is_reported_and_the_others_are_printed(tmp_path: Path) -> None:
     malformed = {**asked("b" * 16, 200, "second"), "name": ["secret"]}
     path = tmp_path / "a.json"
     path.write_text(traces(asked("a" * 16, 100, "first"), malformed, asked("c" * 16, 300, "third")), "utf-8")
@@ -134,7 +134,7 @@ def test_every_line_is_json_in_utf_8_whatever_the_locale(tmp_path: Path, answer:
     assert (answers(ran), ran.returncode) == ([answer], 0)
 
 
-def test_numbers_that_json_has_no_word_for_are_text(tmp_path: Path) -> None:
+def test_nan_and_infinity_are_text(tmp_path: Path) -> None:
     call = {"type": "tool_call", "id": "1", "name": "f", "arguments": {"x": float("nan")}}
     output = [{"role": "assistant", "parts": [call], "finish_reason": "tool_call"}]
     attributes = {"gen_ai.output.messages": value(json.dumps(output))}

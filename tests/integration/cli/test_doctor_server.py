@@ -189,7 +189,7 @@ def test_a_mode_that_is_not_the_projects(fake: FakeLabelStudio) -> None:
     )
 
 
-def test_a_variable_that_nobody_can_fill(fake: FakeLabelStudio) -> None:
+def test_a_variable_that_no_call_fills(fake: FakeLabelStudio) -> None:
     config = PROMPT_CONFIG.replace("<View>", '<View><Audio name="sound" value="$sound"/>')
     number = make(fake, config)
     assert asked(fake, project_id=number)[1:] == snapshot(

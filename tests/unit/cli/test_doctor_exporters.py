@@ -234,7 +234,7 @@ def test_the_declarative_file_must_be_readable_by_a_package_that_is_there(tmp_pa
     )
 
 
-def test_with_a_declarative_file_the_variables_are_not_looked_at() -> None:
+def test_with_a_declarative_file_the_variables_are_not_checked() -> None:
     examined = set_up(environ={"OTEL_CONFIG_FILE": "otel.yaml"})
     assert [told(check, examined) for check in (exporters.named, exporters.installed, exporters.listeners)] == [
         [],

@@ -66,7 +66,7 @@ def test_no_library_at_all_is_a_warning() -> None:
     )
 
 
-def test_langchain_itself_must_stand_beside_langchain_core() -> None:
+def test_langchain_must_be_installed_beside_langchain_core() -> None:
     assert told(instrumentations, set_up(OPENLLMETRY, LANGCHAIN_CORE)) == snapshot(
         [
             (
@@ -145,7 +145,7 @@ def test_an_instrumentation_that_is_switched_off(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["false", "1", "yes"])
-def test_openllmetry_captures_content_with_one_word_only(value: str) -> None:
+def test_openllmetry_captures_content_for_the_value_true_only(value: str) -> None:
     (finding,) = content.traceloop(set_up(OPENLLMETRY, environ={"TRACELOOP_TRACE_CONTENT": value}))
     assert (finding.level, finding.fix) == ("error", "export TRACELOOP_TRACE_CONTENT=true")
 
@@ -194,7 +194,7 @@ def test_the_switch_of_an_instrumentation_that_is_not_there_does_not_matter() ->
         ),
     ],
 )
-def test_the_genai_instrumentations_capture_content_with_their_own_words_only(value: str, met: str) -> None:
+def test_the_genai_instrumentations_capture_content_for_their_own_values_only(value: str, met: str) -> None:
     (finding,) = content.gen_ai(
         set_up(OPENAI_V2, package("opentelemetry-util-genai", "1.3b0"), environ={GEN_AI: value})
     )
@@ -262,7 +262,7 @@ def test_older_genai_instrumentations_want_the_latest_conventions_too() -> None:
     assert [one.level for one in content.gen_ai(set_up(OPENAI_V2, older, environ=environ))] == ["ok"]
 
 
-def test_openinference_hides_where_it_is_told_to() -> None:
+def test_a_switch_by_which_openinference_hides_content_is_an_error() -> None:
     environ = {"OPENINFERENCE_HIDE_INPUTS": "True", "OPENINFERENCE_HIDE_OUTPUTS": "false"}
     examined = set_up(OPENINFERENCE, package("openinference-instrumentation"), environ=environ)
     assert told(content.openinference, examined) == snapshot(

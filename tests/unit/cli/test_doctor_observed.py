@@ -28,7 +28,7 @@ def test_the_calls_among_the_spans_are_counted() -> None:
     )
 
 
-def test_a_line_that_a_kill_tore_is_passed_over() -> None:
+def test_an_unfinished_line_is_skipped() -> None:
     seen = observed.read([json.dumps(BEGAN), json.dumps(call()), '{"scope": "lang'], 0)
     assert (seen.processes, seen.llm_calls) == (1, 1)
 

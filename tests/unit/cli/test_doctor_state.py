@@ -76,7 +76,7 @@ def test_the_file_system_under_a_path(path: str, kind: str) -> None:
         ("ext4", snapshot("ok: PATH/new/state can be written (ext4)")),
     ],
 )
-def test_a_disk_that_does_not_stay_is_a_warning(kind: str, line: str, tmp_path: Path) -> None:
+def test_a_disk_that_does_not_keep_files_is_a_warning(kind: str, line: str, tmp_path: Path) -> None:
     examined = set_up(state_dir=tmp_path / "new" / "state")
     mounts = f"1 0 8:1 / / rw - {kind} device rw\n"
     (said,) = told(lambda one: state.state_directory(one, mounts), examined)
@@ -99,7 +99,7 @@ def test_a_directory_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     )
 
 
-def test_permissions_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_without_write_permission_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # tests may run as root, who may write anywhere
     assert [one.level for one in state.state_directory(set_up(state_dir=tmp_path))] == ["error"]
 
@@ -122,7 +122,7 @@ def key(trace: int, span: int, start: int) -> str:
     return f"{trace:032x}:{span:016x}:{start}"
 
 
-def test_few_calls_that_wait_for_a_moment_are_nothing_to_say(examined: SetUp) -> None:
+def test_few_calls_that_wait_for_a_short_time_are_no_finding(examined: SetUp) -> None:
     with closing(filled(examined, [key(1, 1, 1)], FakeClock(4102444800))):  # the year 2100: just taken
         assert told(state.waiting, examined) == []
 
@@ -203,6 +203,6 @@ def test_span_ids_that_repeat_are_a_warning(examined: SetUp) -> None:
     )
 
 
-def test_there_need_not_be_a_directory_yet(tmp_path: Path) -> None:
+def test_a_missing_state_directory_is_no_finding(tmp_path: Path) -> None:
     examined = set_up(state_dir=tmp_path / "none")
     assert [told(check, examined) for check in (state.waiting, state.versions, state.span_ids)] == [[], [], []]

@@ -111,7 +111,7 @@ def test_each_part_has_the_form_of_the_conventions(one, shown) -> None:
 @pytest.mark.parametrize(
     ("operation", "shown"), [("text_completion", "text_completion"), ("generate_content", "chat"), ("chat", "chat")]
 )
-def test_there_are_two_operations(operation: str, shown: str) -> None:
+def test_the_operation_is_chat_or_text_completion(operation: str, shown: str) -> None:
     assert call_to_json(SPAN, "acme", Generation(operation, (), ()))["operation"] == shown
 
 
@@ -131,7 +131,7 @@ def test_a_span_that_never_ended_took_no_time() -> None:
     )
 
 
-def test_calls_come_in_the_order_of_their_start_and_other_spans_not_at_all() -> None:
+def test_calls_are_in_the_order_of_their_start_and_other_spans_are_left_out() -> None:
     attributes = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": "[]"}
     spans = [
         Span("a" * 32, "2" * 16, "chat", 20, 21, attributes),

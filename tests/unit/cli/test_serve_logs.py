@@ -46,7 +46,7 @@ def test_an_object_has_the_names_of_the_log_data_model(capsys: pytest.CaptureFix
     assert "attributes" not in warning
 
 
-def test_what_is_said_before_the_form_is_known_waits_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_records_wait_until_the_format_is_known(capsys: pytest.CaptureFixture[str]) -> None:
     with logging_as("text") as use:
         log.warn_once("key", "everybody may read the key")
         assert capsys.readouterr().err == ""
@@ -56,7 +56,7 @@ def test_what_is_said_before_the_form_is_known_waits_for_it(capsys: pytest.Captu
         assert [line["body"] for line in objects(capsys.readouterr().err)] == ["ready"]
 
 
-def test_people_read_a_sentence_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_text_format_is_one_sentence_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     with logging_as("text"):
         log.warn_once("disk", "the disk is full")
         log.resolved("disk", "the disk has room again")
@@ -66,7 +66,7 @@ def test_people_read_a_sentence_a_line(capsys: pytest.CaptureFixture[str]) -> No
     )
 
 
-def test_a_line_of_another_library_stays_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_record_of_another_library_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with logging_as("text"):
         logging.getLogger("somebody.else").warning("met %s", "x\nlabel-studio-otel: all LLM calls were delivered")
 
@@ -86,7 +86,7 @@ def test_an_exception_is_named_and_not_quoted(capsys: pytest.CaptureFixture[str]
     assert rest == ["it failed (ValueError)"]
 
 
-def test_of_other_libraries_only_warnings_are_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_libraries_log_warnings_only(capsys: pytest.CaptureFixture[str]) -> None:
     with logging_as("json"):
         logging.getLogger("somebody.else").info("chatter")
         logging.getLogger("somebody.else").warning("trouble")
@@ -94,7 +94,7 @@ def test_of_other_libraries_only_warnings_are_there(capsys: pytest.CaptureFixtur
     assert [line["body"] for line in objects(capsys.readouterr().err)] == ["trouble"]
 
 
-def test_afterwards_logging_is_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+def test_logging_is_restored_afterwards(capsys: pytest.CaptureFixture[str]) -> None:
     before = list(logging.getLogger().handlers), logging.getLogger("label_studio_otel").level
     with logging_as("text"):
         pass

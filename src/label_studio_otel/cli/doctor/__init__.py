@@ -40,7 +40,7 @@ MARKS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), ERROR: ("✗", "red")}
 INSTRUMENT = "opentelemetry-instrument"
 #: Subjects that a run can prove to be in order although the variables look wrong.
 CONFIGURED = ("distro", "declarative file", "exporter")
-#: Checks of what `opentelemetry-instrument` reads, left out with --in-code.
+#: Checks of the configuration that `opentelemetry-instrument` reads; not run with --in-code.
 CONFIGURATION: tuple[Check, ...] = (
     exporters.distro,
     exporters.declarative,

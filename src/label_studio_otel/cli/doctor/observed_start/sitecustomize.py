@@ -13,7 +13,7 @@ __all__: list[str] = []
 
 
 def _import_the_other() -> None:
-    """Import the `sitecustomize` that this one stands before, if there is one."""
+    """Import the `sitecustomize` that Python would have imported without this one, if there is one."""
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path = [path for path in sys.path if os.path.abspath(path or ".") != here]
     ours = sys.modules.pop("sitecustomize")

@@ -1,4 +1,4 @@
-"""What two labeling configs have not in common, as people are told it."""
+"""The differences of two labeling configs, as `setup` prints them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_white_space_order_quotes_and_comments_make_no_difference(same: str) -> 
         ),
     ],
 )
-def test_what_differs_is_one_line_a_tag_with_what_is_there_first(old: str, new: str, said: list[str]) -> None:
+def test_differences_are_one_line_for_each_tag(old: str, new: str, said: list[str]) -> None:
     assert differences(CONFIG, CONFIG.replace(old, new)) == said
 
 
@@ -71,6 +71,6 @@ def test_our_templates_differ_from_each_other_and_not_from_themselves() -> None:
     assert '-<Text name="prompt" value="$prompt">' in differences(template("prompt"), template("chat"))
 
 
-def test_what_is_no_xml_cannot_be_compared() -> None:
+def test_invalid_xml_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match="not valid XML"):
         differences(CONFIG, "<View>")
