@@ -204,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.connection.close()
 
-    do_GET = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815 - the names are the base class's
+    do_GET = do_POST = do_PATCH = do_DELETE = _handle
 
 
 def _stripped(body: bytes, choice: random.Random) -> bytes:

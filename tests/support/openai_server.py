@@ -21,20 +21,18 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+
+from support.http_server import Handler, HttpServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from typing_extensions import Self
 
 #: 2026-01-15T12:00:00Z
 CREATED = 1768478400
 
 
-class OpenAIServer:
+class OpenAIServer(HttpServer):
     """Runs while its context lasts, on a free loopback port.
 
     Attributes:
@@ -43,32 +41,17 @@ class OpenAIServer:
     """
 
     def __init__(self) -> None:
+        super().__init__(_Handler)
         self.requests: list[dict[str, Any]] = []
-        handler = type("Handler", (_Handler,), {"requests": self.requests})
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._http.daemon_threads = True
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
+        self.url += "/v1"
 
 
-class _Handler(BaseHTTPRequestHandler):
-    requests: list[dict[str, Any]]
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-        """Keep the tests' output quiet."""
+class _Handler(Handler):
+    owner: OpenAIServer
 
     def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.requests.append(request)
+        request = json.loads(self.body())
+        self.owner.requests.append(request)
         kind = {"/v1/chat/completions": _Chat, "/v1/completions": _Completion}.get(self.path)
         if kind is None:
             return self._send(404, _error(f"no {self.path}"))
@@ -80,12 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(200, answer.body())
 
     def _send(self, status: int, body: dict[str, Any]) -> None:
-        payload = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(payload)))
-        self.end_headers()
-        self.wfile.write(payload)
+        self.answer(status, "application/json", json.dumps(body).encode())
 
     def _stream(self, chunks: Iterator[dict[str, Any]], *, whole: bool) -> None:
         self.send_response(200)

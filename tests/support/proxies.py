@@ -5,16 +5,12 @@ from __future__ import annotations
 import http.client
 import select
 import socket
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from support.http_server import Handler, HttpServer
 
 
-class RecordingProxy:
+class RecordingProxy(HttpServer):
     """A proxy on a free loopback port, while its context lasts.
 
     Args:
@@ -22,37 +18,19 @@ class RecordingProxy:
     """
 
     def __init__(self, authorization: str | None = None) -> None:
+        super().__init__(_Handler)
         self.authorization = authorization
         #: Method and target of each request line.
         self.asked: list[tuple[str, str]] = []
-        self._http = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
-        self.address = f"127.0.0.1:{self._http.server_address[1]}"
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-
-class _Handler(BaseHTTPRequestHandler):
-    proxy: RecordingProxy
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-        """Keep the tests' output quiet."""
+class _Handler(Handler):
+    owner: RecordingProxy
 
     def _admitted(self) -> bool:
-        self.proxy.asked.append((self.command, self.path))
+        self.owner.asked.append((self.command, self.path))
         self.close_connection = True
-        if self.proxy.authorization in (None, self.headers["Proxy-Authorization"]):
+        if self.owner.authorization in (None, self.headers["Proxy-Authorization"]):
             return True
         self.send_error(407)
         return False
@@ -61,7 +39,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._admitted():
             return
         parts = urlsplit(self.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))  # as it came
         headers = {name: value for name, value in self.headers.items() if not name.lower().startswith("proxy-")}
         connection = http.client.HTTPConnection(parts.netloc, timeout=30)
         connection.request(self.command, f"{parts.path}?{parts.query}".rstrip("?"), body, headers)
@@ -74,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(payload)
 
-    do_GET = do_POST = do_DELETE = _forward  # noqa: N815 - the names are the base class's
+    do_GET = do_POST = do_DELETE = _forward
 
     def do_CONNECT(self) -> None:
         if not self._admitted():

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from label_studio_otel.otlp import json as otlp
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from support.http_server import Handler, HttpServer
 
 
 class Arrived(NamedTuple):
@@ -22,7 +17,7 @@ class Arrived(NamedTuple):
     fields: dict[str, Any]
 
 
-class TelemetrySink:
+class TelemetrySink(HttpServer):
     """Runs while its context lasts, on a free loopback port.
 
     Args:
@@ -30,24 +25,12 @@ class TelemetrySink:
     """
 
     def __init__(self, **headers: str) -> None:
+        super().__init__(_Handler)
         self.spans: list[Arrived] = []
         self.logs: list[Arrived] = []
         #: How many requests had other headers.
         self.refused = 0
         self._headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"sink": self}))
-        self._http.daemon_threads = True
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
 
     def take(self, headers: Any, body: bytes) -> int:
         """Keep what a request holds, and return the status of its answer."""
@@ -55,22 +38,15 @@ class TelemetrySink:
             self.refused += 1
             return 401
         now = time.time()
-        found = otlp.decode(gzip.decompress(body) if headers.get("Content-Encoding") == "gzip" else body, "a request")
+        found = otlp.decode(body, "a request")
         self.spans += [Arrived(now, fields) for fields in found.spans]
         self.logs += [Arrived(now, fields) for fields in found.logs]
         return 200
 
 
-class _Handler(BaseHTTPRequestHandler):
-    sink: TelemetrySink
+class _Handler(Handler):
+    owner: TelemetrySink
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-        """Keep the tests' output quiet."""
-
     def do_POST(self) -> None:
-        status = self.sink.take(self.headers, self.rfile.read(int(self.headers["Content-Length"])))
-        self.send_response(status)
-        self.send_header("Content-Type", "application/x-protobuf")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
+        self.answer(self.owner.take(self.headers, self.body()), "application/x-protobuf")

@@ -274,7 +274,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(fault.status, fault.body, fault.headers)
         return self._answer(status, answer)
 
-    do_GET = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815 - the names are the base class's
+    do_GET = do_POST = do_PATCH = do_DELETE = _handle
 
     def _silent(self, seconds: float) -> bool:
         """Wait; return True where the server was closed meanwhile."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -27,6 +26,7 @@ from label_studio_otel.receiver.metrics import TRAFFIC_METRICS, Traffic
 from label_studio_otel.receiver.otlp_grpc import OtlpGrpc
 from label_studio_otel.receiver.otlp_http import ROUTES, OtlpHttp
 from label_studio_otel.settings import load
+from support.http_server import Handler, HttpServer
 from support.receiving import TRACES, VALID, Receiver, span, traces, traces_in_protobuf
 
 if TYPE_CHECKING:
@@ -283,43 +283,32 @@ def test_otlp_is_sent_where_the_standard_variables_ask_for_it(environ: dict[str,
     assert exporters(environ) == expected
 
 
-class Sink:
+class Sink(HttpServer):
     """Takes metrics by OTLP/HTTP while its context lasts, and remembers their names."""
 
     def __init__(self, *, silent: bool = False) -> None:
-        names: deque[str] = deque()
-        released = threading.Event()
-
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if silent:
-                    released.wait(20)
-                    return
-                for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
-                    names.extend(one.name for scope in resource.scope_metrics for one in scope.metrics)
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-        self.names, self._released = names, released
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}/v1/metrics"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+        super().__init__(_Takes)
+        self.url += "/v1/metrics"
+        self.silent = silent
+        self.names: deque[str] = deque()
+        self.released = threading.Event()
 
     def __exit__(self, *error: object) -> None:
-        self._released.set()
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
+        self.released.set()
+        super().__exit__(*error)
+
+
+class _Takes(Handler):
+    owner: Sink
+
+    def do_POST(self) -> None:
+        body = self.body()
+        if self.owner.silent:
+            self.owner.released.wait(20)
+            return
+        for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+            self.owner.names.extend(one.name for scope in resource.scope_metrics for one in scope.metrics)
+        self.answer(200, "application/x-protobuf")
 
 
 def sending_to(url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
