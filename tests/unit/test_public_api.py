@@ -41,13 +41,6 @@ LONG_FILES = {
     "tasks.task",
 }
 CIRCLES = {
-    ("cli.doctor.checks", "cli.doctor.content"),
-    ("cli.doctor.checks", "cli.doctor.exporters"),
-    ("cli.doctor.checks", "cli.doctor.instrumentation"),
-    ("cli.doctor.checks", "cli.doctor.python"),
-    ("cli.doctor.checks", "cli.doctor.sdk"),
-    ("cli.doctor.checks", "cli.doctor.server"),
-    ("cli.doctor.checks", "cli.doctor.state"),
     ("otlp.json", "otlp.protobuf"),
     ("receiver.metrics", "receiver.otlp_grpc"),
 }

@@ -11,6 +11,7 @@ import pytest
 
 from label_studio_otel import settings
 from label_studio_otel.cli.demo import example
+from label_studio_otel.cli.demo.environment import CommandFailed
 from label_studio_otel.cli.demo.example import example_environment, example_path
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -66,6 +67,12 @@ def test_the_example_runs_with_this_package_from_where_it_was_installed(
 
 def test_the_packages_of_this_interpreter_are_listed_as_requirements() -> None:
     assert f"pytest=={importlib.metadata.version('pytest')}" in example._frozen(sys.executable).splitlines()
+
+
+def test_a_uv_that_does_not_run_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(example, "uv", lambda: [sys.executable, "-c", "raise SystemExit('uv: not found')"])
+    with pytest.raises(CommandFailed, match=r"pip freeze --python .*` failed: uv: not found"):
+        example._frozen(sys.executable)
 
 
 def test_a_package_that_was_built_anew_gets_another_environment(

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from label_studio_otel.cli.demo.environment import VirtualEnvironment, uv
+from label_studio_otel.cli.demo.environment import CommandFailed, VirtualEnvironment, uv
 
 __all__ = ["EXAMPLE", "example_environment", "example_path"]
 
@@ -45,6 +45,13 @@ def _own_requirements() -> list[str]:
 
 
 def _frozen(python: str) -> str:
-    """Return the packages of an interpreter as requirements."""
+    """Return the packages of an interpreter as requirements.
+
+    Raises:
+        CommandFailed: uv is not installed or cannot list them.
+    """
     command = [*uv(), "pip", "freeze", "--python", python]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    ran = subprocess.run(command, check=False, capture_output=True, text=True)
+    if ran.returncode:
+        raise CommandFailed(f"`{' '.join(command)}` failed: {ran.stderr.strip()}")
+    return ran.stdout
