@@ -72,6 +72,12 @@ class Bodies:
         return request
 
 
+def mixed(plain: Callable[[], str], *rare: tuple[int, Callable[[], str]]) -> Iterator[Callable[[], str]]:
+    """Yield ways to send, for ever: the first rare one whose number divides the count, else the plain one."""
+    for number in itertools.count(1):
+        yield next((way for every, way in rare if number % every == 0), plain)
+
+
 class HttpClient:
     """What clients of OTLP/HTTP do; each method is one request, and returns what came of it."""
 
@@ -86,21 +92,16 @@ class HttpClient:
 
     def ways(self) -> Iterator[Callable[[], str]]:
         """Yield what to do next, for ever."""
-        for number in itertools.count(1):
-            for every, way in (
-                (211, self.bomb),
-                (101, self.too_large),
-                (53, self.broken_off),
-                (47, self.malformed),
-                (43, self.duplicate),
-                (7, self.json),
-                (3, self.compressed),
-            ):
-                if number % every == 0:
-                    yield way
-                    break
-            else:
-                yield self.plain
+        return mixed(
+            self.plain,
+            (211, self.bomb),
+            (101, self.too_large),
+            (53, self.broken_off),
+            (47, self.malformed),
+            (43, self.duplicate),
+            (7, self.json),
+            (3, self.compressed),
+        )
 
     def plain(self) -> str:
         """Send a request."""
@@ -178,19 +179,14 @@ class GrpcClient:
 
     def ways(self) -> Iterator[Callable[[], str]]:
         """Yield what to do next, for ever."""
-        for number in itertools.count(1):
-            for every, way in (
-                (211, self.too_large),
-                (53, self.given_up),
-                (47, self.malformed),
-                (43, self.duplicate),
-                (3, self.compressed),
-            ):
-                if number % every == 0:
-                    yield way
-                    break
-            else:
-                yield self.plain
+        return mixed(
+            self.plain,
+            (211, self.too_large),
+            (53, self.given_up),
+            (47, self.malformed),
+            (43, self.duplicate),
+            (3, self.compressed),
+        )
 
     def plain(self) -> str:
         """Send a request."""

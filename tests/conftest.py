@@ -9,11 +9,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
+from label_studio_otel.testing import FakeLabelStudio
 from support.postgresql import PostgreSQL, migrated
 from support.servers import Api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # How long an example takes depends on what else the machine does: no property is about time.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -62,3 +64,13 @@ def label_studio_on_postgresql(
 @pytest.fixture(scope="session")
 def api(label_studio: LabelStudioServer) -> Api:
     return Api(label_studio)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLabelStudio]:
+    """A fake Label Studio that the environment's variables name, and a state directory of the test's own."""
+    with FakeLabelStudio() as fake:
+        monkeypatch.setenv("LABEL_STUDIO_OTEL_STATE_DIR", str(tmp_path / "state"))
+        monkeypatch.setenv("LABEL_STUDIO_URL", fake.url)
+        monkeypatch.setenv("LABEL_STUDIO_API_KEY", fake.token)
+        yield fake

@@ -15,7 +15,7 @@ from corpus.recordings import runs, variants
 from label_studio_otel import reading
 from label_studio_otel.otlp import json as otlp
 from label_studio_otel.spans import MESSAGE_EVENTS, Span
-from support.collector import Collector, Jaeger
+from support.collector import Collector, Jaeger, fan_out_variables
 from support.pages import ROOT
 from support.receiving import JSON, PROTOBUF, span, traces
 from support.servers import wait_for
@@ -64,13 +64,7 @@ def fan_out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FanOut]:
         TelemetrySink(x_honeycomb_team="key-1") as honeycomb,
         TelemetrySink(authorization="Bearer token-1") as bridge,
     ):
-        variables = {
-            "JAEGER_ENDPOINT": jaeger.endpoint,
-            "HONEYCOMB_ENDPOINT": honeycomb.url,
-            "HONEYCOMB_API_KEY": "key-1",
-            "LABEL_STUDIO_OTEL_ENDPOINT": bridge.url,
-            "LABEL_STUDIO_OTEL_SERVE_TOKEN": "token-1",
-        }
+        variables = fan_out_variables(jaeger, honeycomb, bridge)
         with Collector(directory, **variables) as collector:
             yield FanOut(collector, honeycomb, bridge)
             assert (honeycomb.refused, bridge.refused) == (0, 0)

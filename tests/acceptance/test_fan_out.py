@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from support.bridge import Bridge
-from support.collector import Collector, Jaeger
+from support.collector import Collector, Jaeger, fan_out_variables
 from support.openai_server import OpenAIServer
 from support.servers import wait_for
 from support.telemetry_sink import TelemetrySink
@@ -132,13 +132,7 @@ class FanOut(NamedTuple):
 def fan_out(deployment: Deployment, jaeger: Jaeger, tmp_path: Path) -> Iterator[FanOut]:
     with_token = deployment.environ(LABEL_STUDIO_OTEL_SERVE_TOKEN="token-1")
     with TelemetrySink(x_honeycomb_team="key-1") as honeycomb, Bridge(tmp_path / "bridge", with_token) as bridge:
-        variables = {
-            "JAEGER_ENDPOINT": jaeger.endpoint,
-            "HONEYCOMB_ENDPOINT": honeycomb.url,
-            "HONEYCOMB_API_KEY": "key-1",
-            "LABEL_STUDIO_OTEL_ENDPOINT": bridge.url,
-            "LABEL_STUDIO_OTEL_SERVE_TOKEN": "token-1",
-        }
+        variables = fan_out_variables(jaeger, honeycomb, bridge)
         with Collector(tmp_path / "collector", **variables) as collector:
             yield FanOut(collector, honeycomb, bridge)
 

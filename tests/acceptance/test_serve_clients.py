@@ -36,19 +36,6 @@ VOLATILE = ("key", "trace_id", "span_id", "start_time", "latency_ms")
 
 
 @pytest.fixture
-def server() -> Iterator[FakeLabelStudio]:
-    with FakeLabelStudio() as fake:
-        yield fake
-
-
-@pytest.fixture(autouse=True)
-def _environment(tmp_path: Path, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LABEL_STUDIO_OTEL_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("LABEL_STUDIO_URL", server.url)
-    monkeypatch.setenv("LABEL_STUDIO_API_KEY", server.token)
-
-
-@pytest.fixture
 def everybody() -> Iterator[dict[str, Client]]:
     made = {client.name: client for client in clients()}
     assert tuple(made) == NAMES

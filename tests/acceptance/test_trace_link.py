@@ -17,7 +17,6 @@ from support.receiving import span, traces
 from support.sdk import CALL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 TEMPLATE = "http://localhost:16686/trace/{trace_id}?uiFind={span_id}"
@@ -25,17 +24,8 @@ TEMPLATE = "http://localhost:16686/trace/{trace_id}?uiFind={span_id}"
 LINK = "http://localhost:16686/trace/5b8efff798038103d269b633813fc60c?uiFind=0000000000000001"
 
 
-@pytest.fixture
-def server() -> Iterator[FakeLabelStudio]:
-    with FakeLabelStudio() as fake:
-        yield fake
-
-
 @pytest.fixture(autouse=True)
-def _environment(tmp_path: Path, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LABEL_STUDIO_OTEL_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("LABEL_STUDIO_URL", server.url)
-    monkeypatch.setenv("LABEL_STUDIO_API_KEY", server.token)
+def _environment(server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABEL_STUDIO_OTEL_TRACE_LINK", TEMPLATE)
 
 

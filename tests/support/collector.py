@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from support.bridge import Bridge
+    from support.telemetry_sink import TelemetrySink
+
 FAN_OUT = Path(__file__).parents[2] / "collector" / "fan-out.yaml"
 #: Seconds for a start, on a machine that is busy with other tests.
 PATIENCE = 60.0
@@ -177,6 +180,17 @@ class Jaeger(Daemon):
         status, body = get(self._query, f"/api/traces?{query}")
         assert status == 200, body
         return [span for trace in json.loads(body)["data"] for span in trace["spans"]]
+
+
+def fan_out_variables(jaeger: Jaeger, honeycomb: TelemetrySink, bridge: TelemetrySink | Bridge) -> dict[str, str]:
+    """Return the variables that `collector/fan-out.yaml` names, for these destinations."""
+    return {
+        "JAEGER_ENDPOINT": jaeger.endpoint,
+        "HONEYCOMB_ENDPOINT": honeycomb.url,
+        "HONEYCOMB_API_KEY": "key-1",
+        "LABEL_STUDIO_OTEL_ENDPOINT": bridge.url,
+        "LABEL_STUDIO_OTEL_SERVE_TOKEN": "token-1",
+    }
 
 
 def answers(port: int, path: str) -> bool:

@@ -92,7 +92,27 @@ class Answer:
         return json.loads(self.body)
 
 
-class Receiver:
+class Listening:
+    """What receivers of both protocols have."""
+
+    outbox: SqliteOutbox
+    port: int
+    _tls: Tls | None
+
+    @property
+    def url(self) -> str:
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
+
+    @property
+    def kept(self) -> int:
+        """Number of calls in the outbox."""
+        return self.outbox.summary().states["pending"]
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+
+class Receiver(Listening):
     """A receiver on a free port while its context lasts; nothing is delivered."""
 
     def __init__(
@@ -149,18 +169,6 @@ class Receiver:
     def _run(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
-    @property
-    def url(self) -> str:
-        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
-
-    @property
-    def kept(self) -> int:
-        """Number of calls in the outbox."""
-        return self.outbox.summary().states["pending"]
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
-
     def post(self, body: bytes, path: str = "/v1/traces", content_type: str = JSON, **headers: str) -> Answer:
         """Send an export request; names of headers have `_` for `-`."""
         return self.send("POST", path, body, content_type=content_type, content_length=str(len(body)), **headers)
@@ -173,7 +181,7 @@ class Receiver:
             return answer(client, method)
 
 
-class GrpcReceiver:
+class GrpcReceiver(Listening):
     """A receiver of gRPC on a free port while its context lasts; nothing is delivered."""
 
     def __init__(
@@ -209,18 +217,6 @@ class GrpcReceiver:
         self.otlp.close(1)
         self._intake.close()
         self.outbox.close()
-
-    @property
-    def url(self) -> str:
-        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
-
-    @property
-    def kept(self) -> int:
-        """Number of calls in the outbox."""
-        return self.outbox.summary().states["pending"]
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
 
     def export(self, body: bytes, method: str = TRACES, **options: Any) -> Any:
         """Return the answer to a request, or the error that it is."""

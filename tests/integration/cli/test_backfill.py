@@ -20,24 +20,14 @@ from label_studio_otel.testing import FakeLabelStudio
 from support.delivering import all_tasks, copies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 TRACE_ID = "5b8efff798038103d269b633813fc60c"
 START = 1_700_000_000_000_000_000
 
 
-@pytest.fixture
-def server() -> Iterator[FakeLabelStudio]:
-    with FakeLabelStudio() as fake:
-        yield fake
-
-
 @pytest.fixture(autouse=True)
-def _environment(tmp_path: Path, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LABEL_STUDIO_OTEL_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("LABEL_STUDIO_URL", server.url)
-    monkeypatch.setenv("LABEL_STUDIO_API_KEY", server.token)
+def _environment(server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 

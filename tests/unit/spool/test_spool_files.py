@@ -18,20 +18,7 @@ from label_studio_otel.spool.writer import SpoolWriter
 from support.spooling import record, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "spool"
-
-
-@pytest.fixture
-def writer(directory: Path) -> Iterator[SpoolWriter]:
-    writer = SpoolWriter(directory)
-    yield writer
-    writer.close()
 
 
 @pytest.fixture(scope="module")

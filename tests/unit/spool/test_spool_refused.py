@@ -19,18 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "spool"
-
-
-@pytest.fixture
-def writer(directory: Path) -> Iterator[SpoolWriter]:
-    writer = SpoolWriter(directory)
-    yield writer
-    writer.close()
-
-
 class Disk:
     """Stands in front of `os.write` and `os.writev`, and refuses on request."""
 
