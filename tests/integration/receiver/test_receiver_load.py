@@ -169,8 +169,11 @@ def test_chunks_of_a_byte_are_answered_and_hold_up_nobody(tmp_path: Path) -> Non
 
 
 def test_who_does_not_read_the_answers_is_cut_off_and_holds_up_nobody(tmp_path: Path) -> None:
-    with Receiver(tmp_path, limits=Limits(idle=1)) as receiver, over_http(receiver) as healthy:
-        ask_without_end(receiver.port)
+    with Receiver(tmp_path, limits=Limits(idle=1)) as receiver:
+        # Connections inherit it: else the kernel takes megabytes of answers before the server waits for this client.
+        receiver.server._server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # type: ignore[union-attr]
+        with over_http(receiver) as healthy:
+            ask_without_end(receiver.port)
     healthy.check()
 
 
