@@ -21,7 +21,7 @@ from label_studio_otel.metrics.counts import Counts
 from label_studio_otel.metrics.server_metrics import ServerMetrics
 from label_studio_otel.sdk import fork_safe_import
 from label_studio_otel.sdk.delivery_waiter import Arrivals, ReentrantEvent
-from label_studio_otel.spool.writer import FULL, SpoolWriter
+from label_studio_otel.spool.writer import SpoolFull, SpoolWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -135,7 +135,7 @@ class Recorder(process.ForkPart):
     def _written(self, timeout: float) -> bool:
         """Return True when nothing waits in memory; False at the time-out."""
         end = time.monotonic() + timeout
-        if self._writer.settled(timeout):
+        if self._writer.is_flushed(timeout):
             return True
         if not self._writer.backlog:
             return False  # a write lasts longer
@@ -149,7 +149,7 @@ class Recorder(process.ForkPart):
             except RuntimeError:  # the interpreter is ending: there are no more threads, and this is the last attempt
                 return self._writer.flush(now=True)
         thread.join(max(0.0, end - time.monotonic()))
-        return not thread.is_alive() and self._writer.settled(max(0.0, end - time.monotonic()))
+        return not thread.is_alive() and self._writer.is_flushed(max(0.0, end - time.monotonic()))
 
     def _start(self) -> None:
         instruments.register()
@@ -249,7 +249,7 @@ class Recorder(process.ForkPart):
         self._health.spool_problem = str(error) if error is not None else None
         if error is None:
             log.resolved(topic, f"{self._directory} can be written again")
-        elif (error.strerror or "").startswith(FULL):
+        elif isinstance(error, SpoolFull):
             log.warn_once(
                 topic,
                 f"{self._directory}: {error.strerror}; LLM calls wait in memory, and are lost with this process, until "

@@ -121,7 +121,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from label_studio_otel import LabelStudioSpanProcessor
 from label_studio_otel.metrics import instruments as metrics
 from label_studio_otel.sdk import recorder
-from label_studio_otel.spool import writer
+from label_studio_otel.spool import open_file, writer
 
 ours = LabelStudioSpanProcessor(url="http://127.0.0.1:9", state_dir=sys.argv[1])
 provider = TracerProvider(shutdown_on_exit=False)
@@ -156,7 +156,7 @@ os._exit(0)
         '(recorder.Recorder, "__init__")',
         '(recorder.Recorder, "_in_thread")',
         '(writer, "make_directory")',
-        '(writer, "_gather")',
+        '(open_file, "_write")',
     ],
 )
 def test_a_signal_handler_may_end_a_call_while_its_thread_takes_the_first_one(place: str, tmp_path: Path) -> None:

@@ -245,7 +245,7 @@ def test_a_forked_child_does_not_write_what_its_parent_has_in_memory(directory: 
 def test_without_file_locks_as_on_windows_records_are_written_and_read(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("label_studio_otel.spool.writer.fcntl", None)
+    monkeypatch.setattr("label_studio_otel.spool.open_file.fcntl", None)
     monkeypatch.setattr("label_studio_otel.spool.reader.fcntl", None)
     writer = SpoolWriter(directory)
 

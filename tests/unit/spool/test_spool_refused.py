@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from label_studio_otel.spool import open_file
 from label_studio_otel.spool import writer as writer_module
-from label_studio_otel.spool.reader import spool_files
+from label_studio_otel.spool.reader import SpoolFile, spool_files
 from label_studio_otel.spool.writer import SpoolWriter
 from support.spooling import record, texts
 
@@ -136,7 +137,7 @@ def test_a_file_system_that_refuses_locks_is_left_as_it_was(directory: Path, mon
     now = [100.0]
     writer = SpoolWriter(directory, clock=lambda: now[0])
     with monkeypatch.context() as refusing:
-        refusing.setattr(writer_module.fcntl, "flock", refuse)
+        refusing.setattr(open_file.fcntl, "flock", refuse)
         for _ in range(3):
             assert not writer.append(record("kept"))
             now[0] += 1.1
@@ -236,11 +237,11 @@ def test_what_was_taken_is_counted_in_the_file_and_in_memory_and_what_was_lost_a
 
 
 def test_whether_all_is_written_is_told_without_touching_the_disk(writer: SpoolWriter, disk: Disk) -> None:
-    assert writer.settled(0)
+    assert writer.is_flushed(0)
     disk.room = 0
     writer.append(record())
     attempts = disk.attempts
-    assert not writer.settled(0)
+    assert not writer.is_flushed(0)
     assert disk.attempts == attempts
 
 
@@ -265,10 +266,10 @@ def held(writer: SpoolWriter) -> Iterator[SpoolWriter]:
 
 def test_a_write_that_lasts_is_waited_for_no_longer_than_the_time_out(held: SpoolWriter) -> None:
     begun = time.monotonic()
-    assert not held.settled(0.1)
+    assert not held.is_flushed(0.1)
     held.close(timeout=0.1)
     assert 0.2 <= time.monotonic() - begun < 0.5
-    assert held._fd is not None
+    assert len(held._idle_files) == 1
 
 
 def test_a_spool_that_holds_what_it_may_refuses_as_a_full_disk_does(directory: Path) -> None:
@@ -344,3 +345,85 @@ def test_a_forked_child_counts_from_nothing(writer: SpoolWriter, directory: Path
         os._exit(writer.taken + writer.lost + writer.backlog)
     assert os.waitpid(child, 0)[1] == 0
     assert writer.taken == 2
+
+
+def test_a_signal_handler_that_fills_the_file_in_the_middle_of_a_write_does_not_close_it(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = SpoolWriter(directory, max_file_bytes=1000)
+    writer.append(record("first"))
+    write, nested, open_then = os.write, [record(f"{number}" + "x" * 300) for number in range(6)], list[bool]()
+
+    def interrupted(fd: int, data: bytes) -> int:
+        if nested:
+            writer.append(nested.pop())
+            open_then.append(os.fstat(fd).st_nlink == 1)
+        return write(fd, data)
+
+    monkeypatch.setattr(writer_module.os, "write", interrupted)
+    assert writer.append(record("interrupted"))
+    assert open_then == [True] * 6
+    assert sorted(text.rstrip("x") for text in texts(directory)) == [*"012345", "first", "interrupted"]
+    assert (writer.backlog, writer.lost) == (0, 0)
+    writer.close()
+    for path in spool_files(directory):
+        with SpoolFile(path) as file:
+            assert file.abandoned()
+
+
+def test_a_signal_handler_that_shuts_down_in_the_middle_of_a_write_does_not_close_its_file(
+    directory: Path, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, handlers = os.write, [writer.close]
+    writer.append(record("first"))
+
+    def interrupted(fd: int, data: bytes) -> int:
+        if handlers:
+            handlers.pop()()
+        return write(fd, data)
+
+    monkeypatch.setattr(writer_module.os, "write", interrupted)
+    assert writer.append(record("interrupted"))
+    assert texts(directory) == ["first", "interrupted"]
+
+
+def test_half_a_record_is_taken_back_although_a_signal_handler_wrote_behind_it(
+    directory: Path, writer: SpoolWriter, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nested = [record("from the handler")]
+
+    def interrupted(fd: int, data: bytes) -> int:
+        if not nested:
+            return disk.write(fd, data)
+        handled, disk.room = nested.pop(), 20
+        written = disk.write(fd, data)
+        disk.room = 1 << 30
+        assert writer.append(handled)
+        return written
+
+    writer.append(record("first"))
+    monkeypatch.setattr(writer_module.os, "write", interrupted)
+    assert not writer.append(record("half"))
+    assert writer.flush(now=True)
+    assert sorted(texts(directory)) == ["first", "from the handler", "half"]
+
+
+def test_a_fork_in_the_middle_of_a_write_leaves_the_child_a_file_of_its_own(
+    directory: Path, writer: SpoolWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, children = os.write, list[int]()
+
+    def interrupted(fd: int, data: bytes) -> int:
+        if not children:
+            children.append(os.fork())
+        return write(fd, data)
+
+    writer.append(record("first"))
+    monkeypatch.setattr(writer_module.os, "write", interrupted)
+    here = os.getpid()
+    writer.append(record("interrupted"))
+    if os.getpid() != here:
+        os._exit(len(writer._idle_files))
+    assert os.waitpid(children[0], 0)[1] == 0
+    assert len(writer._idle_files) == 1
+    assert texts(directory) == ["first", "interrupted", "interrupted"]  # once by each process; its key is the same
