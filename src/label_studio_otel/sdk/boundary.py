@@ -55,9 +55,9 @@ class Boundary:
     def on_end(self, span: ReadableSpan) -> None:
         """Keep the span if it is an LLM call that the settings select. Never raises."""
         try:
-            attributes = span.attributes
-            if attributes and reading.is_llm_call(attributes, _scope_name(span)):
-                if self._is_wanted(span):
+            attributes, scope_name = span.attributes, _scope_name(span)
+            if attributes and reading.is_llm_call(attributes, scope_name):
+                if self._is_wanted(span, attributes, scope_name):
                     self._append(span)
                 else:
                     self._recorder().counts.add(filtered=1)
@@ -119,13 +119,11 @@ class Boundary:
         if problems := "; ".join(self.settings.problems):
             log.warn_once(problems, problems)
 
-    def _is_wanted(self, span: ReadableSpan) -> bool:
+    def _is_wanted(self, span: ReadableSpan, attributes: Mapping[str, Any], scope_name: str) -> bool:
         context = span.get_span_context()
         if context is None or not context.trace_flags.sampled:
             return False
-        return is_wanted(
-            self.settings, span.attributes or {}, _scope_name(span), span.name, failed=not span.status.is_ok
-        )
+        return is_wanted(self.settings, attributes, scope_name, span.name, failed=not span.status.is_ok)
 
     def _append(self, span: ReadableSpan) -> None:
         fields = fields_of(span)

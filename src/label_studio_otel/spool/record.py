@@ -118,7 +118,8 @@ def _foreign(value: Any) -> Any:
     return list(value) if isinstance(value, (tuple, set, frozenset)) else str(value)
 
 
-_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_foreign).encode
+# Nothing that the SDK keeps holds itself, and the check for that is a tenth of the time.
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_foreign, check_circular=False).encode
 
 
 def encode_destination(destination: Destination) -> str:
