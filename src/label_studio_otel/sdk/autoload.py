@@ -78,7 +78,8 @@ def _add_log_record_processors(settings: list[dict[str, Any]], add_span_processo
     add = getattr(get_logger_provider(), "add_log_record_processor", None)
     if add is None:
         return
-    from label_studio_otel.sdk.log_processor import LabelStudioLogRecordProcessor, OpenSpans  # noqa: PLC0415
+    from label_studio_otel.sdk.log_processor import LabelStudioLogRecordProcessor  # noqa: PLC0415
+    from label_studio_otel.sdk.open_spans import OpenSpans  # noqa: PLC0415
 
     open_spans = OpenSpans()
     add_span_processor(open_spans)

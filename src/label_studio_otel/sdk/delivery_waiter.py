@@ -1,7 +1,7 @@
-"""Tells the application's threads that what this process took has arrived, for `flush=delivered`.
+"""Lets threads of the application wait until the LLM calls of this process have become tasks, for `flush=delivered`.
 
-The thread that asks waits for an event and touches nothing; the delivering thread looks at the outbox and answers. So
-it is told too where another process delivers.
+A thread that waits touches neither disk nor outbox: the delivering thread reads the outbox and answers it. So it is
+answered too when another process delivers.
 """
 
 from __future__ import annotations
@@ -16,21 +16,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-__all__ = ["Arrivals", "ReentrantEvent"]
+__all__ = ["DeliveryWaiter", "ReentrantEvent"]
 
-#: Keys that are remembered, 10 MB of them. Of more, the oldest are forgotten: they are sent before the others.
+#: Keys that are tracked, 10 MB of them. Beyond, the oldest is forgotten, since it is delivered before the others.
 MAX_KEYS = 100_000
-#: Keys looked up at once, so that a fork never waits for it.
-PAGE = 500
+#: Keys of one query on the outbox, few enough that a fork need not wait for it.
+KEYS_PER_QUERY = 500
 
-ARRIVED = {"delivered", "doubled"}
-HOPELESS = {*ARRIVED, "parked"}
+#: States of the items of a call that was delivered.
+DELIVERED_STATES = {"delivered", "doubled"}
+#: States of items whose state will not change by itself.
+FINAL_STATES = {*DELIVERED_STATES, "parked"}
 
 
 class ReentrantEvent:
     """A `threading.Event` for one waiting thread, which a signal handler may set while its own thread sets it.
 
-    `threading.Event` has a plain lock, and would wait for itself. `SimpleQueue` is made for this.
+    `threading.Event` has a plain lock, and the thread would wait for itself. `SimpleQueue` is made for this.
     """
 
     def __init__(self) -> None:
@@ -46,13 +48,13 @@ class ReentrantEvent:
             self._marks.put(None)
 
     def clear(self) -> None:
-        """Take `set` back."""
+        """Let the next `wait` wait."""
         with contextlib.suppress(Empty):
             while True:
                 self._marks.get_nowait()
 
     def wait(self, timeout: float) -> bool:
-        """Return True when it is set; False after `timeout` seconds."""
+        """Return True when the event is set; False after `timeout` seconds."""
         try:
             self._marks.get(timeout=timeout)
         except Empty:
@@ -61,17 +63,19 @@ class ReentrantEvent:
         return True
 
 
-class _Wish:
-    """What one thread waits for."""
+class _Waiter:
+    """One thread that waits."""
 
     def __init__(self, keys: Collection[str]) -> None:
-        self.open = dict.fromkeys(keys)
+        #: Of the calls that it still waits for.
+        self.keys = dict.fromkeys(keys)
+        #: One of its calls will not be delivered.
         self.failed = False
         self.answered = ReentrantEvent()
 
 
-class Arrivals:
-    """The calls of this process that are not known to have arrived.
+class DeliveryWaiter:
+    """The keys of this process's LLM calls that are not known to be delivered, and the threads that wait for them.
 
     Args:
         max_age: seconds after which a call is given up; 0 is never.
@@ -81,84 +85,82 @@ class Arrivals:
     def __init__(self, max_age: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_age = max_age
         self._clock = clock
-        # Reentrant: a signal handler of the application may end a span while its thread is in here.
         self._lock = threading.RLock()
-        #: When each was taken, the oldest first.
-        self._keys: dict[str, float] = {}
-        self._wishes: list[_Wish] = []
+        #: When the call of each key was kept, the oldest first.
+        self._kept_at: dict[str, float] = {}
+        self._waiters: list[_Waiter] = []
 
     @property
-    def wanted(self) -> bool:
+    def has_waiters(self) -> bool:
         """True while a thread waits for an answer."""
-        return bool(self._wishes)
+        return bool(self._waiters)
 
-    def took(self, key: str) -> None:
-        """Note a call that was taken."""
+    def track(self, key: str) -> None:
+        """Add a call that was kept."""
         with self._lock:
-            self._keys[key] = self._clock()
-            if len(self._keys) > MAX_KEYS:
-                del self._keys[next(iter(self._keys))]
+            self._kept_at[key] = self._clock()
+            if len(self._kept_at) > MAX_KEYS:
+                del self._kept_at[next(iter(self._kept_at))]
 
     def wait(self, timeout: float, wake: Callable[[], None]) -> bool:
-        """Wait until every call that was taken before has arrived; False at the time-out, or where one never will.
+        """Return True when every call that was tracked before is delivered; False at once if one never will be.
 
         Args:
-            timeout: seconds.
-            wake: called once the wish stands.
+            timeout: seconds after which False is returned.
+            wake: wakes the delivering thread, which then calls `update`.
         """
         with self._lock:
-            if not self._keys:
+            if not self._kept_at:
                 return True
-            wish = _Wish(self._keys)
-            self._wishes.append(wish)
+            waiter = _Waiter(self._kept_at)
+            self._waiters.append(waiter)
         try:
             wake()
-            return wish.answered.wait(timeout) and not wish.failed
+            return waiter.answered.wait(timeout) and not waiter.failed
         finally:
             with self._lock:
-                if wish in self._wishes:
-                    self._wishes.remove(wish)
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
 
-    def look(self, states_of: Callable[[Collection[str]], Mapping[str, set[str]]]) -> None:
-        """Find out what has arrived, and answer who waits; for the delivering thread.
+    def update(self, states_of: Callable[[Collection[str]], Mapping[str, set[str]]]) -> None:
+        """Read from the outbox which calls are delivered, and answer threads that wait; for the delivering thread.
 
         Args:
             states_of: returns the states of the items of these keys.
         """
-        while page := self._oldest():
+        while page := self._oldest_keys():
             states = states_of(page)
-            arrived = {key for key in states if states[key] <= ARRIVED}
-            hopeless = {key for key in states if states[key] <= HOPELESS} | self._given_up()
-            settled = self._settle(arrived, hopeless - arrived)
-            if not settled.issuperset(page):
-                break  # what comes later was sent later
+            delivered = {key for key in states if states[key] <= DELIVERED_STATES}
+            final = {key for key in states if states[key] <= FINAL_STATES} | self._expired_keys()
+            if not self._forget(delivered, failed=final - delivered).issuperset(page):
+                break  # calls that were kept later are sent later
         self._answer()
 
-    def _oldest(self) -> list[str]:
+    def _oldest_keys(self) -> list[str]:
         with self._lock:
-            return list(islice(self._keys, PAGE))
+            return list(islice(self._kept_at, KEYS_PER_QUERY))
 
-    def _given_up(self) -> set[str]:
+    def _expired_keys(self) -> set[str]:
         if not self._max_age:
             return set()
-        before = self._clock() - self._max_age
+        oldest = self._clock() - self._max_age
         with self._lock:
-            return {key for key, taken in self._keys.items() if taken < before}
+            return {key for key, kept_at in self._kept_at.items() if kept_at < oldest}
 
-    def _settle(self, arrived: set[str], failed: set[str]) -> set[str]:
-        """Forget what needs no more looking, and return it; what failed is remembered until somebody was told."""
+    def _forget(self, delivered: set[str], failed: set[str]) -> set[str]:
+        """Track these calls no more and return their keys; those that failed only if a thread waits to learn it."""
         with self._lock:
-            settled = arrived | failed if self._wishes else arrived
-            for wish in self._wishes:
-                wish.failed |= not failed.isdisjoint(wish.open)
-            for key in settled:
-                self._keys.pop(key, None)
-                for wish in self._wishes:
-                    wish.open.pop(key, None)
-        return settled
+            keys = delivered | failed if self._waiters else delivered
+            for waiter in self._waiters:
+                waiter.failed |= not failed.isdisjoint(waiter.keys)
+            for key in keys:
+                self._kept_at.pop(key, None)
+                for waiter in self._waiters:
+                    waiter.keys.pop(key, None)
+        return keys
 
     def _answer(self) -> None:
         with self._lock:
-            for wish in [wish for wish in self._wishes if not wish.open]:
-                self._wishes.remove(wish)  # here, so that the very next step is an ordinary one
-                wish.answered.set()
+            for waiter in [one for one in self._waiters if not one.keys]:
+                self._waiters.remove(waiter)  # here, so that the very next step is an ordinary one
+                waiter.answered.set()

@@ -20,7 +20,7 @@ from label_studio_otel.metrics import instruments
 from label_studio_otel.metrics.counts import Counts
 from label_studio_otel.metrics.server_metrics import ServerMetrics
 from label_studio_otel.sdk import fork_safe_import
-from label_studio_otel.sdk.delivery_waiter import Arrivals, ReentrantEvent
+from label_studio_otel.sdk.delivery_waiter import DeliveryWaiter, ReentrantEvent
 from label_studio_otel.spool.writer import SpoolFull, SpoolWriter
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Recorder(process.ForkPart):
         self._flusher: threading.Thread | None = None
         self._finish = ReentrantEvent()
         self._wake = ReentrantEvent()
-        self._arrivals = Arrivals(self._settings.max_age)
+        self._waiter = DeliveryWaiter(self._settings.max_age)
         self._source.reset(self.counts)
         #: Shared with the deliverer: one cause is one warning.
         self._health = Health()
@@ -90,7 +90,7 @@ class Recorder(process.ForkPart):
         lost = self._writer.lost
         self._writer.append(buffers, calls)
         if key is not None and self._writer.lost == lost:
-            self._arrivals.took(key)
+            self._waiter.track(key)
         if not self._begun:
             self._start()
 
@@ -103,7 +103,7 @@ class Recorder(process.ForkPart):
         """
         end = time.monotonic() + timeout
         durable = self._written(max(0.0, timeout))
-        return durable and (not delivered or self._arrivals.wait(max(0.0, end - time.monotonic()), self._ask))
+        return durable and (not delivered or self._waiter.wait(max(0.0, end - time.monotonic()), self._ask))
 
     def shutdown(self, timeout: float) -> bool:
         """Deliver what is there, for at most `timeout` seconds; True when nothing is left.
@@ -210,7 +210,7 @@ class Recorder(process.ForkPart):
         try:
             while not finish.is_set():
                 if not _tried(lambda: self._step(deliverer)):
-                    wake.wait(ASKED_POLL if self._arrivals.wanted else POLL)
+                    wake.wait(ASKED_POLL if self._waiter.has_waiters else POLL)
                     wake.clear()
             deliverer.waive()
             while _tried(deliverer.step):
@@ -223,7 +223,7 @@ class Recorder(process.ForkPart):
 
     def _step(self, deliverer: Deliverer) -> bool:
         self._writer.flush()
-        if self._arrivals.wanted:
+        if self._waiter.has_waiters:
             deliverer.waive()
         else:
             deliverer.settle = SETTLE
@@ -236,13 +236,13 @@ class Recorder(process.ForkPart):
     def _look_on(self) -> None:
         """Answer who waits for calls that another process delivers."""
         deliverer = fork_safe_import.deliverer()(self._settings)
-        while self._arrivals.wanted:
+        while self._waiter.has_waiters:
             self._look(deliverer)
             time.sleep(ASKED_POLL)
 
     def _look(self, deliverer: Deliverer) -> None:
         with contextlib.suppress(OutboxError):  # not yet there, or the step before said what is wrong with it
-            self._arrivals.look(deliverer.states_of)
+            self._waiter.update(deliverer.states_of)
 
     def _on_refused(self, error: OSError | None) -> None:
         topic = f"spool {self._directory}"

@@ -162,7 +162,7 @@ class BoundaryTest(SdkTest):
         for flush, remembered in (("durable", 0), ("delivered", 1)):
             ours = Boundary({**self.settings, "flush": flush})
             ours.on_end(self.ended())
-            assert len(ours._recorder()._arrivals._keys) == remembered
+            assert len(ours._recorder()._waiter._kept_at) == remembered
 
     def test_the_key_of_a_call_is_that_of_its_item(self) -> None:
         ours = Boundary({**self.settings, "flush": "delivered"})
@@ -170,7 +170,7 @@ class BoundaryTest(SdkTest):
         (record,) = self.records()
         assert record.span is not None
         span = Span.from_fields(record.span)
-        assert list(ours._recorder()._arrivals._keys) == [span.key]
+        assert list(ours._recorder()._waiter._kept_at) == [span.key]
 
     def test_a_disk_that_refuses_is_said_once_with_what_to_do(self) -> None:
         self.state_dir.write_text("in the way")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from label_studio_otel.sdk import delivery_waiter
-from label_studio_otel.sdk.delivery_waiter import Arrivals, ReentrantEvent
+from label_studio_otel.sdk.delivery_waiter import DeliveryWaiter, ReentrantEvent
 from support.servers import wait_for
 
 if TYPE_CHECKING:
@@ -27,23 +27,23 @@ class Outbox:
         return {key: self.states[key] for key in keys if key in self.states}
 
 
-def _taken(*keys: str, **options: float) -> Arrivals:
-    arrivals = Arrivals(**options)
+def _taken(*keys: str, **options: float) -> DeliveryWaiter:
+    waiter = DeliveryWaiter(**options)
     for key in keys:
-        arrivals.took(key)
-    return arrivals
+        waiter.track(key)
+    return waiter
 
 
-def _told(arrivals: Arrivals, outbox: Outbox, timeout: float = 0.0) -> bool:
+def _told(waiter: DeliveryWaiter, outbox: Outbox, timeout: float = 0.0) -> bool:
     """Return what a thread is told that asks, when the delivering thread looks once while it waits."""
-    return arrivals.wait(timeout, wake=lambda: arrivals.look(outbox.states_of))
+    return waiter.wait(timeout, wake=lambda: waiter.update(outbox.states_of))
 
 
 def test_where_nothing_was_taken_nothing_is_waited_for() -> None:
     def never() -> None:
         raise AssertionError("nobody needs to look")
 
-    assert Arrivals().wait(60, wake=never)
+    assert DeliveryWaiter().wait(60, wake=never)
 
 
 @pytest.mark.parametrize(
@@ -66,86 +66,86 @@ def test_all_has_arrived_when_each_item_of_each_call_has(states: dict[str, str],
 
 
 def test_a_thread_that_waits_is_told_when_the_last_call_arrives() -> None:
-    arrivals, outbox, told = _taken("a"), Outbox(a="leased"), list[bool]()
-    thread = threading.Thread(target=lambda: told.append(arrivals.wait(30, wake=lambda: None)))
+    waiter, outbox, told = _taken("a"), Outbox(a="leased"), list[bool]()
+    thread = threading.Thread(target=lambda: told.append(waiter.wait(30, wake=lambda: None)))
     thread.start()
-    wait_for(lambda: arrivals.wanted, timeout=10)
-    arrivals.look(outbox.states_of)
+    wait_for(lambda: waiter.has_waiters, timeout=10)
+    waiter.update(outbox.states_of)
     assert told == []
     outbox.states["a"] = {"delivered"}
-    arrivals.look(outbox.states_of)
+    waiter.update(outbox.states_of)
     thread.join(10)
-    assert (told, arrivals.wanted) == ([True], False)
+    assert (told, waiter.has_waiters) == ([True], False)
 
 
 def test_what_is_taken_while_somebody_waits_is_not_waited_for() -> None:
-    arrivals = _taken("a")
+    waiter = _taken("a")
 
     def wake() -> None:
-        arrivals.took("later")
-        arrivals.look(Outbox(a="delivered").states_of)
+        waiter.track("later")
+        waiter.update(Outbox(a="delivered").states_of)
 
-    assert arrivals.wait(0, wake)
-    assert not _told(arrivals, Outbox())
+    assert waiter.wait(0, wake)
+    assert not _told(waiter, Outbox())
 
 
 def test_a_parked_call_is_told_once_and_then_holds_nobody_up() -> None:
-    arrivals, outbox = _taken("a", "b"), Outbox(a="parked", b="delivered")
-    assert not _told(arrivals, outbox, timeout=30)  # at once: waiting would not help
-    arrivals.took("c")
-    assert _told(arrivals, Outbox(c="delivered"))
+    waiter, outbox = _taken("a", "b"), Outbox(a="parked", b="delivered")
+    assert not _told(waiter, outbox, timeout=30)  # at once: waiting would not help
+    waiter.track("c")
+    assert _told(waiter, Outbox(c="delivered"))
 
 
 def test_a_parked_call_is_told_also_when_it_was_seen_before_somebody_asked() -> None:
-    arrivals, outbox = _taken("a"), Outbox(a="parked")
-    arrivals.look(outbox.states_of)
-    assert not _told(arrivals, outbox)
+    waiter, outbox = _taken("a"), Outbox(a="parked")
+    waiter.update(outbox.states_of)
+    assert not _told(waiter, outbox)
 
 
 def test_what_was_given_up_is_told_once() -> None:
     now = [0.0]
-    arrivals = _taken("a", max_age=60.0, clock=lambda: now[0])  # type: ignore[arg-type]
-    assert not _told(arrivals, Outbox())
+    waiter = _taken("a", max_age=60.0, clock=lambda: now[0])  # type: ignore[arg-type]
+    assert not _told(waiter, Outbox())
     now[0] = 61.0
-    arrivals.took("b")
-    assert not _told(arrivals, Outbox(b="delivered"), timeout=30)
-    assert _told(arrivals, Outbox())
+    waiter.track("b")
+    assert not _told(waiter, Outbox(b="delivered"), timeout=30)
+    assert _told(waiter, Outbox())
 
 
 def test_what_has_arrived_is_forgotten_also_where_nobody_asks() -> None:
-    arrivals = _taken(*(f"k{number}" for number in range(1200)))
+    waiter = _taken(*(f"k{number}" for number in range(1200)))
     outbox = Outbox(**{f"k{number}": "delivered" for number in range(1100)})
-    arrivals.look(outbox.states_of)
+    waiter.update(outbox.states_of)
     assert [len(page) for page in outbox.asked] == [500, 500, 200]
-    arrivals.look(outbox.states_of)
+    waiter.update(outbox.states_of)
     assert outbox.asked[-1] == [f"k{number}" for number in range(1100, 1200)]
 
 
 def test_a_page_in_which_a_call_waits_ends_the_look() -> None:
-    arrivals, outbox = _taken(*(f"k{number}" for number in range(1200))), Outbox()
-    assert not _told(arrivals, outbox)
+    waiter, outbox = _taken(*(f"k{number}" for number in range(1200))), Outbox()
+    assert not _told(waiter, outbox)
     assert [len(page) for page in outbox.asked] == [500]
 
 
 def test_of_very_many_calls_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery_waiter, "MAX_KEYS", 3)
-    arrivals, outbox = _taken("a", "b", "c", "d"), Outbox()
-    arrivals.look(outbox.states_of)
+    waiter, outbox = _taken("a", "b", "c", "d"), Outbox()
+    waiter.update(outbox.states_of)
     assert outbox.asked == [["b", "c", "d"]]
 
 
 def test_several_threads_wait_each_for_its_own() -> None:
-    arrivals, outbox, told = _taken("a"), Outbox(a="pending"), dict[str, bool]()
+    waiter, outbox, told = _taken("a"), Outbox(a="pending"), dict[str, bool]()
 
     def ask(name: str) -> Callable[[], None]:
-        return lambda: told.update({name: arrivals.wait(30, wake=lambda: None)})
+        return lambda: told.update({name: waiter.wait(30, wake=lambda: None)})
 
     threads = [threading.Thread(target=ask(name)) for name in ("first", "second")]
     for thread in threads:
         thread.start()
-    wait_for(lambda: len(arrivals._wishes) == 2, timeout=10)
+    wait_for(lambda: len(waiter._waiters) == 2, timeout=10)
     outbox.states["a"] = {"delivered"}
-    arrivals.look(outbox.states_of)
+    waiter.update(outbox.states_of)
     for thread in threads:
         thread.join(10)
     assert told == {"first": True, "second": True}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from label_studio_otel.sdk import exporter, fork_safe_import, log_processor, processor
+from label_studio_otel.sdk import exporter, fork_safe_import, log_processor, open_spans, processor
 from support.spooling import record
 
 if TYPE_CHECKING:
@@ -78,13 +78,13 @@ def _locks_of_the_process() -> dict[str, type]:
 def test_every_lock_in_an_application_is_reentrant(tmp_path: Path) -> None:
     settings = {"url": "http://127.0.0.1:9", "state_dir": tmp_path, "delivery": "off"}
     live = processor.LabelStudioSpanProcessor(**settings), exporter.LabelStudioSpanExporter(**settings)
-    events = log_processor.LabelStudioLogRecordProcessor(open_spans=log_processor.OpenSpans(), **settings)
+    events = log_processor.LabelStudioLogRecordProcessor(open_spans=open_spans.OpenSpans(), **settings)
     recorder = live[0]._boundary._recorder()
     recorder.append(record(), "a key")
     asked: list[dict[str, type]] = []
     with closing(fork_safe_import.deliverer()(recorder._settings)) as deliverer:
         assert deliverer.take_lock()
-        recorder._arrivals.wait(0, wake=lambda: asked.append(_locks_of_the_process()))
+        recorder._waiter.wait(0, wake=lambda: asked.append(_locks_of_the_process()))
         (locks,) = asked
         for name, one in (("processor", live[0]), ("exporter", live[1]), ("events", events), ("deliverer", deliverer)):
             locks |= _locks(one, name)
@@ -92,7 +92,7 @@ def test_every_lock_in_an_application_is_reentrant(tmp_path: Path) -> None:
     assert {
         "label_studio_otel.sdk.fork_safe_import._importing.lock",
         "label_studio_otel.process.lock",
-        "processor._boundary._known_recorder._arrivals._lock",
+        "processor._boundary._known_recorder._waiter._lock",
         "processor._boundary._known_recorder._lock",
         "processor._boundary._known_recorder._writer._lock",
         "deliverer._outbox.lock",
