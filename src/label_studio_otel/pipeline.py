@@ -7,12 +7,12 @@ repetition harmless.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from label_studio_otel import log
 from label_studio_otel.errors import OutboxFull
 from label_studio_otel.metrics.counts import Counts
-from label_studio_otel.outbox.items import Taken
+from label_studio_otel.outbox.items import NewEvent, NewItem
 from label_studio_otel.spool import record as spool
 from label_studio_otel.spool.reader import SpoolFile, count, spool_files
 
@@ -20,33 +20,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from label_studio_otel.outbox.items import Outbox
+    from label_studio_otel.outbox.outbox import Outbox
     from label_studio_otel.settings import Destination
 
-__all__ = ["TakenEvent", "accept", "call", "event", "ingest", "spool_directory", "waiting"]
+__all__ = ["accept", "call", "event", "ingest", "spool_directory", "waiting"]
 
 #: Records and bytes in one transaction: few enough that a fork never waits for one.
 MAX_RECORDS = 50
 MAX_BYTES = 4 << 20
 
 
-class TakenEvent(NamedTuple):
-    """A log event as it comes in."""
-
-    #: trace_id:span_id.
-    span: str
-    #: A spool record's payload.
-    payload: bytes
-
-
-def call(destination: Destination, span: Mapping[str, Any]) -> Taken:
+def call(destination: Destination, span: Mapping[str, Any]) -> NewItem:
     """Return an LLM call for `accept`, from a span's fields with their resource (`otlp.Telemetry.spans`)."""
     fields = {name: value for name, value in span.items() if name != "resource"}
     written = spool.encode_destination(destination)
     return _taken(destination, span, _payload(spool.encode(written, spool.to_json(span["resource"]), fields)))
 
 
-def event(record: Mapping[str, Any]) -> TakenEvent:
+def event(record: Mapping[str, Any]) -> NewEvent:
     """Return a log event for `accept`, from its fields with their resource (`otlp.Telemetry.logs`)."""
     fields = {name: value for name, value in record.items() if name != "resource"}
     return _taken_event(record, _payload(spool.encode_log(spool.to_json(record["resource"]), fields)))
@@ -54,7 +45,7 @@ def event(record: Mapping[str, Any]) -> TakenEvent:
 
 def accept(
     outbox: Outbox,
-    records: Iterable[Taken | TakenEvent],
+    records: Iterable[NewItem | NewEvent],
     due_at: float,
     *,
     counts: Counts | None = None,
@@ -121,7 +112,7 @@ def ingest(
     Raises:
         OutboxError: the outbox cannot be written; the spool stays as it is.
     """
-    positions = outbox.positions()
+    positions = outbox.spool_positions()
     counts = counts or Counts()
     new = 0
     for path in spool_files(spool_directory(directory)):
@@ -160,7 +151,7 @@ def ingest(
 def _say_damage(directory: Path, file: SpoolFile, outbox: Outbox, counts: Counts) -> None:
     unreadable = file.damaged + file.torn
     if unreadable:
-        outbox.count("unreadable_bytes", unreadable)
+        outbox.add_to_counter("unreadable_bytes", unreadable)
         counts.damaged_bytes += unreadable
     if file.damaged:
         log.warning(
@@ -217,8 +208,8 @@ class _Transaction:
     """What goes into the outbox at once."""
 
     def __init__(self) -> None:
-        self._calls: list[Taken] = []
-        self._events: list[TakenEvent] = []
+        self._calls: list[NewItem] = []
+        self._events: list[NewEvent] = []
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -228,8 +219,8 @@ class _Transaction:
     def full(self) -> bool:
         return len(self) >= MAX_RECORDS or self._bytes >= MAX_BYTES
 
-    def add(self, record: Taken | TakenEvent) -> None:
-        if isinstance(record, Taken):
+    def add(self, record: NewItem | NewEvent) -> None:
+        if isinstance(record, NewItem):
             self._calls.append(record)
         else:
             self._events.append(record)
@@ -241,14 +232,14 @@ class _Transaction:
         return new
 
 
-def _taken(destination: Destination, span: Mapping[str, Any], payload: bytes) -> Taken:
+def _taken(destination: Destination, span: Mapping[str, Any], payload: bytes) -> NewItem:
     started = _nanoseconds(span["startTimeUnixNano"])
     ended = max(started, _nanoseconds(span.get("endTimeUnixNano")))
     scope = span.get("scope", {}).get("name")
     key = spool.key_of(span)
     for text in (key, destination.project_name, destination.mode, destination.project_config or ""):
         text.encode()
-    return Taken(destination, key, payload, scope if _is_text(scope) else "", started, ended)
+    return NewItem(destination, key, payload, scope if _is_text(scope) else "", started, ended)
 
 
 def _is_text(value: Any) -> bool:
@@ -260,10 +251,10 @@ def _is_text(value: Any) -> bool:
     return True
 
 
-def _taken_event(record: Mapping[str, Any], payload: bytes) -> TakenEvent:
+def _taken_event(record: Mapping[str, Any], payload: bytes) -> NewEvent:
     span = f"{record['traceId']}:{record['spanId']}"
     span.encode()
-    return TakenEvent(span, payload)
+    return NewEvent(span, payload)
 
 
 def _payload(buffers: list[bytes]) -> bytes:

@@ -11,17 +11,17 @@ from label_studio_otel.delivery import deliverer
 from label_studio_otel.delivery.reconciliation import Reconciliation
 from label_studio_otel.delivery.sending import Delivery
 from label_studio_otel.label_studio import client
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.batches import Batches
 from label_studio_otel.sdk import fork_safe_import
 
 
 def _blind_resend() -> None:
     """What was sent without an answer is sent again, and nobody counts what is there then."""
 
-    def doubt(self: SqliteOutbox, batch: int, reason: str, **_: Any) -> None:
+    def doubt(self: Batches, batch: int, reason: str, **_: Any) -> None:
         self.release(batch, self._clock(), reason)
 
-    SqliteOutbox.doubt = doubt  # type: ignore[method-assign]
+    Batches.mark_uncertain = doubt  # type: ignore[method-assign]
     Delivery._copied = lambda *_: False  # type: ignore[method-assign, assignment]
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.items import NewItem
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.settings import Destination
 from label_studio_otel.testing import FakeClock
 
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from label_studio_otel.outbox.items import Outbox
+    from label_studio_otel.outbox.outbox import Outbox
 
 PROMPTS = Destination("Prompts")
 
 
 def _sqlite(directory: Path) -> Callable[[FakeClock], Outbox]:
-    return lambda clock: SqliteOutbox(directory / "state" / "outbox.db", clock=clock)
+    return lambda clock: Outbox.in_file(directory / "state" / "outbox.db", clock=clock)
 
 
 #: An implementation is a function of a directory that returns how to open the same outbox again and again.
@@ -47,13 +48,13 @@ class Subject:
         self.outbox = open_again(clock)
 
     def accept(self, *keys: str, destination: Destination = PROMPTS, due_at: float = 1000.0) -> int:
-        records = [(destination, key, key.encode()) for key in keys]
+        records = [NewItem(destination, key, key.encode()) for key in keys]
         return self.outbox.accept(records, "1.spool", 0, due_at)
 
     def lease(self, *keys: str, watermark: int = 0, target: int = 1) -> int:
         """Lease items by their keys, all that are due where none is given."""
-        due = [item for item in self.outbox.due(target, 100) if not keys or item.key in keys]
-        return self.outbox.lease(target, 7, watermark, {item.id: 1 for item in due})
+        due = [item for item in self.outbox.due_items(target, 100) if not keys or item.key in keys]
+        return self.outbox.batches.lease(target, 7, watermark, {item.id: 1 for item in due})
 
     def reopen(self) -> Outbox:
         self.outbox.close()
@@ -62,11 +63,11 @@ class Subject:
 
     @property
     def states(self) -> dict[str, int]:
-        return {state: number for state, number in self.reopen().summary().states.items() if number}
+        return {state: number for state, number in self.reopen().overview.summary().states.items() if number}
 
     @property
     def due(self) -> list[str]:
-        return [item.key for item in self.reopen().due(1, 100)]
+        return [item.key for item in self.reopen().due_items(1, 100)]
 
 
 @pytest.fixture
@@ -77,16 +78,21 @@ def subject(open_again: Callable[[FakeClock], Outbox], clock: FakeClock) -> Iter
 
 
 def test_an_outbox_begins_empty(subject: Subject) -> None:
-    summary = subject.outbox.summary()
+    summary = subject.outbox.overview.summary()
     assert set(summary.states.values()) == {0}
-    assert (summary.oldest, summary.targets, subject.outbox.targets(), subject.outbox.uncertain()) == (None, [], [], [])
+    assert (
+        summary.oldest,
+        summary.destinations,
+        subject.outbox.destinations.all(),
+        subject.outbox.batches.uncertain(),
+    ) == (None, [], [], [])
     assert subject.outbox.next_due(1) is None
 
 
 def test_accepted_items_are_pending_in_order(subject: Subject) -> None:
     assert subject.accept("b", "a", "c") == 3
     assert subject.states == {"pending": 3}
-    assert [(item.key, item.record) for item in subject.outbox.due(1, 2)] == [("b", b"b"), ("a", b"a")]
+    assert [(item.key, item.record) for item in subject.outbox.due_items(1, 2)] == [("b", b"b"), ("a", b"a")]
 
 
 def test_the_same_key_is_accepted_once_for_each_destination(subject: Subject) -> None:
@@ -99,18 +105,18 @@ def test_the_same_key_is_accepted_once_for_each_destination(subject: Subject) ->
 def test_a_key_stays_known_after_delivery(subject: Subject) -> None:
     subject.accept("a")
     batch = subject.lease()
-    subject.outbox.deliver(batch, {1: 70})
+    subject.outbox.batches.mark_delivered(batch, {1: 70})
     assert subject.accept("a") == 0
     assert subject.states == {"delivered": 1}
 
 
 def test_the_position_in_a_spool_file_is_kept_with_its_items(subject: Subject) -> None:
-    subject.outbox.accept([(PROMPTS, "a", b"a")], "1.spool", 120, 1000.0)
+    subject.outbox.accept([NewItem(PROMPTS, "a", b"a")], "1.spool", 120, 1000.0)
     subject.outbox.accept([], "2.spool", 5, 1000.0)
     subject.outbox.accept([], "1.spool", 240, 1000.0)
-    assert subject.reopen().positions() == {"1.spool": 240, "2.spool": 5}
+    assert subject.reopen().spool_positions() == {"1.spool": 240, "2.spool": 5}
     subject.outbox.forget_spool("1.spool")
-    assert subject.reopen().positions() == {"2.spool": 5}
+    assert subject.reopen().spool_positions() == {"2.spool": 5}
 
 
 def test_an_item_settles_until_it_is_due(subject: Subject) -> None:
@@ -123,14 +129,14 @@ def test_an_item_settles_until_it_is_due(subject: Subject) -> None:
 
 def test_waive_ends_the_settling(subject: Subject) -> None:
     subject.accept("a", due_at=2000.0)
-    subject.outbox.waive()
+    subject.outbox.skip_settling()
     assert subject.due == ["a"]
 
 
 def test_waive_does_not_hurry_what_was_sent_before(subject: Subject) -> None:
     subject.accept("a")
-    subject.outbox.release(subject.lease(), 1060.0, "too many requests")
-    subject.outbox.waive()
+    subject.outbox.batches.release(subject.lease(), 1060.0, "too many requests")
+    subject.outbox.skip_settling()
     assert subject.due == []
 
 
@@ -139,104 +145,106 @@ def test_pending_to_leased(subject: Subject) -> None:
     batch = subject.lease("a")
     assert subject.states == {"leased": 1, "pending": 1}
     assert subject.due == ["b"]
-    assert [(item.key, item.record, item.predictions) for item in subject.outbox.items(batch)] == [("a", b"a", 1)]
+    assert [(item.key, item.record, item.predictions) for item in subject.outbox.batches.items(batch)] == [
+        ("a", b"a", 1)
+    ]
 
 
 def test_only_what_is_pending_is_leased(subject: Subject) -> None:
     subject.accept("a")
     first = subject.lease()
-    second = subject.outbox.lease(1, 7, 0, {1: 1})
-    assert [item.key for item in subject.outbox.items(first)] == ["a"]
-    assert subject.outbox.items(second) == []
+    second = subject.outbox.batches.lease(1, 7, 0, {1: 1})
+    assert [item.key for item in subject.outbox.batches.items(first)] == ["a"]
+    assert subject.outbox.batches.items(second) == []
 
 
 def test_leased_to_delivered(subject: Subject) -> None:
     subject.accept("a")
-    subject.outbox.deliver(subject.lease(), {1: 70})
+    subject.outbox.batches.mark_delivered(subject.lease(), {1: 70})
     assert subject.states == {"delivered": 1}
-    assert subject.outbox.summary().oldest is None
+    assert subject.outbox.overview.summary().oldest is None
 
 
 def test_leased_to_pending(subject: Subject) -> None:
     subject.accept("a")
-    subject.outbox.release(subject.lease(), 1005.0, "too many requests")
+    subject.outbox.batches.release(subject.lease(), 1005.0, "too many requests")
     assert subject.states == {"pending": 1}
     assert subject.due == []
     subject.clock.sleep(5)
-    assert [(item.key, item.attempts) for item in subject.reopen().due(1, 9)] == [("a", 1)]
+    assert [(item.key, item.attempts) for item in subject.reopen().due_items(1, 9)] == [("a", 1)]
 
 
 def test_leased_to_uncertain(subject: Subject) -> None:
     subject.accept("a")
     batch = subject.lease(watermark=41)
     subject.clock.sleep(5)
-    subject.outbox.doubt(batch, "no answer")
+    subject.outbox.batches.mark_uncertain(batch, "no answer")
     assert subject.states == {"uncertain": 1}
-    (doubted,) = subject.outbox.uncertain()
-    assert (doubted.id, doubted.target, doubted.project, doubted.watermark) == (batch, 1, 7, 41)
+    (doubted,) = subject.outbox.batches.uncertain()
+    assert (doubted.id, doubted.destination_id, doubted.project, doubted.watermark) == (batch, 1, 7, 41)
     assert (doubted.sent_at, doubted.looked_at, doubted.lookups) == (1000.0, None, 0)
 
 
 def test_uncertain_to_delivered(subject: Subject) -> None:
     subject.accept("a", "b")
     batch = subject.lease()
-    subject.outbox.doubt(batch, "no answer")
-    subject.outbox.deliver(batch, {1: 70})
+    subject.outbox.batches.mark_uncertain(batch, "no answer")
+    subject.outbox.batches.mark_delivered(batch, {1: 70})
     assert subject.states == {"uncertain": 1, "delivered": 1}
-    assert [item.key for item in subject.outbox.items(batch)] == ["b"]
-    subject.outbox.deliver(batch, {2: 71})
+    assert [item.key for item in subject.outbox.batches.items(batch)] == ["b"]
+    subject.outbox.batches.mark_delivered(batch, {2: 71})
     assert subject.states == {"delivered": 2}
-    assert subject.outbox.uncertain() == []
+    assert subject.outbox.batches.uncertain() == []
 
 
 def test_what_arrived_is_looked_up_once_more_at_the_time_that_is_noted_with_it(subject: Subject) -> None:
     subject.accept("a", "b")
     batch = subject.lease(watermark=60)
-    subject.outbox.doubt(batch, "no answer")
-    subject.outbox.deliver(batch, {1: 70}, look_at=1900.0)
-    subject.outbox.deliver(batch, {2: 71})
-    assert subject.reopen().watches(1899.0) == []
-    ((_, project, watermark, keys),) = map(astuple, subject.outbox.watches(1900.0))
+    subject.outbox.batches.mark_uncertain(batch, "no answer")
+    subject.outbox.batches.mark_delivered(batch, {1: 70}, recheck_at=1900.0)
+    subject.outbox.batches.mark_delivered(batch, {2: 71})
+    assert subject.reopen().batches.due_rechecks(1899.0) == []
+    ((_, project, watermark, keys),) = map(astuple, subject.outbox.batches.due_rechecks(1900.0))
     assert (project, watermark, keys) == (7, 60, ("a",))
 
 
 def test_an_outbox_is_unused_until_something_is_taken_or_noted(subject: Subject) -> None:
     subject.outbox.take_over("another process ended")
     assert subject.reopen().is_unused()
-    subject.outbox.note("lookup_before", 1000.0)
+    subject.outbox.set_counter("lookup_before", 1000.0)
     assert not subject.reopen().is_unused()
 
 
 def test_uncertain_to_pending(subject: Subject) -> None:
     subject.accept("a")
     batch = subject.lease()
-    subject.outbox.doubt(batch, "no answer")
-    subject.outbox.absent(batch, "it had not arrived")
+    subject.outbox.batches.mark_uncertain(batch, "no answer")
+    subject.outbox.batches.mark_not_arrived(batch, "it had not arrived")
     assert subject.states == {"pending": 1}
     assert subject.due == ["a"]
-    assert subject.outbox.uncertain() == []
+    assert subject.outbox.batches.uncertain() == []
 
 
 def test_a_look_up_is_noted(subject: Subject) -> None:
     subject.accept("a")
     batch = subject.lease()
-    subject.outbox.doubt(batch, "no answer")
+    subject.outbox.batches.mark_uncertain(batch, "no answer")
     subject.clock.sleep(3)
-    subject.outbox.looked(batch)
-    subject.outbox.looked(batch)
-    (doubted,) = subject.reopen().uncertain()
+    subject.outbox.batches.note_lookup(batch)
+    subject.outbox.batches.note_lookup(batch)
+    (doubted,) = subject.reopen().batches.uncertain()
     assert (doubted.sent_at, doubted.looked_at, doubted.lookups) == (1000.0, 1003.0, 2)
 
 
 def test_what_is_in_doubt_is_never_leased_parked_or_released(subject: Subject) -> None:
     subject.accept("a")
     batch = subject.lease()
-    subject.outbox.doubt(batch, "no answer")
-    subject.outbox.release(batch, 1000.0, None)
+    subject.outbox.batches.mark_uncertain(batch, "no answer")
+    subject.outbox.batches.release(batch, 1000.0, None)
     subject.outbox.park({1: "refused"})
-    subject.outbox.lease(1, 7, 0, {1: 1})
+    subject.outbox.batches.lease(1, 7, 0, {1: 1})
     assert subject.states == {"uncertain": 1}
-    assert [item.key for item in subject.outbox.items(batch)] == ["a"]
+    assert [item.key for item in subject.outbox.batches.items(batch)] == ["a"]
 
 
 def test_pending_to_parked(subject: Subject) -> None:
@@ -244,7 +252,7 @@ def test_pending_to_parked(subject: Subject) -> None:
     subject.outbox.park({1: "cannot be read"})
     assert subject.states == {"parked": 1}
     assert subject.due == []
-    ((_, _, reasons),) = subject.outbox.summary().targets
+    ((_, _, reasons),) = subject.outbox.overview.summary().destinations
     assert reasons == {"cannot be read": 1}
 
 
@@ -252,7 +260,7 @@ def test_leased_to_parked(subject: Subject) -> None:
     subject.accept("a", "b")
     batch = subject.lease()
     subject.outbox.park({1: "refused"})
-    subject.outbox.release(batch, 1000.0, None)
+    subject.outbox.batches.release(batch, 1000.0, None)
     assert subject.states == {"parked": 1, "pending": 1}
     assert subject.due == ["b"]
 
@@ -260,22 +268,22 @@ def test_leased_to_parked(subject: Subject) -> None:
 def test_parked_to_pending(subject: Subject) -> None:
     subject.accept("a")
     subject.outbox.park({1: "refused"})
-    subject.outbox.block(1, "403", 2000.0, passing=False)
+    subject.outbox.destinations.block(1, "403", 2000.0, passing=False)
     assert subject.outbox.retry() == 1
     assert subject.states == {"pending": 1}
-    assert subject.outbox.targets()[0].blocked is None
-    assert [(item.key, item.attempts) for item in subject.outbox.due(1, 9)] == [("a", 0)]
+    assert subject.outbox.destinations.all()[0].blocked is None
+    assert [(item.key, item.attempts) for item in subject.outbox.due_items(1, 9)] == [("a", 0)]
 
 
 def test_a_destination_is_blocked_and_opened(subject: Subject) -> None:
     subject.accept("a")
-    subject.outbox.block(1, "401", 1001.0, passing=False)
-    subject.outbox.block(1, "unreachable", 1003.0, passing=True)
-    (target,) = subject.reopen().targets()
+    subject.outbox.destinations.block(1, "401", 1001.0, passing=False)
+    subject.outbox.destinations.block(1, "unreachable", 1003.0, passing=True)
+    (target,) = subject.reopen().destinations.all()
     assert (target.blocked, target.passing, target.failures, target.retry_at) == ("unreachable", True, 2, 1003.0)
     assert subject.states == {"pending": 1}
-    subject.outbox.unblock(1)
-    (target,) = subject.reopen().targets()
+    subject.outbox.destinations.unblock(1)
+    (target,) = subject.reopen().destinations.all()
     assert (target.blocked, target.failures, target.retry_at) == (None, 0, 0.0)
 
 
@@ -283,23 +291,26 @@ def test_taking_over_doubts_what_was_leased_and_probes_what_was_blocked(subject:
     subject.accept("a", "b", "c")
     subject.lease("a")
     subject.lease("b")
-    subject.outbox.block(1, "unreachable", 9000.0, passing=True)
+    subject.outbox.destinations.block(1, "unreachable", 9000.0, passing=True)
     assert subject.outbox.take_over("its process died") == 2
     assert subject.states == {"uncertain": 2, "pending": 1}
-    (target,) = subject.outbox.targets()
+    (target,) = subject.outbox.destinations.all()
     assert (target.blocked, target.retry_at) == ("unreachable", 0.0)
     assert subject.outbox.take_over("its process died") == 0
 
 
 def test_a_destination_is_resolved_and_its_watermark_only_grows(subject: Subject) -> None:
     subject.accept("a", "b")
-    subject.outbox.resolve(1, 7, 50)
-    subject.outbox.deliver(subject.lease("a"), {1: 70})
-    assert (subject.reopen().targets()[0].project, subject.outbox.targets()[0].watermark) == (7, 70)
-    subject.outbox.deliver(subject.lease("b"), {2: 60})
-    assert subject.reopen().targets()[0].watermark == 70
-    subject.outbox.resolve(1, None, None)
-    assert (subject.reopen().targets()[0].project, subject.outbox.targets()[0].watermark) == (None, None)
+    subject.outbox.destinations.set_project(1, 7, 50)
+    subject.outbox.batches.mark_delivered(subject.lease("a"), {1: 70})
+    assert (subject.reopen().destinations.all()[0].project, subject.outbox.destinations.all()[0].watermark) == (7, 70)
+    subject.outbox.batches.mark_delivered(subject.lease("b"), {2: 60})
+    assert subject.reopen().destinations.all()[0].watermark == 70
+    subject.outbox.destinations.set_project(1, None, None)
+    assert (subject.reopen().destinations.all()[0].project, subject.outbox.destinations.all()[0].watermark) == (
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -315,27 +326,27 @@ def test_a_destination_is_resolved_and_its_watermark_only_grows(subject: Subject
 def test_what_makes_another_destination(subject: Subject, other: dict[str, Any]) -> None:
     subject.accept("a")
     subject.accept("a", destination=replace(PROMPTS, **other))
-    assert [target.id for target in subject.reopen().targets()] == [1, 2]
+    assert [target.id for target in subject.reopen().destinations.all()] == [1, 2]
 
 
 def test_an_id_is_one_destination_whatever_else_was_said(subject: Subject) -> None:
     for name, mode in (("a", "prompt"), ("b", "chat")):
         subject.accept(name, destination=Destination(name, 7, mode, default_name=mode == "chat"))
-    (target,) = subject.outbox.targets()
+    (target,) = subject.outbox.destinations.all()
     assert target.destination.project_id == 7
 
 
 def test_a_destination_keeps_the_latest_config_that_was_given(subject: Subject) -> None:
     for config in (None, "<View/>", "<View>2</View>", None):
         subject.accept("a", destination=Destination("Prompts", project_config=config))
-    assert [target.destination.project_config for target in subject.reopen().targets()] == ["<View>2</View>"]
+    assert [target.destination.project_config for target in subject.reopen().destinations.all()] == ["<View>2</View>"]
 
 
 def test_delivered_keys_expire(subject: Subject) -> None:
     subject.accept("a", "b", "c")
-    subject.outbox.deliver(subject.lease("a"), {1: 70})
+    subject.outbox.batches.mark_delivered(subject.lease("a"), {1: 70})
     subject.clock.sleep(10)
-    subject.outbox.deliver(subject.lease("b"), {2: 71})
+    subject.outbox.batches.mark_delivered(subject.lease("b"), {2: 71})
     assert subject.outbox.expire(1005.0) == 1
     assert subject.states == {"delivered": 1, "pending": 1}
 
@@ -345,43 +356,45 @@ def test_the_destinations_with_pending_items_and_when_the_first_is_due(subject: 
         subject.accept(f"a{number}", destination=Destination(name), due_at=1000.0 + number)
     subject.accept("b", destination=Destination("three"), due_at=1001.0)
     subject.clock.sleep(10)
-    subject.outbox.deliver(subject.lease(target=2), {2: 70})
-    waiting = [(target.destination.project_name, due_at) for target, due_at in subject.reopen().waiting()]
+    subject.outbox.batches.mark_delivered(subject.lease(target=2), {2: 70})
+    waiting = [
+        (target.destination.project_name, due_at) for target, due_at in subject.reopen().destinations.with_pending()
+    ]
     assert waiting == [("one", 1001.0), ("three", 1001.0)]
 
 
 def test_a_destination_is_forgotten_with_its_last_key(subject: Subject) -> None:
     for name in ("delivered", "waiting", "doubted", "newest"):
         subject.accept("a", destination=Destination(name))
-    subject.outbox.deliver(subject.lease(target=1), {1: 70})
-    subject.outbox.resolve(1, 7, 70, "2026-01-01")
-    subject.outbox.doubt(subject.lease(target=3), "no answer")
-    subject.outbox.deliver(subject.lease(target=4), {4: 71})
+    subject.outbox.batches.mark_delivered(subject.lease(target=1), {1: 70})
+    subject.outbox.destinations.set_project(1, 7, 70, "2026-01-01")
+    subject.outbox.batches.mark_uncertain(subject.lease(target=3), "no answer")
+    subject.outbox.batches.mark_delivered(subject.lease(target=4), {4: 71})
 
     subject.outbox.expire(1000.0)  # not before its keys
-    assert [target.id for target in subject.reopen().targets()] == [1, 2, 3, 4]
-    assert subject.outbox.scopes(1) == {""}
+    assert [target.id for target in subject.reopen().destinations.all()] == [1, 2, 3, 4]
+    assert subject.outbox.destinations.scopes(1) == {""}
     subject.outbox.expire(1001.0)
-    assert [target.id for target in subject.reopen().targets()] == [2, 3, 4]
-    assert [target.destination.project_name for target, _, _ in subject.outbox.summary().targets] == [
+    assert [target.id for target in subject.reopen().destinations.all()] == [2, 3, 4]
+    assert [target.destination.project_name for target, _, _ in subject.outbox.overview.summary().destinations] == [
         "waiting",
         "doubted",
         "newest",
     ]
-    assert subject.outbox.scopes(1) == set()
+    assert subject.outbox.destinations.scopes(1) == set()
 
 
 def test_no_destination_gets_the_id_of_one_that_was_forgotten(subject: Subject) -> None:
     """Who delivers keeps in mind which project a destination is, by its id."""
     subject.accept("a", destination=Destination("old"))
-    subject.outbox.deliver(subject.lease(), {1: 70})
+    subject.outbox.batches.mark_delivered(subject.lease(), {1: 70})
     subject.outbox.expire(1001.0)
     subject.accept("a", destination=Destination("new"))
     subject.outbox.expire(1001.0)
-    ids = {target.destination.project_name: target.id for target in subject.reopen().targets()}
+    ids = {target.destination.project_name: target.id for target in subject.reopen().destinations.all()}
     assert ids == {"new": 2}
     assert subject.accept("a", destination=Destination("old")) == 1
-    assert [target.id for target in subject.reopen().targets()] == [2, 3]
+    assert [target.id for target in subject.reopen().destinations.all()] == [2, 3]
 
 
 def test_log_events_that_no_call_claims_are_kept_for_an_hour(subject: Subject) -> None:
@@ -389,7 +402,7 @@ def test_log_events_that_no_call_claims_are_kept_for_an_hour(subject: Subject) -
     trace = "0" * 32
     waiting, given_up, never = (f"{trace}:{number:016x}" for number in (1, 2, 3))
     events = [(span, b"said") for span in (waiting, given_up, never)]
-    subject.outbox.accept([(PROMPTS, f"{span}:5", b"") for span in (waiting, given_up)], "", 0, 1000.0, events)
+    subject.outbox.accept([NewItem(PROMPTS, f"{span}:5", b"") for span in (waiting, given_up)], "", 0, 1000.0, events)
     subject.outbox.drop([2])
 
     subject.clock.sleep(3600)
@@ -404,7 +417,7 @@ def test_log_events_that_no_call_claims_are_kept_for_an_hour(subject: Subject) -
 def test_a_clock_that_is_set_leaves_log_events_their_hour(subject: Subject, jump: float) -> None:
     subject.outbox.accept([], "", 0, 1000.0, [("never", b"said")])
     subject.clock.sleep(jump)
-    subject.outbox.shift(jump)
+    subject.outbox.shift_times(jump)
     subject.clock.sleep(3599)
     subject.outbox.expire(0.0)
     assert subject.reopen().events("never") == [b"said"]
@@ -427,8 +440,8 @@ def test_where_there_is_no_room_log_events_go_of_which_no_call_waits(subject: Su
     trace = "0" * 32
     delivered, waiting, never = (f"{trace}:{number:016x}" for number in (1, 2, 3))
     events = [(span, b"said") for span in (delivered, waiting, never)]
-    subject.outbox.accept([(PROMPTS, f"{span}:5", b"") for span in (delivered, waiting)], "", 0, 1000.0, events)
-    subject.outbox.deliver(subject.lease(f"{delivered}:5"), {1: 70})
+    subject.outbox.accept([NewItem(PROMPTS, f"{span}:5", b"") for span in (delivered, waiting)], "", 0, 1000.0, events)
+    subject.outbox.batches.mark_delivered(subject.lease(f"{delivered}:5"), {1: 70})
     subject.clock.sleep(10)
     subject.outbox.accept([], "", 0, 1000.0, [("late", b"said")])
 
@@ -442,12 +455,12 @@ def test_the_summary_counts_by_destination_and_names_the_oldest(subject: Subject
     subject.accept("a")
     subject.clock.sleep(10)
     subject.accept("b", "c", destination=Destination("Chats", mode="chat"))
-    subject.outbox.deliver(subject.lease("a"), {1: 70})
-    summary = subject.reopen().summary()
+    subject.outbox.batches.mark_delivered(subject.lease("a"), {1: 70})
+    summary = subject.reopen().overview.summary()
     assert summary.oldest == 1010.0
     counted = [
         (target.destination.project_name, states["pending"], states["delivered"])
-        for target, states, _ in summary.targets
+        for target, states, _ in summary.destinations
     ]
     assert counted == [("Prompts", 0, 1), ("Chats", 2, 0)]
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from label_studio_otel.errors import OutboxError
 from label_studio_otel.metrics.counts import Backlog
-from label_studio_otel.outbox import looks
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.database import queries
+from label_studio_otel.outbox.items import NewItem, Progress
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.settings import Destination
 from label_studio_otel.testing import FakeClock
 
@@ -33,116 +34,116 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def outbox(path: Path, clock: FakeClock) -> Iterator[SqliteOutbox]:
-    outbox = SqliteOutbox(path, clock=clock)
+def outbox(path: Path, clock: FakeClock) -> Iterator[Outbox]:
+    outbox = Outbox.in_file(path, clock=clock)
     yield outbox
     outbox.close()
 
 
-def _put(outbox: SqliteOutbox, keys: str, destination: Destination = PROMPTS) -> None:
-    outbox.accept([(destination, key, b"x" * 5000) for key in keys], "1.spool", 0, 0.0)
+def _put(outbox: Outbox, keys: str, destination: Destination = PROMPTS) -> None:
+    outbox.accept([NewItem(destination, key, b"x" * 5000) for key in keys], "1.spool", 0, 0.0)
 
 
-def _deliver(outbox: SqliteOutbox, target: int, keys: str) -> None:
-    items = [item.id for item in outbox.due(target, 100) if item.key in keys]
-    batch = outbox.lease(target, 1, 0, dict.fromkeys(items, 1))
-    outbox.deliver(batch, dict.fromkeys(items, 7))
+def _deliver(outbox: Outbox, target: int, keys: str) -> None:
+    items = [item.id for item in outbox.due_items(target, 100) if item.key in keys]
+    batch = outbox.batches.lease(target, 1, 0, dict.fromkeys(items, 1))
+    outbox.batches.mark_delivered(batch, dict.fromkeys(items, 7))
 
 
-def test_nothing_waits_in_a_new_outbox(outbox: SqliteOutbox) -> None:
-    assert looks.depth(outbox) == Backlog({"pending": 0, "leased": 0, "uncertain": 0, "parked": 0}, None, 0, 0)
+def test_nothing_waits_in_a_new_outbox(outbox: Outbox) -> None:
+    assert outbox.overview.depth() == Backlog({"pending": 0, "leased": 0, "uncertain": 0, "parked": 0}, None, 0, 0)
 
 
-def test_what_waits_is_counted_by_state_over_all_destinations(outbox: SqliteOutbox, clock: FakeClock) -> None:
+def test_what_waits_is_counted_by_state_over_all_destinations(outbox: Outbox, clock: FakeClock) -> None:
     _put(outbox, "abcdef")
     _put(outbox, "gh", CHATS)
-    prompts, chats = outbox.targets()
-    by_key = {item.key: item.id for item in outbox.due(prompts.id, 100)}
+    prompts, chats = outbox.destinations.all()
+    by_key = {item.key: item.id for item in outbox.due_items(prompts.id, 100)}
     _deliver(outbox, prompts.id, "a")
     outbox.park({by_key["b"]: "refused"})
-    outbox.lease(prompts.id, 1, 0, {by_key["c"]: 1})
-    outbox.doubt(outbox.lease(prompts.id, 1, 0, {by_key["d"]: 1}), "no answer")
-    outbox.block(chats.id, "forbidden", 0.0, passing=False)
+    outbox.batches.lease(prompts.id, 1, 0, {by_key["c"]: 1})
+    outbox.batches.mark_uncertain(outbox.batches.lease(prompts.id, 1, 0, {by_key["d"]: 1}), "no answer")
+    outbox.destinations.block(chats.id, "forbidden", 0.0, passing=False)
 
-    assert looks.depth(outbox, 12) == Backlog(
+    assert outbox.overview.depth(12) == Backlog(
         {"pending": 4, "leased": 1, "uncertain": 1, "parked": 1}, clock.now, blocked=1, spool_bytes=12
     )
 
 
-def test_progress_is_what_is_left_and_when_the_last_call_was_delivered(outbox: SqliteOutbox, clock: FakeClock) -> None:
+def test_progress_is_what_is_left_and_when_the_last_call_was_delivered(outbox: Outbox, clock: FakeClock) -> None:
     _put(outbox, "abc")
-    (prompts,) = outbox.targets()
-    assert looks.progress(outbox) == looks.Progress(left=3, delivered_at=None, stuck=False)
+    (prompts,) = outbox.destinations.all()
+    assert outbox.overview.progress() == Progress(left=3, delivered_at=None, stuck=False)
     clock.sleep(60)
     _deliver(outbox, prompts.id, "a")
-    outbox.park({item.id: "refused" for item in outbox.due(prompts.id, 100) if item.key == "b"})
-    assert looks.progress(outbox) == looks.Progress(left=1, delivered_at=clock.now, stuck=False)
+    outbox.park({item.id: "refused" for item in outbox.due_items(prompts.id, 100) if item.key == "b"})
+    assert outbox.overview.progress() == Progress(left=1, delivered_at=clock.now, stuck=False)
 
 
-def test_delivery_is_stuck_when_all_that_waits_needs_a_person(outbox: SqliteOutbox) -> None:
+def test_delivery_is_stuck_when_all_that_waits_needs_a_person(outbox: Outbox) -> None:
     _put(outbox, "a")
     _put(outbox, "b", CHATS)
-    prompts, chats = outbox.targets()
-    outbox.block(prompts.id, "no such project", 0.0, passing=False)
-    outbox.block(chats.id, "502", 0.0, passing=True)
-    assert not looks.progress(outbox).stuck
+    prompts, chats = outbox.destinations.all()
+    outbox.destinations.block(prompts.id, "no such project", 0.0, passing=False)
+    outbox.destinations.block(chats.id, "502", 0.0, passing=True)
+    assert not outbox.overview.progress().stuck
     _deliver(outbox, chats.id, "b")
-    assert looks.progress(outbox).stuck
+    assert outbox.overview.progress().stuck
     _deliver(outbox, prompts.id, "a")
-    assert not looks.progress(outbox).stuck
+    assert not outbox.overview.progress().stuck
 
 
-def test_the_oldest_is_the_first_taken_of_those_that_are_to_be_delivered(
-    outbox: SqliteOutbox, clock: FakeClock
-) -> None:
+def test_the_oldest_is_the_first_taken_of_those_that_are_to_be_delivered(outbox: Outbox, clock: FakeClock) -> None:
     begun = clock.now
     for key in "abc":
         _put(outbox, key)
         clock.sleep(60)
-    (prompts,) = outbox.targets()
-    assert looks.depth(outbox).oldest == begun
+    (prompts,) = outbox.destinations.all()
+    assert outbox.overview.depth().oldest == begun
     _deliver(outbox, prompts.id, "a")
-    assert looks.depth(outbox).oldest == begun + 60
-    outbox.park({item.id: "refused" for item in outbox.due(prompts.id, 100) if item.key == "b"})
-    assert looks.depth(outbox).oldest == begun + 120
+    assert outbox.overview.depth().oldest == begun + 60
+    outbox.park({item.id: "refused" for item in outbox.due_items(prompts.id, 100) if item.key == "b"})
+    assert outbox.overview.depth().oldest == begun + 120
     _deliver(outbox, prompts.id, "c")
-    assert looks.depth(outbox).oldest is None
+    assert outbox.overview.depth().oldest is None
 
 
-def test_the_state_of_a_call_is_known_for_each_of_its_destinations(outbox: SqliteOutbox) -> None:
+def test_the_state_of_a_call_is_known_for_each_of_its_destinations(outbox: Outbox) -> None:
     _put(outbox, "abc")
     _put(outbox, "b", CHATS)
-    _deliver(outbox, outbox.targets()[0].id, "ab")
-    assert looks.states_of(outbox, ["a", "b", "c", "d"]) == {
+    _deliver(outbox, outbox.destinations.all()[0].id, "ab")
+    assert outbox.overview.states_of(["a", "b", "c", "d"]) == {
         "a": {"delivered"},
         "b": {"delivered", "pending"},
         "c": {"pending"},
     }
 
 
-def test_another_process_can_ask_without_writing(outbox: SqliteOutbox, path: Path) -> None:
+def test_another_process_can_ask_without_writing(outbox: Outbox, path: Path) -> None:
     _put(outbox, "a")
-    with closing(SqliteOutbox(path, read_only=True)) as reading:
-        assert looks.states_of(reading, ["a"]) == {"a": {"pending"}}
+    with closing(Outbox.in_file(path, read_only=True)) as reading:
+        assert reading.overview.states_of(["a"]) == {"a": {"pending"}}
 
 
 def test_an_outbox_that_is_not_there_yet_is_said(path: Path) -> None:
-    with closing(SqliteOutbox(path, read_only=True)) as reading, pytest.raises(OutboxError):
-        looks.states_of(reading, ["a"])
+    with closing(Outbox.in_file(path, read_only=True)) as reading, pytest.raises(OutboxError):
+        reading.overview.states_of(["a"])
     assert not path.exists()
 
 
 @pytest.mark.parametrize(
-    ("query", "plan"),
+    ("query", "values", "plan"),
     [
-        (looks.WAITING, "USING COVERING INDEX item_waiting (destination=? AND state=?)"),
-        (looks.DELIVERED_AT, "USING INDEX item_delivered"),
-        (looks.TAKEN_AT, "USING INTEGER PRIMARY KEY"),
-        (looks.STATES, "(destination=? AND key=?)"),
+        ("not_done", {}, "USING COVERING INDEX item_waiting (destination=? AND state=?)"),
+        ("last_delivered_at", {}, "USING INDEX item_delivered"),
+        ("taken_at", {"id": 1}, "USING INTEGER PRIMARY KEY"),
+        ("states_of", {"key": "a"}, "(destination=? AND key=?)"),
     ],
 )
-def test_no_look_reads_all_records(outbox: SqliteOutbox, path: Path, query: str, plan: str) -> None:
+def test_no_query_of_the_overview_reads_all_records(
+    outbox: Outbox, path: Path, query: str, values: dict[str, Any], plan: str
+) -> None:
     _put(outbox, "a")
     with closing(sqlite3.connect(path)) as connection:
-        steps = connection.execute(f"EXPLAIN QUERY PLAN {query}", ("a",) * query.count("?")).fetchall()
+        steps = connection.execute(f"EXPLAIN QUERY PLAN {queries()[query]}", values).fetchall()
     assert plan in " ".join(step[-1] for step in steps)

@@ -9,8 +9,11 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.database import Database, Transaction
+from label_studio_otel.outbox.items import NewItem
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.settings import Destination
 from label_studio_otel.testing import FakeClock
 from support.outbox_file import OutboxFile
@@ -50,28 +55,42 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-class Mortal(SqliteOutbox):
+class MortalDatabase(Database):
     """Dies before a statement, in the middle of its transaction, when its fuse has burnt down."""
 
-    def __init__(self, directory: Path, clock: FakeClock) -> None:
-        super().__init__(directory / "outbox.db", clock=clock)
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory / "outbox.db")
         self.directory = directory
         self.fuse: int | None = None
         self.left: Path | None = None
 
-    def _run(self, connection: sqlite3.Connection, query: str, /, **values: Any) -> sqlite3.Cursor:
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        with super().transaction() as transaction:
+            yield MortalTransaction(transaction.connection, self.burn)
+
+    def burn(self) -> None:
         if self.fuse is not None:
             if self.fuse == 0:
                 self.left = self.remains()
                 raise Killed
             self.fuse -= 1
-        return super()._run(connection, query, **values)
 
     def remains(self) -> Path:
         """Return a copy of what a process that ended now would leave on the disk."""
         copy = self.directory.with_name(f"{int(self.directory.name) + 1}")
         shutil.copytree(self.directory, copy, ignore=shutil.ignore_patterns("*-shm"))
         return copy
+
+
+class MortalTransaction(Transaction):
+    def __init__(self, connection: sqlite3.Connection, burn: Callable[[], None]) -> None:
+        super().__init__(connection)
+        self._burn = burn
+
+    def _run(self, query: str, values: dict[str, Any]) -> sqlite3.Cursor:
+        self._burn()
+        return super()._run(query, values)
 
 
 @dataclass
@@ -134,7 +153,7 @@ class OutboxModel(RuleBasedStateMachine):
         self.scratch = Path(tempfile.mkdtemp())
         self.clock = FakeClock(1000.0)
         (self.scratch / "0").mkdir()
-        self.outbox = Mortal(self.scratch / "0", self.clock)
+        self._open(self.scratch / "0")
         self.outbox_file = OutboxFile()
         self.fuse: int | None = None
         self.model = Model()
@@ -152,7 +171,7 @@ class OutboxModel(RuleBasedStateMachine):
     @rule(to=st.integers(0, 1), keys=KEYS, file=st.sampled_from(["1.spool", "2.spool"]), at=st.integers(0, 99))
     def accept(self, to: int, keys: list[str], file: str, at: int) -> None:
         due_at = self.clock() + 2
-        records = [(DESTINATIONS[to], key, key.encode()) for key in keys]
+        records = [NewItem(DESTINATIONS[to], key, key.encode()) for key in keys]
         new = self._call("accept", records, file, at, due_at)
         if new is None:
             return
@@ -176,7 +195,7 @@ class OutboxModel(RuleBasedStateMachine):
         """Also what is not pending is asked for, of one destination."""
         target = data.draw(st.sampled_from(sorted(self.model.targets)))
         chosen = self._chosen(data, [one for one in self.model.items if one.target == target])
-        done = self._call("lease", target, project, watermark, {one.id: number for one in chosen})
+        done = self._call("batches.lease", target, project, watermark, {one.id: number for one in chosen})
         if done is None:
             return
         batch = max(self.model.lots, default=0) + 1
@@ -194,7 +213,7 @@ class OutboxModel(RuleBasedStateMachine):
         lot, look_at = self._lot(data), None if look_in is None else self.clock() + look_in
         theirs = [one for one in self.model.items if one.batch in (None, lot.id)]
         tasks = {one.id: next(self.tasks) for one in self._chosen(data, theirs)}
-        if self._call("deliver", lot.id, tasks, look_at=look_at) is None:
+        if self._call("batches.mark_delivered", lot.id, tasks, recheck_at=look_at) is None:
             return
         if look_at is not None:
             self.model.watches[max(self.model.watches, default=0) + 1] = look_at
@@ -211,7 +230,7 @@ class OutboxModel(RuleBasedStateMachine):
     @rule(data=st.data(), seconds=SECONDS)
     def release(self, data: st.DataObject, seconds: float) -> None:
         lot, due_at = self._lot(data), self.clock() + seconds
-        if self._call("release", lot.id, due_at, "refused"):
+        if self._call("batches.release", lot.id, due_at, "refused"):
             for one in self.model.of(lot.id, "leased"):
                 one.state, one.batch, one.due_at, one.reason = "pending", None, due_at, "refused"
             self.model.end(lot.id)
@@ -220,7 +239,7 @@ class OutboxModel(RuleBasedStateMachine):
     @rule(data=st.data(), answer=st.sampled_from([None, 500]), later=st.sampled_from([None, 12]))
     def doubt(self, data: st.DataObject, answer: int | None = None, later: int | None = None) -> None:
         lot = self._lot(data)
-        if self._call("doubt", lot.id, "no answer", answer=answer, import_id=later):
+        if self._call("batches.mark_uncertain", lot.id, "no answer", answer=answer, import_id=later):
             lot.reason, lot.answer, lot.import_id = "no answer", answer, later
             for one in self.model.of(lot.id, "leased"):
                 one.state, one.reason = "uncertain", "no answer"
@@ -229,14 +248,14 @@ class OutboxModel(RuleBasedStateMachine):
     @rule(data=st.data())
     def look(self, data: st.DataObject) -> None:
         lot = self._lot(data)
-        if self._call("looked", lot.id):
+        if self._call("batches.note_lookup", lot.id):
             lot.looked_at, lot.lookups = self.clock(), lot.lookups + 1
 
     @precondition(lambda self: self.model.lots)
     @rule(data=st.data(), at_most=st.sampled_from([None, 1]), suspect=st.booleans())
     def absent(self, data: st.DataObject, at_most: int | None, suspect: bool) -> None:
         lot = self._lot(data)
-        if self._call("absent", lot.id, "not there", at_most=at_most, suspect=suspect):
+        if self._call("batches.mark_not_arrived", lot.id, "not there", at_most=at_most, suspect=suspect):
             for one in self.model.of(lot.id, "uncertain"):
                 one.at_most = at_most or one.at_most
                 one.attempts = one.attempts if suspect else 0
@@ -265,7 +284,7 @@ class OutboxModel(RuleBasedStateMachine):
     def adopt(self, data: st.DataObject) -> None:
         """A look-up before sending found them, or some of them."""
         tasks = {one.id: next(self.tasks) for one in self._chosen(data, self.model.items)}
-        if self._call("adopt", tasks):
+        if self._call("mark_found", tasks):
             for one in self.model.items:
                 if one.id in tasks and one.state == "pending":
                     one.state, one.task, one.delivered_at, one.reason = "delivered", tasks[one.id], self.clock(), None
@@ -274,7 +293,7 @@ class OutboxModel(RuleBasedStateMachine):
     @rule(data=st.data())
     def double(self, data: st.DataObject) -> None:
         chosen = self._chosen(data, self.model.items)
-        if self._call("double", {one.id: "another key" for one in chosen}):
+        if self._call("mark_merged", {one.id: "another key" for one in chosen}):
             for one in chosen:
                 if one.state == "pending":
                     one.state, one.delivered_at, one.reason = "doubled", self.clock(), "another key"
@@ -293,9 +312,9 @@ class OutboxModel(RuleBasedStateMachine):
     @rule(data=st.data(), again=st.booleans())
     def unwatch(self, data: st.DataObject, again: bool) -> None:
         number = data.draw(st.sampled_from(sorted(self.model.watches)))
-        if again and self._call("rewatch", number, self.clock() + 60):
+        if again and self._call("batches.postpone_recheck", number, self.clock() + 60):
             self.model.watches[number] = self.clock() + 60
-        if not again and self._call("unwatch", number):
+        if not again and self._call("batches.finish_recheck", number):
             del self.model.watches[number]
 
     @rule()
@@ -311,7 +330,7 @@ class OutboxModel(RuleBasedStateMachine):
 
     @rule()
     def waive(self) -> None:
-        if self._call("waive"):
+        if self._call("skip_settling"):
             for one in self.model.items:
                 if one.state == "pending" and one.attempts == 0:
                     one.due_at = min(one.due_at, self.clock())
@@ -335,11 +354,11 @@ class OutboxModel(RuleBasedStateMachine):
     def change_target(self, data: st.DataObject, what: str, watermark: int | None) -> None:
         number = data.draw(st.sampled_from(sorted(self.model.targets)))
         target = self.model.targets[number]
-        if what == "block" and self._call("block", number, "401", self.clock() + 60, passing=True):
+        if what == "block" and self._call("destinations.block", number, "401", self.clock() + 60, passing=True):
             target[1:4] = ["401", target[2] + 1, self.clock() + 60]
-        if what == "unblock" and self._call("unblock", number):
+        if what == "unblock" and self._call("destinations.unblock", number):
             target[1:4] = [None, 0, 0.0]
-        if what == "resolve" and self._call("resolve", number, 7, watermark):
+        if what == "resolve" and self._call("destinations.set_project", number, 7, watermark):
             target[4:6] = [7, watermark]
 
     @rule(seconds=SECONDS)
@@ -349,7 +368,7 @@ class OutboxModel(RuleBasedStateMachine):
     @rule()
     def crash_and_take_over(self) -> None:
         """Killed between two calls, and another process goes on with what is on the disk."""
-        self._reopen(self.outbox.remains())
+        self._reopen(self.database.remains())
         leased = [one for one in self.model.items if one.state == "leased"]
         if done := self._call("take_over", "its process ended"):
             assert done == (len({one.batch for one in leased}),)
@@ -370,7 +389,7 @@ class OutboxModel(RuleBasedStateMachine):
 
     @rule(seconds=SECONDS)
     def shift(self, seconds: float) -> None:
-        if self._call("shift", seconds):
+        if self._call("shift_times", seconds):
             for one in self.model.items:
                 if one.state not in ("delivered", "doubled"):
                     one.due_at, one.taken_at = one.due_at + seconds, one.taken_at + seconds
@@ -406,36 +425,36 @@ class OutboxModel(RuleBasedStateMachine):
 
     @invariant()
     def answers_are_the_models(self) -> None:
-        assert self.outbox.positions() == self.model.positions
-        assert self.outbox.facts() == self.model.facts
+        assert self.outbox.spool_positions() == self.model.positions
+        assert self.outbox.counters() == self.model.facts
         due_watches = {number for number, look_at in self.model.watches.items() if look_at <= self.clock()}
-        assert {one.id for one in self.outbox.watches(self.clock())} == due_watches
+        assert {one.id for one in self.outbox.batches.due_rechecks(self.clock())} == due_watches
         for number in self.model.targets:
             pending = [one for one in self.model.items if (one.target, one.state) == (number, "pending")]
             due = [(one.id, one.key, one.key.encode(), one.attempts) for one in pending if one.due_at <= self.clock()]
-            found = [(one.id, one.key, one.record, one.attempts) for one in self.outbox.due(number, 3)]
+            found = [(one.id, one.key, one.record, one.attempts) for one in self.outbox.due_items(number, 3)]
             assert found == sorted(due)[:3]
             assert self.outbox.next_due(number) == min((one.due_at for one in pending), default=None)
         first_due: dict[int, float] = {}
         for one in self.model.items:
             if one.state == "pending":
                 first_due[one.target] = min(one.due_at, first_due.get(one.target, one.due_at))
-        assert {target.id: due_at for target, due_at in self.outbox.waiting()} == first_due
+        assert {target.id: due_at for target, due_at in self.outbox.destinations.with_pending()} == first_due
         doubted = {one.batch for one in self.model.items if one.state == "uncertain"}
-        assert [lot.id for lot in self.outbox.uncertain()] == sorted(filter(None, doubted))
+        assert [lot.id for lot in self.outbox.batches.uncertain()] == sorted(filter(None, doubted))
         for batch in self.model.lots:
-            assert {one.key for one in self.outbox.items(batch)} == {
+            assert {one.key for one in self.outbox.batches.items(batch)} == {
                 one.key for one in self.model.of(batch, "leased", "uncertain")
             }
         assert {one.id for one in self.outbox.movable(99)} == {
             one.id for one in self.model.items if one.state in ("pending", "parked")
         }
-        counted = {state: number for state, number in self.outbox.summary().states.items() if number}
+        counted = {state: number for state, number in self.outbox.overview.summary().states.items() if number}
         states = [one.state for one in self.model.items]
         assert counted == {state: states.count(state) for state in set(states)}
         targets = {
             one.id: [one.destination.project_name, one.blocked, one.failures, one.retry_at, one.project, one.watermark]
-            for one in self.outbox.targets()
+            for one in self.outbox.destinations.all()
         }
         assert targets == self.model.targets
 
@@ -445,16 +464,16 @@ class OutboxModel(RuleBasedStateMachine):
 
     def _call(self, method: str, /, *arguments: Any, **options: Any) -> tuple[Any] | None:
         """Return the answer, None where the process died in it: then nothing may have happened."""
-        outbox = self.outbox
-        outbox.fuse, self.fuse = self.fuse, None
+        database = self.database
+        database.fuse, self.fuse = self.fuse, None
         try:
-            answer = getattr(outbox, method)(*arguments, **options)
-            outbox.fuse = None
+            answer = attrgetter(method)(self.outbox)(*arguments, **options)
+            database.fuse = None
             self._moved_along_arrows()
             return (answer,)
         except Killed:
-            assert outbox.left is not None
-            self._reopen(outbox.left)
+            assert database.left is not None
+            self._reopen(database.left)
             return None
 
     def _moved_along_arrows(self) -> None:
@@ -465,11 +484,15 @@ class OutboxModel(RuleBasedStateMachine):
 
     def _reopen(self, directory: Path) -> None:
         self.close()
-        self.outbox = Mortal(directory, self.clock)
+        self._open(directory)
+
+    def _open(self, directory: Path) -> None:
+        self.database = MortalDatabase(directory)
+        self.outbox = Outbox(self.database, clock=self.clock)
 
     def _rows(self, query: str) -> list[Any]:
-        self.outbox.positions()  # makes the file where there is none
-        return self.outbox_file.rows(self.outbox.directory / "outbox.db", query)
+        self.outbox.spool_positions()  # makes the file where there is none
+        return self.outbox_file.rows(self.database.directory / "outbox.db", query)
 
     def _target(self, to: int) -> int:
         name = DESTINATIONS[to].project_name

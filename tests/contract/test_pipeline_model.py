@@ -11,6 +11,7 @@ import json
 import shutil
 import tempfile
 from collections import Counter, deque
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -24,7 +25,8 @@ from label_studio_otel.delivery.sending import Delivery
 from label_studio_otel.errors import DestinationBlocked, Retryable, Uncertain
 from label_studio_otel.label_studio.client import LabelStudio
 from label_studio_otel.label_studio.transport import Response
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.database import Database
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.pipeline import ingest, spool_directory
 from label_studio_otel.settings import Destination
 from label_studio_otel.spool import record as spool
@@ -37,10 +39,12 @@ from support.delivering import record
 from support.outbox_file import OutboxFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from random import Random
 
     import pytest
+
+    from label_studio_otel.outbox.database import Transaction
 
 DESTINATIONS = [Destination("Prompts"), Destination("", project_id=2)]
 #: Seconds. An import that is carried out late is so within this time: Delivery's promise ends there.
@@ -112,23 +116,19 @@ class Wire:
         return answer
 
 
-class MortalOutbox(SqliteOutbox):
+class MortalDatabase(Database):
     """Its process may die before and after each transaction."""
 
-    moment: Callable[[], None]
+    def __init__(self, path: Path, moment: Callable[[], None]) -> None:
+        super().__init__(path)
+        self._moment = moment
 
-    def __getattribute__(self, name: str) -> Any:
-        value = super().__getattribute__(name)
-        if name.startswith("_") or name in ("close", "lock", "moment"):
-            return value
-
-        def call(*arguments: Any, **options: Any) -> Any:
-            self.moment()
-            answer = value(*arguments, **options)
-            self.moment()
-            return answer
-
-        return call
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        self._moment()
+        with super().transaction() as transaction:
+            yield transaction
+        self._moment()
 
 
 class PipelineModel(RuleBasedStateMachine):
@@ -342,8 +342,7 @@ class PipelineModel(RuleBasedStateMachine):
             self.outbox_file.close()
             self.outbox.close()
         self.fuse = self.meanwhile = None
-        self.outbox = MortalOutbox(self.directory / "outbox.db", clock=self.clock)
-        self.outbox.moment = self.moment
+        self.outbox = Outbox(MortalDatabase(self.directory / "outbox.db", self.moment), clock=self.clock)
         client = LabelStudio("http://label-studio.test", "token", clock=self.clock)
         client._session._transport = Wire(self)  # type: ignore[assignment]
         self.delivery = Delivery(
@@ -404,7 +403,7 @@ TestPipelineModel.settings = settings(max_examples=100, stateful_step_count=40, 
 def test_damage_met_while_its_writer_lived_is_set_aside_when_it_has_gone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    writer, outbox = SpoolWriter(spool_directory(tmp_path)), SqliteOutbox(tmp_path / "outbox.db")
+    writer, outbox = SpoolWriter(spool_directory(tmp_path)), Outbox.in_file(tmp_path / "outbox.db")
     writer.append(record(span(number=1)))
     (path,) = spool_files(spool_directory(tmp_path))
     with path.open("ab") as file:
@@ -416,12 +415,12 @@ def test_damage_met_while_its_writer_lived_is_set_aside_when_it_has_gone(
     assert ingest(tmp_path, outbox, 0.0) == 0
     assert [aside.read_bytes() for aside in (tmp_path / "damaged").iterdir()] == [content]
     assert f"5 bytes of a spool file cannot be read; {path.name} was set aside" in caplog.text
-    assert outbox.positions() == {}
+    assert outbox.spool_positions() == {}
     outbox.close()
 
 
 def test_an_unreadable_record_met_while_its_writer_lived_is_set_aside(tmp_path: Path) -> None:
-    writer, outbox = SpoolWriter(spool_directory(tmp_path)), SqliteOutbox(tmp_path / "outbox.db")
+    writer, outbox = SpoolWriter(spool_directory(tmp_path)), Outbox.in_file(tmp_path / "outbox.db")
     writer.append([spool.frame(b"whole, and no record")])
     writer.append(record(span(number=1)))
     assert ingest(tmp_path, outbox, 0.0) == 1

@@ -10,7 +10,8 @@ from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.delivery.sending import Delivery
 from label_studio_otel.label_studio.client import LabelStudio
 from label_studio_otel.label_studio.transport import Response
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.items import NewItem
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.settings import Destination, load
 from label_studio_otel.spool import record as spool
 from label_studio_otel.spool.writer import SpoolWriter
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from label_studio_otel.outbox.items import Target
+    from label_studio_otel.outbox.items import DestinationRow
     from label_studio_otel.settings import Settings
     from label_studio_otel.spans import Span
 
@@ -70,7 +71,7 @@ class Bench:
         **options: Any,
     ) -> None:
         self.clock = clock or FakeClock()
-        self.outbox = SqliteOutbox(directory / "outbox.db", clock=self.clock)
+        self.outbox = Outbox.in_file(directory / "outbox.db", clock=self.clock)
         self.said: list[tuple[str, str | None]] = []
         self.delivery = Delivery(
             self.outbox,
@@ -83,7 +84,7 @@ class Bench:
 
     def put(self, *spans: Span, destination: Destination = PROMPTS) -> None:
         """Take spans in, due at once."""
-        records = [(destination, span.key, payload(span, destination)) for span in spans]
+        records = [NewItem(destination, span.key, payload(span, destination)) for span in spans]
         self.outbox.accept(records, "1.spool", 0, self.clock())
 
     def run(self, *, steps: int = 100) -> None:
@@ -101,18 +102,18 @@ class Bench:
     @property
     def states(self) -> dict[str, int]:
         """Number of items by state, without zeros."""
-        return {state: number for state, number in self.outbox.summary().states.items() if number}
+        return {state: number for state, number in self.outbox.overview.summary().states.items() if number}
 
     @property
-    def target(self) -> Target:
+    def target(self) -> DestinationRow:
         """The one destination."""
-        (target,) = self.outbox.targets()
+        (target,) = self.outbox.destinations.all()
         return target
 
     @property
     def parked(self) -> dict[str, int]:
         """Number of parked items by reason."""
-        ((_, _, parked),) = self.outbox.summary().targets
+        ((_, _, parked),) = self.outbox.overview.summary().destinations
         return parked
 
 

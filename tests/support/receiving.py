@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from label_studio_otel.calls.selection import Selection
 from label_studio_otel.metrics.counts import Counts
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.receiver.group_commit import Intake
 from label_studio_otel.receiver.http import HttpServer
 from label_studio_otel.receiver.otlp_grpc import OtlpGrpc
@@ -95,7 +95,7 @@ class Answer:
 class Listening:
     """What receivers of both protocols have."""
 
-    outbox: SqliteOutbox
+    outbox: Outbox
     port: int
     _tls: Tls | None
 
@@ -106,7 +106,7 @@ class Listening:
     @property
     def kept(self) -> int:
         """Number of calls in the outbox."""
-        return self.outbox.summary().states["pending"]
+        return self.outbox.overview.summary().states["pending"]
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=10)
@@ -124,10 +124,10 @@ class Receiver(Listening):
         tls: Tls | None = None,
         max_bytes: int = 64 << 20,
         max_state_bytes: int = 0,
-        outbox: SqliteOutbox | None = None,
+        outbox: Outbox | None = None,
         **settings: Any,
     ) -> None:
-        self.outbox = outbox or SqliteOutbox(directory / "outbox.db", synchronous="FULL")
+        self.outbox = outbox or Outbox.in_file(directory / "outbox.db", synchronous="FULL")
         self.holding = True
         self.counts = Counts()
         self._intake = Intake(
@@ -192,9 +192,9 @@ class GrpcReceiver(Listening):
         token: str | None = None,
         tls: Tls | None = None,
         max_state_bytes: int = 0,
-        outbox: SqliteOutbox | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
-        self.outbox = outbox or SqliteOutbox(directory / "outbox.db", synchronous="FULL")
+        self.outbox = outbox or Outbox.in_file(directory / "outbox.db", synchronous="FULL")
         self.holding = True
         self._intake = Intake(
             self.outbox,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.calls import selection
 from label_studio_otel.metrics.counts import Counts
-from label_studio_otel.outbox.items import Taken
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.items import NewItem
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.pipeline import accept, ingest, spool_directory
 from label_studio_otel.settings import load
 from label_studio_otel.spool.writer import SpoolWriter
@@ -48,7 +48,7 @@ def noting(noted: list[str]) -> Noting:
     return number
 
 
-class BesideAnother(SqliteOutbox):
+class BesideAnother(Outbox):
     """An outbox into which another thread takes a hundred calls whenever this one takes some."""
 
     counts: Counts
@@ -85,9 +85,9 @@ def test_a_child_begins_from_nothing_whoever_held_the_lock() -> None:
 
 
 def test_what_comes_by_another_way_meanwhile_is_not_returned(tmp_path: Path) -> None:
-    outbox = BesideAnother(tmp_path / "outbox.db")
+    outbox = BesideAnother.in_file(tmp_path / "outbox.db")
     outbox.counts = Counts()
-    taken = [Taken(PROMPTS, one.key, payload(one)) for one in (span(number=1), span(number=2), span(number=1))]
+    taken = [NewItem(PROMPTS, one.key, payload(one)) for one in (span(number=1), span(number=2), span(number=1))]
 
     assert accept(outbox, taken, 0.0, counts=outbox.counts) == 2
     assert (outbox.counts.accepted, outbox.counts.duplicates) == (102, 1)
@@ -95,7 +95,7 @@ def test_what_comes_by_another_way_meanwhile_is_not_returned(tmp_path: Path) -> 
 
 
 def test_what_comes_by_another_way_meanwhile_does_not_end_ingestion(tmp_path: Path) -> None:
-    outbox = BesideAnother(tmp_path / "outbox.db")
+    outbox = BesideAnother.in_file(tmp_path / "outbox.db")
     outbox.counts = Counts()
     writers = [SpoolWriter(spool_directory(tmp_path)) for _ in range(3)]
     for number, writer in enumerate(writers, 1):

@@ -21,7 +21,7 @@ from label_studio_otel.cli.deliver import POLL_SECONDS, add_timeout, drain
 from label_studio_otel.delivery.deliverer import OUTBOX, Deliverer
 from label_studio_otel.errors import LabelStudioOtelError, OutboxFull, SpoolError
 from label_studio_otel.metrics.counts import Counts
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.pipeline import accept, call, event, spool_directory
 from label_studio_otel.reading import dialect_of
 from label_studio_otel.spans import Span
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Generator, Iterator
 
-    from label_studio_otel.outbox.items import Taken
-    from label_studio_otel.pipeline import TakenEvent
+    from label_studio_otel.outbox.items import NewEvent, NewItem
     from label_studio_otel.settings import Settings
 
 __all__ = ["add_parser", "run"]
@@ -63,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         backfill.print_counts()
         return backfill.code
     logging.getLogger("label_studio_otel").setLevel(logging.ERROR)  # `drain` reports errors at the end
-    outbox = SqliteOutbox(settings.directory / OUTBOX)
+    outbox = Outbox.in_file(settings.directory / OUTBOX)
     deliverer = Deliverer(settings, settle=SETTLE, outbox=outbox)
     with closing(deliverer):
         try:
@@ -76,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _take_in(
-    backfill: _Backfill, deliverer: Deliverer, outbox: SqliteOutbox, settings: Settings, timeout: float
+    backfill: _Backfill, deliverer: Deliverer, outbox: Outbox, settings: Settings, timeout: float
 ) -> int | None:
     """Store the calls; return how many were new, None where another process delivers, which alone knows it."""
     with closing(backfill.with_progress_bar()) as records:
@@ -89,7 +88,7 @@ def _take_in(
         return counts.accepted
 
 
-def _accept_all(outbox: SqliteOutbox, records: Iterator[Taken | TakenEvent], counts: Counts, max_bytes: int) -> bool:
+def _accept_all(outbox: Outbox, records: Iterator[NewItem | NewEvent], counts: Counts, max_bytes: int) -> bool:
     """Store the records that the outbox has room for; return True when these were all."""
     try:
         accept(outbox, records, time.time() + SETTLE, counts=counts, max_state_bytes=max_bytes)
@@ -98,7 +97,7 @@ def _accept_all(outbox: SqliteOutbox, records: Iterator[Taken | TakenEvent], cou
     return True
 
 
-def _make_room(deliverer: Deliverer, outbox: SqliteOutbox, max_bytes: int, timeout: float) -> None:
+def _make_room(deliverer: Deliverer, outbox: Outbox, max_bytes: int, timeout: float) -> None:
     """Deliver until the outbox is smaller than its limit.
 
     Raises:
@@ -130,7 +129,7 @@ class _Backfill:
         """Exit code: 1 where a part of the files could not be read."""
         return 1 if self._files.failed else 0
 
-    def with_progress_bar(self) -> Generator[Taken | TakenEvent]:
+    def with_progress_bar(self) -> Generator[NewItem | NewEvent]:
         """Yield the calls and log events to store, and show a progress bar."""
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
@@ -141,7 +140,7 @@ class _Backfill:
             self._files.on_read = lambda size: progress.advance(bar, size)
             yield from self.records()
 
-    def records(self) -> Iterator[Taken | TakenEvent]:
+    def records(self) -> Iterator[NewItem | NewEvent]:
         """Yield the calls and log events to store."""
         for telemetry in self._files:
             self._spans += len(telemetry.spans)
@@ -165,7 +164,7 @@ class _Backfill:
             sys.stdout.write(f"{new} calls are new\n")
 
 
-def _through_the_spool(records: Iterator[Taken | TakenEvent], settings: Settings, timeout: float) -> None:
+def _through_the_spool(records: Iterator[NewItem | NewEvent], settings: Settings, timeout: float) -> None:
     """Write the calls to the spool, as applications do, for the process that delivers.
 
     Raises:

@@ -136,7 +136,7 @@ def _verdict(summary: Summary, settings: Settings) -> int:
     def out(line: str) -> None:
         sys.stderr.write(f"{one_line(line)}\n")  # reasons quote what a server answered
 
-    for target, states, parked in summary.targets:
+    for target, states, parked in summary.destinations:
         if target.blocked and any(states[state] for state in OPEN_STATES):
             out(f"{target.destination}: {target.blocked}")
         for reason, number in parked.items():

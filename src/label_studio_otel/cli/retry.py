@@ -11,7 +11,7 @@ from label_studio_otel.cli.status import summary_of
 from label_studio_otel.delivery.deliverer import OUTBOX
 from label_studio_otel.delivery.lock import DirectoryLock
 from label_studio_otel.errors import LabelStudioOtelError
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.pipeline import ingest, spool_directory
 from label_studio_otel.settings import directory_name
 from label_studio_otel.settings.readers import normalized_url
@@ -95,7 +95,7 @@ def _move(name: str, settings: Settings) -> int:
 
 def _moved(source: Path, settings: Settings) -> int:
     """Write the calls to this server's spool, then delete them there: a kill in between leaves two with one key."""
-    outbox = SqliteOutbox(source / OUTBOX)
+    outbox = Outbox.in_file(source / OUTBOX)
     writer = SpoolWriter(spool_directory(settings.directory))
     moved = 0
     try:

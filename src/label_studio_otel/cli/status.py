@@ -12,9 +12,8 @@ from label_studio_otel.cli import _settings
 from label_studio_otel.delivery.deliverer import OUTBOX
 from label_studio_otel.errors import OutboxError
 from label_studio_otel.log import one_line
-from label_studio_otel.outbox import looks
-from label_studio_otel.outbox.items import STATES, Summary
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.items import STATES, Progress, Summary
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.pipeline import waiting
 
 if TYPE_CHECKING:
@@ -66,22 +65,22 @@ def summary_of(directory: Path) -> Summary:
     """
     summary, positions = Summary(), {}
     if (directory / OUTBOX).exists():
-        with closing(SqliteOutbox(directory / OUTBOX, read_only=True)) as outbox:
-            summary, positions = outbox.summary(), outbox.positions()
+        with closing(Outbox.in_file(directory / OUTBOX, read_only=True)) as outbox:
+            summary, positions = outbox.overview.summary(), outbox.spool_positions()
     summary.states["pending"] += waiting(directory, positions)
     return summary
 
 
-def progress_of(directory: Path) -> looks.Progress:
+def progress_of(directory: Path) -> Progress:
     """Return how far delivery of a server's directory is, the spool counted as left.
 
     Raises:
         OutboxError: the outbox cannot be read.
     """
-    progress, positions = looks.Progress(), {}
+    progress, positions = Progress(), {}
     if (directory / OUTBOX).exists():
-        with closing(SqliteOutbox(directory / OUTBOX, read_only=True)) as outbox:
-            progress, positions = looks.progress(outbox), outbox.positions()
+        with closing(Outbox.in_file(directory / OUTBOX, read_only=True)) as outbox:
+            progress, positions = outbox.overview.progress(), outbox.spool_positions()
     return progress._replace(left=progress.left + waiting(directory, positions))
 
 
@@ -97,9 +96,9 @@ def _report(state_dir: Path) -> dict[str, Any]:
         for state, number in summary.states.items():
             report[state] += number
         for name in LOST:
-            report[name] += int(summary.facts.get(name, 0))
+            report[name] += int(summary.counters.get(name, 0))
         report["oldest"] = min(filter(None, (report["oldest"], summary.oldest)), default=None)
-        for target, states, parked in summary.targets:
+        for target, states, parked in summary.destinations:
             where = {"server": directory.name, "destination": str(target.destination), "project": target.project}
             report["destinations"].append({**where, **states, "last_error": target.blocked, "parked_reasons": parked})
     return report

@@ -21,9 +21,8 @@ from label_studio_otel.delivery.sending import ABSENT_FROM, LOOKUP_BEFORE, Deliv
 from label_studio_otel.delivery.timed import TimedLabelStudio
 from label_studio_otel.errors import LabelStudioOtelError, OutboxCorrupt, OutboxError
 from label_studio_otel.metrics.counts import Counts
-from label_studio_otel.outbox import aside, looks
-from label_studio_otel.outbox.outbox import SqliteOutbox
-from label_studio_otel.outbox.salvage import salvage, was_sending
+from label_studio_otel.outbox.outbox import Outbox
+from label_studio_otel.outbox.salvage import mark_salvaged, quarantine, quarantined, salvage, was_sending
 from label_studio_otel.pipeline import ingest, spool_directory
 from label_studio_otel.spool import record
 from label_studio_otel.spool.reader import remove_unnamed
@@ -79,7 +78,7 @@ class Deliverer:
         settings: Settings,
         *,
         settle: float = 0.0,
-        outbox: SqliteOutbox | None = None,
+        outbox: Outbox | None = None,
         restarted_at: float = 0.0,
         health: Health | None = None,
         observe: Callable[[float], None] = lambda _: None,
@@ -102,7 +101,7 @@ class Deliverer:
         self._max_bytes = settings.max_state_bytes
         self._max_age = settings.max_age
         self.counts = Counts()
-        self._outbox = outbox or SqliteOutbox(self._directory / OUTBOX, clock=clock)
+        self._outbox = outbox or Outbox.in_file(self._directory / OUTBOX, clock=clock)
         self._uncertain_wait = settings.uncertain_wait
         self._client = TimedLabelStudio(settings.url, settings.api_key, observe=imported, clock=clock)
         self._delivery = Delivery(
@@ -140,7 +139,7 @@ class Deliverer:
                 return False
             self._interrupted = True
             if held and jump:
-                self._outbox.shift(jump)
+                self._outbox.shift_times(jump)
                 self._delivery.forget()
                 self._next_expiry = 0.0
             self._delivery.patient = self.settle > 0
@@ -193,7 +192,7 @@ class Deliverer:
         self._outbox.take_over("the process that sent it ended before the answer")
         self._interrupted = False
         if not self.settle:
-            self._outbox.waive()
+            self._outbox.skip_settling()
         return True
 
     def examine(self) -> None:
@@ -201,7 +200,7 @@ class Deliverer:
         if not self._lock.held:
             return
         try:
-            self._outbox.check()
+            self._outbox.database.check()
         except OutboxCorrupt as error:
             self._set_aside(error)
         except OutboxError:
@@ -213,7 +212,7 @@ class Deliverer:
         Raises:
             OutboxError: the outbox cannot be used.
         """
-        self._outbox.note(LOOKUP_BEFORE, self._clock())
+        self._outbox.set_counter(LOOKUP_BEFORE, self._clock())
 
     def summary(self) -> Summary:
         """Return what stands in the outbox.
@@ -221,14 +220,14 @@ class Deliverer:
         Raises:
             OutboxError: it cannot be read.
         """
-        return self._outbox.summary()
+        return self._outbox.overview.summary()
 
     def depth(self) -> Backlog | None:
         """Return what waits; None where another process delivers."""
         if not self._lock.held:
             return None
         with contextlib.suppress(LabelStudioOtelError, OSError):
-            depth = replace(looks.depth(self._outbox), outbox_bytes=self._outbox.used_bytes())
+            depth = replace(self._outbox.overview.depth(), outbox_bytes=self._outbox.used_bytes())
             with contextlib.suppress(FileNotFoundError):  # a service that takes calls in by itself has no spool
                 depth = replace(depth, spool_bytes=record.size_of(spool_directory(self._directory)))
             return depth
@@ -243,9 +242,12 @@ class Deliverer:
         if _inherited:
             return {}
         if self._lock.held:
-            return looks.states_of(self._outbox, keys)
-        with self._outbox.lock, contextlib.closing(SqliteOutbox(self._directory / OUTBOX, read_only=True)) as read:
-            return looks.states_of(read, keys)  # opened and closed under the lock that a fork waits for
+            return self._outbox.overview.states_of(keys)
+        with (
+            self._outbox.database.lock,
+            contextlib.closing(Outbox.in_file(self._directory / OUTBOX, read_only=True)) as read,
+        ):
+            return read.overview.states_of(keys)  # opened and closed under the lock that a fork waits for
 
     def waive(self) -> None:
         """Let what waits, and what comes from now on, be sent at once."""
@@ -253,7 +255,7 @@ class Deliverer:
         if not self._lock.held:
             return  # another process delivers, and it alone writes
         with contextlib.suppress(LabelStudioOtelError):
-            self._outbox.waive()
+            self._outbox.skip_settling()
 
     def close(self) -> None:
         """Close the outbox and give the lock back."""
@@ -324,36 +326,36 @@ class Deliverer:
         self._delivery.forget()
         self._interrupted = True
         # Locked: another thread that takes calls in would open the old file, and go on with it under its new name.
-        with self._outbox.lock, contextlib.suppress(LabelStudioOtelError, OSError):
+        with self._outbox.database.lock, contextlib.suppress(LabelStudioOtelError, OSError):
             self._outbox.close()
-            aside.put(self._directory / OUTBOX, self._clock())
+            quarantine(self._directory / OUTBOX, self._clock())
             log.warning(f"{error}; it is set aside, and a new one begun")
             self._take_aside_over()
 
     def _take_aside_over(self) -> None:
         """Take over what can be read of outboxes that were set aside; what was not done is done by the next step."""
-        for path in aside.unread(self._directory / OUTBOX):
+        for path in quarantined(self._directory / OUTBOX):
             self.reconcile()
             if was_sending(path):
-                self._outbox.note(ABSENT_FROM, self._clock() + self._uncertain_wait)
+                self._outbox.set_counter(ABSENT_FROM, self._clock() + self._uncertain_wait)
             saved = salvage(path, self._outbox)
-            kept = aside.done(path)
+            kept = mark_salvaged(path)
             log.warning(
                 f"a damaged outbox was set aside as {kept}; the new one holds the {saved} calls that could be read",
             )
 
     def _before_fork(self) -> None:
-        self._fork.quiet = self._outbox.lock.acquire(timeout=FORK_PATIENCE)
+        self._fork.quiet = self._outbox.database.lock.acquire(timeout=FORK_PATIENCE)
         if self._fork.quiet:
             self._outbox.close()
 
     def _after_fork_in_parent(self) -> None:
         if self._fork.quiet:
             self._fork.quiet = False
-            self._outbox.lock.release()
+            self._outbox.database.lock.release()
 
     def _after_fork_in_child(self) -> None:
-        inherited = self._outbox.abandon()
+        inherited = self._outbox.database.abandon()
         self._lock.release()
         if inherited is not None:
             _inherited.append(inherited)

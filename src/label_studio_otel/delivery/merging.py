@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from label_studio_otel.delivery.rendering import Preparation, Prepared
     from label_studio_otel.generation import Generation
     from label_studio_otel.metrics.counts import Counts
-    from label_studio_otel.outbox.items import Outbox, Overlap, Target
+    from label_studio_otel.outbox.items import DestinationRow, Overlap
+    from label_studio_otel.outbox.outbox import Outbox
     from label_studio_otel.tasks.labeling_config import LabelConfig
 
 __all__ = ["Merging"]
@@ -40,13 +41,13 @@ class Merging:
         #: What the doubles of a call know, by the key of its item that is sent.
         self._known: dict[str, list[Generation]] = {}
 
-    def needed(self, target: Target) -> bool:
+    def needed(self, target: DestinationRow) -> bool:
         """Tell whether a destination can have doubles: spans of several scopes, or of Logfire, which writes two."""
-        scopes = self._outbox.scopes(target.id)
+        scopes = self._outbox.destinations.scopes(target.id)
         return len(scopes) > 1 or any(scope.startswith("logfire") for scope in scopes)
 
     def merge(
-        self, target: Target, prepared: Sequence[Prepared], config: LabelConfig, *, patient: bool
+        self, target: DestinationRow, prepared: Sequence[Prepared], config: LabelConfig, *, patient: bool
     ) -> list[Prepared]:
         """Return what is to be sent; its fingerprints are kept for what comes later.
 
@@ -78,7 +79,7 @@ class Merging:
         for loser, winner in losers.items():
             if winner not in decided:
                 self._learn(ids[loser], loser, winner)
-        self._outbox.double({ids[loser]: winner for loser, winner in losers.items()})
+        self._outbox.mark_merged({ids[loser]: winner for loser, winner in losers.items()})
         self._counts.doubles += len(losers)
         waiting = self._waiting([one for one in prepared if one.item.key not in losers]) if patient else {}
         self._outbox.postpone(waiting)

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from label_studio_otel.delivery.batch_size import Pace
     from label_studio_otel.delivery.merging import Merging
     from label_studio_otel.delivery.rendering import Preparation, Preparing
-    from label_studio_otel.outbox.items import Item, Outbox, Target
+    from label_studio_otel.outbox.items import DestinationRow, Item
+    from label_studio_otel.outbox.outbox import Outbox
     from label_studio_otel.tasks.labeling_config import LabelConfig
 
 __all__ = ["Ahead"]
@@ -46,7 +47,7 @@ class Ahead:
         else:
             self._batches.pop(target, None)
 
-    def take(self, target: Target, config: LabelConfig, pace: Pace) -> Preparing:
+    def take(self, target: DestinationRow, config: LabelConfig, pace: Pace) -> Preparing:
         """Return the next batch: that prepared before, if it still fits and all of it may still be sent.
 
         Raises:
@@ -60,7 +61,7 @@ class Ahead:
                 return preparing
         return self._prepared(target, config, pace, fingerprints=fingerprints)
 
-    def prepare(self, target: Target, config: LabelConfig, pace: Pace) -> None:
+    def prepare(self, target: DestinationRow, config: LabelConfig, pace: Pace) -> None:
         """Use the time in which Label Studio works; whatever goes wrong here is met again by the next step."""
         with contextlib.suppress(Exception):
             self._meanwhile()
@@ -70,14 +71,14 @@ class Ahead:
             if preparing.tasks:
                 self._batches[target.id] = preparing, config
 
-    def _prepared(self, target: Target, config: LabelConfig, pace: Pace, *, fingerprints: bool) -> Preparing:
+    def _prepared(self, target: DestinationRow, config: LabelConfig, pace: Pace, *, fingerprints: bool) -> Preparing:
         return self._preparation.prepare(self._due(target, pace.tasks), config, pace, fingerprints=fingerprints)
 
-    def _due(self, target: Target, number: int) -> Iterator[Item]:
+    def _due(self, target: DestinationRow, number: int) -> Iterator[Item]:
         """Yield what may go into one batch, page by page: 500 records can be large."""
         left, after = number, 0
         while left > 0:
-            page = self._outbox.due(target.id, min(left, PAGE), after)
+            page = self._outbox.due_items(target.id, min(left, PAGE), after)
             yield from page
             if len(page) < PAGE:
                 return

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from label_studio_otel.label_studio.projects import Projects
     from label_studio_otel.label_studio.resources import FoundTask
     from label_studio_otel.metrics.counts import Counts
-    from label_studio_otel.outbox.items import Batch, Item, Outbox, Watch
+    from label_studio_otel.outbox.items import Batch, Item, Recheck
+    from label_studio_otel.outbox.outbox import Outbox
 
 __all__ = ["Reconciliation"]
 
@@ -86,7 +87,7 @@ class Reconciliation:
     def step(self) -> bool:
         """Look up what is due for it; True when anything was settled."""
         moved = False
-        for batch in self._outbox.uncertain():
+        for batch in self._outbox.batches.uncertain():
             if self._next_lookup(batch) <= self._clock():
                 try:
                     moved |= self._settle(batch)
@@ -94,20 +95,20 @@ class Reconciliation:
                     raise
                 except Exception as error:  # as of an answer of another shape; other batches and destinations go on
                     log.warn_once("look-up", f"a batch in doubt was not settled: {log.kind(error)}; it is tried again")
-                    self._outbox.looked(batch.id)
-        for watch in self._outbox.watches(self._clock()):
+                    self._outbox.batches.note_lookup(batch.id)
+        for watch in self._outbox.batches.due_rechecks(self._clock()):
             self._look_again(watch)
         return moved
 
     def next_at(self) -> float | None:
         """Return when the next look-up is due, None where there is none."""
-        return min(map(self._next_lookup, self._outbox.uncertain()), default=None)
+        return min(map(self._next_lookup, self._outbox.batches.uncertain()), default=None)
 
     def _next_lookup(self, batch: Batch) -> float:
         return (batch.looked_at or batch.sent_at) + lookup_delay(batch.lookups)
 
     def _settle(self, batch: Batch) -> bool:
-        items = self._outbox.items(batch.id)
+        items = self._outbox.batches.items(batch.id)
         try:
             ended, failure, secret = self._ended(batch)
             found = self._found(batch, items, batch.watermark) if ended is not False else {}
@@ -117,11 +118,11 @@ class Reconciliation:
                 found = self._found(batch, items, 0)
             tasks = {item.id: self._verified(batch, item, found[item.key]) for item in items if item.key in found}
         except DeliveryError:
-            self._outbox.looked(batch.id)
+            self._outbox.batches.note_lookup(batch.id)
             return False
         if tasks:
             self._arrived(batch, tasks)
-        self._outbox.looked(batch.id)
+        self._outbox.batches.note_lookup(batch.id)
         if ended is False or not believed or len(tasks) == len(items):
             return bool(tasks)
         self._absent(batch, [item for item in items if item.id not in tasks], failure)
@@ -142,8 +143,10 @@ class Reconciliation:
 
     def _arrived(self, batch: Batch, tasks: Mapping[int, int]) -> None:
         once_more = batch.sent_at >= self._restarted_at and batch.import_id is None
-        self._outbox.deliver(batch.id, tasks, look_at=batch.sent_at + self._uncertain_wait if once_more else None)
-        self._outbox.unblock(batch.target)
+        self._outbox.batches.mark_delivered(
+            batch.id, tasks, recheck_at=batch.sent_at + self._uncertain_wait if once_more else None
+        )
+        self._outbox.destinations.unblock(batch.destination_id)
         self._counts.delivered += len(tasks)
         self._counts.reconciled_batches += 1
 
@@ -151,9 +154,9 @@ class Reconciliation:
         """Give items back; the next batches are half as large, until what may be the cause is alone."""
         reason = failure or batch.reason or "it had not arrived"
         alone = items[0] if len(items) == 1 else None
-        others_wait = self._outbox.next_due(batch.target) is not None
+        others_wait = self._outbox.next_due(batch.destination_id) is not None
         suspect = alone is not None and self._is_suspect(batch)
-        self._outbox.absent(batch.id, reason, at_most=max(1, len(items) // 2), suspect=suspect)
+        self._outbox.batches.mark_not_arrived(batch.id, reason, at_most=max(1, len(items) // 2), suspect=suspect)
         times = SAID if batch.answer == OWN_ERROR else SILENT
         if alone is not None and (failure or (suspect and alone.attempts >= times)):
             self._outbox.park({alone.id: reason})
@@ -166,10 +169,10 @@ class Reconciliation:
 
         Others are sent all the while. Where they wait too and do not pass, it is the server.
         """
-        if self._outbox.has_delivered(batch.target, batch.sent_at):
+        if self._outbox.destinations.has_delivered(batch.destination_id, batch.sent_at):
             return True
-        doubted = [other for other in self._outbox.uncertain() if other.target == batch.target]
-        return len(doubted) == 1 and self._outbox.next_due(batch.target) is None
+        doubted = [other for other in self._outbox.batches.uncertain() if other.destination_id == batch.destination_id]
+        return len(doubted) == 1 and self._outbox.next_due(batch.destination_id) is None
 
     def _found(self, batch: Batch, items: Sequence[Item], watermark: int) -> dict[str, list[FoundTask]]:
         try:
@@ -215,19 +218,19 @@ class Reconciliation:
                 self._client.add_prediction(task_id, prediction)
                 self._counts.repaired_predictions += 1
 
-    def _look_again(self, watch: Watch) -> None:
+    def _look_again(self, watch: Recheck) -> None:
         try:
             for found in self._client.find(watch.project, watch.keys, watch.watermark).values():
                 with _left_as_it_is(True):
                     self._without_copies(found)
         except DestinationBlocked as error:
             if not error.missing:
-                self._outbox.rewatch(watch.id, self._clock() + WATCH_AGAIN)
+                self._outbox.batches.postpone_recheck(watch.id, self._clock() + WATCH_AGAIN)
                 return
         except DeliveryError:
-            self._outbox.rewatch(watch.id, self._clock() + WATCH_AGAIN)
+            self._outbox.batches.postpone_recheck(watch.id, self._clock() + WATCH_AGAIN)
             return
-        self._outbox.unwatch(watch.id)
+        self._outbox.batches.finish_recheck(watch.id)
 
 
 def _kept(found: Sequence[FoundTask]) -> FoundTask:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from label_studio_otel.calls.fingerprint import Fingerprint
     from label_studio_otel.delivery.batch_size import Pace
     from label_studio_otel.generation import Generation
-    from label_studio_otel.outbox.items import Item, Outbox
+    from label_studio_otel.outbox.items import Item
+    from label_studio_otel.outbox.outbox import Outbox
     from label_studio_otel.tasks.labeling_config import LabelConfig
 
 __all__ = ["Preparation", "Prepared", "Preparing"]

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from label_studio_otel.label_studio.client import LabelStudio
     from label_studio_otel.label_studio.projects import ResolvedProject
     from label_studio_otel.label_studio.resources import ImportResult
-    from label_studio_otel.outbox.items import Item, Outbox, Target
+    from label_studio_otel.outbox.items import DestinationRow, Item
+    from label_studio_otel.outbox.outbox import Outbox
 
 __all__ = ["ABSENT_FROM", "LOOKUP_BEFORE", "Delivery"]
 
@@ -116,8 +117,8 @@ class Delivery:
     def step(self) -> bool:
         """Look up what is in doubt, then send one batch per destination; True when anything moved."""
         moved = self._reconciliation.step()
-        importing = {batch.target for batch in self._outbox.uncertain() if batch.import_id is not None}
-        for target, due_at in self._outbox.waiting():
+        importing = {batch.destination_id for batch in self._outbox.batches.uncertain() if batch.import_id is not None}
+        for target, due_at in self._outbox.destinations.with_pending():
             if target.id not in importing and _next_at(target, due_at) <= self._clock():
                 moved |= self._deliver_alone(target)
         return moved
@@ -130,7 +131,7 @@ class Delivery:
 
     def forget_gone(self) -> None:
         """Keep nothing in mind of destinations that the outbox forgot."""
-        kept = {target.id for target in self._outbox.targets()}
+        kept = {target.id for target in self._outbox.destinations.all()}
         for target in self._paces.keys() - kept:
             del self._paces[target]
             self._projects.invalidate(target)
@@ -140,10 +141,10 @@ class Delivery:
         """Return when the next step may have something to do, seconds since the epoch; None when nothing waits."""
         lookup = self._reconciliation.next_at()
         times = [] if lookup is None else [lookup]
-        times += [_next_at(target, due_at) for target, due_at in self._outbox.waiting()]
+        times += [_next_at(target, due_at) for target, due_at in self._outbox.destinations.with_pending()]
         return min(times, default=None)
 
-    def _deliver_alone(self, target: Target) -> bool:
+    def _deliver_alone(self, target: DestinationRow) -> bool:
         """Deliver to one destination; an error that nobody thought of stops no other one."""
         try:
             return self._deliver(target)
@@ -151,11 +152,11 @@ class Delivery:
             raise
         except Exception as error:  # also of an answer that has another shape than Label Studio's
             said = f"delivery failed with {log.kind(error)}"
-            self._outbox.interrupt(target.id, said)
+            self._outbox.batches.mark_all_uncertain(target.id, said)
             self._block(target, Retryable(said))
             return False
 
-    def _deliver(self, target: Target) -> bool:
+    def _deliver(self, target: DestinationRow) -> bool:
         pace = self._paces.setdefault(target.id, Pace())
         try:
             project = self._projects.resolve(target)
@@ -168,17 +169,17 @@ class Delivery:
             self._block(target, error)
             return False
         if target.blocked:
-            self._outbox.unblock(target.id)
+            self._outbox.destinations.unblock(target.id)
             self._report(str(target.destination), None)
         return True
 
-    def _block(self, target: Target, error: DeliveryError) -> None:
+    def _block(self, target: DestinationRow, error: DeliveryError) -> None:
         self._projects.invalidate(target.id)
         self._ahead.forget(target.id)
         asked = error.retry_after if isinstance(error, Retryable) else None
         retry_at = self._clock() + delay(target.failures + 1, retry_after=asked)
         passing = isinstance(error, Retryable) or (isinstance(error, DestinationBlocked) and error.passing)
-        self._outbox.block(target.id, str(error), retry_at, passing=passing)
+        self._outbox.destinations.block(target.id, str(error), retry_at, passing=passing)
         self._report(str(target.destination), str(error))
 
     def _park(self, reasons: dict[int, str]) -> None:
@@ -188,14 +189,14 @@ class Delivery:
 
     def _not_there(self, project: ResolvedProject, prepared: list[Prepared]) -> list[Prepared]:
         """Return what is to be sent: what an outbox that was lost may have delivered is looked up before."""
-        facts = self._outbox.facts()
+        facts = self._outbox.counters()
         before, believed_from = facts.get(LOOKUP_BEFORE, 0.0), facts.get(ABSENT_FROM, 0.0)
         doubtful = [one.item for one in prepared if _started(one.item) <= before]
         if not doubtful:
             return prepared
         found = self._client.find(project.id, [item.key for item in doubtful], 0)
         there = {item.id: found[item.key][0].id for item in doubtful if item.key in found}
-        self._outbox.adopt(there)
+        self._outbox.mark_found(there)
         self._counts.add(duplicates=len(there))
         waiting: dict[int, float] = {}
         if believed_from > self._clock():
@@ -203,13 +204,13 @@ class Delivery:
             self._outbox.postpone(waiting)
         return [one for one in prepared if one.item.id not in there and one.item.id not in waiting]
 
-    def _send(self, target: Target, project: ResolvedProject, prepared: list[Prepared], pace: Pace) -> None:
+    def _send(self, target: DestinationRow, project: ResolvedProject, prepared: list[Prepared], pace: Pace) -> None:
         batch: list[int] = []
 
         def lease() -> None:
             if not batch:  # a request is begun twice where an access token had ended
                 predictions = {one.item.id: one.predictions for one in prepared}
-                batch.append(self._outbox.lease(target.id, project.id, project.watermark, predictions))
+                batch.append(self._outbox.batches.lease(target.id, project.id, project.watermark, predictions))
 
         begun = self._clock()
         try:
@@ -220,13 +221,13 @@ class Delivery:
                 lambda: self._ahead.prepare(target, project.config, pace),
             )
         except Uncertain as error:
-            self._outbox.doubt(batch[0], str(error), answer=error.status, import_id=error.import_id)
+            self._outbox.batches.mark_uncertain(batch[0], str(error), answer=error.status, import_id=error.import_id)
             if error.import_id is None:
                 pace.doubted(len(prepared))
                 raise Retryable(str(error)) from error  # what cannot be told apart from an outage is waited out as one
         except DeliveryError as error:
             if batch:
-                self._outbox.release(batch[0], self._clock(), None)
+                self._outbox.batches.release(batch[0], self._clock(), None)
             self._refused(target, project, prepared, error, pace)
         else:
             pace.arrived(len(prepared), self._clock() - begun)
@@ -237,12 +238,12 @@ class Delivery:
         sent = (len(prepared), sum(one.predictions for one in prepared), len(prepared))
         if counts != sent:
             said = f"Label Studio counted {counts[0]} tasks and {counts[1]} predictions of {sent[0]} and {sent[1]}"
-            self._outbox.doubt(batch, said)
+            self._outbox.batches.mark_uncertain(batch, said)
         elif self._copied(project, imported):
-            self._outbox.doubt(batch, "Label Studio has more new tasks than were sent")
+            self._outbox.batches.mark_uncertain(batch, "Label Studio has more new tasks than were sent")
         else:
             tasks = dict(zip((one.item.id for one in prepared), imported.task_ids, strict=True))
-            self._outbox.deliver(batch, tasks)
+            self._outbox.batches.mark_delivered(batch, tasks)
             self._counts.delivered += len(tasks)
             for one in prepared:
                 self._observe(self._clock() - one.item.taken_at)
@@ -261,7 +262,12 @@ class Delivery:
             return True
 
     def _refused(
-        self, target: Target, project: ResolvedProject, prepared: list[Prepared], error: DeliveryError, pace: Pace
+        self,
+        target: DestinationRow,
+        project: ResolvedProject,
+        prepared: list[Prepared],
+        error: DeliveryError,
+        pace: Pace,
     ) -> None:
         """Park what was named, else try halves; what concerns the whole destination goes on up."""
         if isinstance(error, BatchTooLarge):
@@ -286,7 +292,7 @@ class Delivery:
         self._park(named)
 
 
-def _next_at(target: Target, due_at: float) -> float:
+def _next_at(target: DestinationRow, due_at: float) -> float:
     """Return when a destination may be sent to whose first item is due then."""
     return max(due_at, target.retry_at) if target.blocked else due_at
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from label_studio_otel.label_studio.client import LabelStudio
     from label_studio_otel.label_studio.resources import Project
-    from label_studio_otel.outbox.items import Outbox, Target
+    from label_studio_otel.outbox.items import DestinationRow
+    from label_studio_otel.outbox.outbox import Outbox
     from label_studio_otel.settings import Destination
     from label_studio_otel.tasks.labeling_config import LabelConfig
 
@@ -60,7 +61,7 @@ class Projects:
         self._clock = clock
         self._read: dict[int, _Read] = {}
 
-    def resolve(self, target: Target) -> ResolvedProject:
+    def resolve(self, target: DestinationRow) -> ResolvedProject:
         """Return the project of a destination; create it where the destination has a title and there is none.
 
         Raises:
@@ -77,7 +78,7 @@ class Projects:
         self._warn_if_odd(project, config, target.destination)
         return ResolvedProject(project.id, config, self._watermark(target, project))
 
-    def _watermark(self, target: Target, project: Project) -> int:
+    def _watermark(self, target: DestinationRow, project: Project) -> int:
         """Return the highest id of a task, and keep it in the outbox; warn where it is lower than before."""
         highest, known = self._client.highest_task_id(project.id), target.watermark
         same = target.project == project.id and target.created in ("", project.created_at)
@@ -89,7 +90,7 @@ class Projects:
                 "is not sent again",
             )
         if not same or highest != known or not target.created:
-            self._outbox.resolve(target.id, project.id, highest, project.created_at)
+            self._outbox.destinations.set_project(target.id, project.id, highest, project.created_at)
         return highest
 
     def config(self, project_id: int) -> LabelConfig:
@@ -122,7 +123,7 @@ class Projects:
                 f"{where} exists with another labeling config than project_config, and keeps it: {lines}",
             )
 
-    def _find(self, target: Target) -> Project:
+    def _find(self, target: DestinationRow) -> Project:
         destination = target.destination
         if destination.project_id:
             return self._client.project(destination.project_id)

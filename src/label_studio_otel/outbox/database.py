@@ -1,6 +1,6 @@
-"""The outbox's file: opened on demand, one transaction at a time, closed before a fork.
+"""Opens the outbox's SQLite file when it is needed, runs named queries in transactions, and closes it before a fork.
 
-Never opened in a thread of the application: a handle that is inherited loses commits silently.
+Never opened in a thread of the application: a connection that a forked child inherits loses commits without an error.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import os
 import re
 import sqlite3
 import threading
-import time
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
@@ -20,107 +19,72 @@ from label_studio_otel.files import make_directory
 from label_studio_otel.outbox.migrations import is_older, migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Database"]
+__all__ = ["Database", "Transaction", "queries"]
 
-#: Seconds to wait for a reader (`status`) to let go.
-BUSY_TIMEOUT = 5.0
+#: Seconds to wait for another process that uses the file, such as `status`.
+BUSY_TIMEOUT_S = 5.0
 
 
 @cache
 def queries() -> dict[str, str]:
-    """Return the named queries of queries.sql."""
+    """Return the queries of queries.sql by name."""
     text = resources.files("label_studio_otel.outbox").joinpath("queries.sql").read_text("utf-8")
     parts = re.split(r"^-- ([a-z_]+)$", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], (body.strip() for body in parts[2::2]), strict=True))
 
 
+class Transaction:
+    """Runs named queries on an open connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def rows(self, query: str, /, **values: Any) -> list[sqlite3.Row]:
+        """Return the rows of a query."""
+        return self._run(query, values).fetchall()
+
+    def change(self, query: str, /, **values: Any) -> int:
+        """Return how many rows a statement changed."""
+        return self._run(query, values).rowcount
+
+    def insert(self, query: str, /, **values: Any) -> int | None:
+        """Return the id of the row that a statement inserted, None where the row was there already."""
+        cursor = self._run(query, values)
+        return cursor.lastrowid if cursor.rowcount else None
+
+    def _run(self, query: str, values: dict[str, Any]) -> sqlite3.Cursor:
+        return self.connection.execute(queries()[query], values)
+
+
 class Database:
-    """One SQLite file and the named queries on it.
+    """One SQLite file. Any thread may call; every method can raise OutboxError, or OutboxCorrupt for a damaged file.
 
     Args:
-        path: the database; its directory is made when it is first written.
-        read_only: open without writing anything, for `status`.
-        clock: seconds since the epoch.
-        synchronous: SQLite's: with FULL, a commit survives a loss of power too.
+        path: the file; it and its directory are created by the first transaction.
+        read_only: write nothing, as `status` needs it.
+        synchronous: SQLite's setting; with FULL, a commit survives a loss of power too.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        read_only: bool = False,
-        clock: Callable[[], float] = time.time,
-        synchronous: str = "NORMAL",
-    ) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, synchronous: str = "NORMAL") -> None:
         self._path = path
         self._read_only = read_only
-        self._clock = clock
         self._synchronous = synchronous
         self._connection: sqlite3.Connection | None = None
-        #: Held for the length of one transaction; a fork of this process waits for it.
+        #: Held during each transaction; a fork of this process waits for it.
         self.lock = threading.RLock()
-
-    def used_bytes(self) -> int:
-        """Return how much of the file is in use."""
-        with self._transaction() as run:
-            pages, free, size = (
-                run.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
-            )
-        return int((pages - free) * size)
-
-    def is_removed(self) -> bool:
-        """Tell whether what is written now goes into a file without a name."""
-        return self._connection is not None and not self._path.exists()
-
-    def check(self) -> None:
-        """Read all of the file.
-
-        Raises:
-            OutboxCorrupt: it is damaged.
-        """
-        with self._transaction() as run:
-            (found,) = run.execute("PRAGMA quick_check(1)").fetchone()
-            if found != "ok":
-                raise sqlite3.DatabaseError(f"malformed: {found}")
-
-    def close(self) -> None:
-        """Let go of the file; the next call opens it again."""
-        with self.lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.close()
-
-    def abandon(self) -> sqlite3.Connection | None:
-        """Begin anew in a forked child that inherited an open handle; return it, to be kept and never used.
-
-        Closing it here would drop the parent's work; the caller must not open an outbox in this process again.
-        """
-        self.lock = threading.RLock()
-        connection, self._connection = self._connection, None
-        return connection
-
-    def _rows(self, query: str, /, **values: Any) -> list[sqlite3.Row]:
-        with self._transaction() as run:
-            return self._run(run, query, **values).fetchall()
-
-    def _change(self, query: str, /, **values: Any) -> None:
-        with self._transaction() as run:
-            self._run(run, query, **values)
-
-    def _run(self, connection: sqlite3.Connection, query: str, /, **values: Any) -> sqlite3.Cursor:
-        return connection.execute(queries()[query], values)
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[Transaction]:
+        """Commit all statements of the block together, or none where it raises."""
         with self.lock:
             try:
                 connection = self._connection or self._open()
                 connection.execute("BEGIN" if self._read_only else "BEGIN IMMEDIATE")
                 try:
-                    yield connection
+                    yield Transaction(connection)
                     connection.execute("COMMIT")
                 except BaseException:
                     connection.rollback()
@@ -130,6 +94,56 @@ class Database:
                 kind = OutboxCorrupt if _is_corrupt(error) else OutboxError
                 raise kind(f"{self._path}: {error}") from error
 
+    def rows(self, query: str, /, **values: Any) -> list[sqlite3.Row]:
+        """Return the rows of a query, run in a transaction of its own."""
+        with self.transaction() as transaction:
+            return transaction.rows(query, **values)
+
+    def change(self, query: str, /, **values: Any) -> int:
+        """Return how many rows a statement changed, run in a transaction of its own."""
+        with self.transaction() as transaction:
+            return transaction.change(query, **values)
+
+    def used_bytes(self) -> int:
+        """Return how many bytes of the file are in use; deleted rows leave room that is used again."""
+        with self.transaction() as transaction:
+            pages, free, page_size = (
+                transaction.connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        return int((pages - free) * page_size)
+
+    def check(self) -> None:
+        """Read the whole file.
+
+        Raises:
+            OutboxCorrupt: it is damaged.
+        """
+        with self.transaction() as transaction:
+            (result,) = transaction.connection.execute("PRAGMA quick_check(1)").fetchone()
+            if result != "ok":
+                raise sqlite3.DatabaseError(f"malformed: {result}")
+
+    def is_removed(self) -> bool:
+        """Tell whether somebody deleted the open file, so that what is written now is lost."""
+        return self._connection is not None and not self._path.exists()
+
+    def close(self) -> None:
+        """Close the file; the next transaction opens it again."""
+        with self.lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    def abandon(self) -> sqlite3.Connection | None:
+        """Drop a connection that a forked child inherited, and return it; the caller keeps it and never uses it.
+
+        To close it would drop the parent's work. This process must not open the same file again.
+        """
+        self.lock = threading.RLock()
+        connection, self._connection = self._connection, None
+        return connection
+
     def _open(self) -> sqlite3.Connection:
         if not self._read_only:
             make_directory(self._path.parent)
@@ -137,7 +151,7 @@ class Database:
         connection = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode={'ro' if self._read_only else 'rw'}",
             uri=True,
-            timeout=BUSY_TIMEOUT,
+            timeout=BUSY_TIMEOUT_S,
             isolation_level=None,
             check_same_thread=False,
         )
@@ -157,7 +171,7 @@ class Database:
 
 
 def _migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """Return an older version's file as this version reads it; the file stays as it is."""
+    """Return a copy in memory of an older version's file, with this version's schema; the file is not changed."""
     copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     connection.backup(copy)
     connection.close()
@@ -167,5 +181,5 @@ def _migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def _is_corrupt(error: Exception) -> bool:
-    """Tell damage from a database that is only busy, full or away; Python 3.10 gives no error codes."""
+    """Tell a damaged file from one that is busy, full or away. Python 3.10 gives no error codes."""
     return "not a database" in str(error) or "malformed" in str(error)

@@ -1,294 +1,283 @@
-"""The outbox in SQLite: one file, one writing process, every method one transaction.
-
-Never opened in a thread of the application, and closed before its process forks: a handle that is inherited loses
-commits silently.
-"""
+"""The outbox's states and what changes them; `outbox/__init__.py` draws them."""
 
 from __future__ import annotations
 
 import hashlib
-import json
+import time
 from typing import TYPE_CHECKING
 
-from label_studio_otel.outbox.doubts import Doubts
-from label_studio_otel.outbox.items import STATES, Item, Summary, Taken, Target
-from label_studio_otel.settings import Destination
+from label_studio_otel.outbox.batches import Batches
+from label_studio_otel.outbox.database import Database
+from label_studio_otel.outbox.destinations import Destinations, destination_id
+from label_studio_otel.outbox.items import Item, NewEvent, NewItem, Overlap
+from label_studio_otel.outbox.overview import Overview
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
-__all__ = ["SqliteOutbox"]
+    from label_studio_otel.outbox.database import Transaction
+    from label_studio_otel.settings import Destination
 
-#: Seconds after its delivery within which another span of the same call is known for it.
-LATE = 3600.0
-#: Seconds that log events are kept of which no call waits: it may still go on.
-UNCLAIMED = 3600.0
-#: A number kept in the outbox: what was done before then has no fingerprint any more.
-FORGOTTEN_TO = "fingerprints_forgotten_to"
+__all__ = ["Outbox"]
+
+#: Seconds after its delivery that a call keeps its fingerprint, by which another span of the same call is recognized.
+FINGERPRINT_RETENTION_S = 3600.0
+#: Seconds that log events are kept while no call in the outbox needs them: their call may still be going on.
+UNCLAIMED_EVENT_RETENTION_S = 3600.0
+#: Longest call that `overlapping` finds, in nanoseconds, and the largest number of items that it returns.
+LONGEST_CALL_NS = 3600 * 10**9
+MAX_OVERLAPPING = 5000
+#: Counter: fingerprints of what was delivered before this time are deleted.
+FINGERPRINTS_FORGOTTEN_TO = "fingerprints_forgotten_to"
 
 
-class SqliteOutbox(Doubts):
-    """An `Outbox` in one file."""
+class Outbox:
+    """The items, with their destinations and batches. Each method is one transaction, durable when it returns.
+
+    Every method raises OutboxError when the database cannot be used.
+
+    Args:
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+        self.database = database
+        self.destinations = Destinations(database)
+        #: What is or was being sent.
+        self.batches = Batches(database, clock)
+        #: Counts for people and metrics.
+        self.overview = Overview(database)
+        self._clock = clock
+
+    @classmethod
+    def in_file(
+        cls,
+        path: Path,
+        *,
+        read_only: bool = False,
+        clock: Callable[[], float] = time.time,
+        synchronous: str = "NORMAL",
+    ) -> Outbox:
+        """Return the outbox in an SQLite file; see `Database`."""
+        return cls(Database(path, read_only=read_only, synchronous=synchronous), clock=clock)
+
+    def close(self) -> None:
+        """Close the database; the next call opens it again."""
+        self.database.close()
+
+    def used_bytes(self) -> int:
+        """Return how many bytes of the storage are in use."""
+        return self.database.used_bytes()
+
+    # What comes in
 
     def accept(
-        self,
-        records: Sequence[tuple[Destination, str, bytes] | Taken],
-        spool: str,
-        position: int,
-        due_at: float,
-        events: Sequence[tuple[str, bytes]] = (),
+        self, items: Sequence[NewItem], spool: str, position: int, due_at: float, events: Sequence[NewEvent] = ()
     ) -> int:
-        """See `Outbox.accept`."""
-        with self._transaction() as run:
-            now = self._clock()
-            taken = [Taken(*record) for record in records]
-            ids = {
-                destination: self._destination(run, destination) for destination in {one.destination for one in taken}
-            }
+        """Add calls and log events; return how many of the calls are new. One with a known key changes nothing.
+
+        Args:
+            spool: name of the spool file that was read up to `position`, empty where they come from elsewhere.
+        """
+        now = self._clock()
+        with self.database.transaction() as run:
+            ids = {each: destination_id(run, each) for each in {item.destination for item in items}}
             new = 0
-            for one in taken:
-                values = {"destination": ids[one.destination], "key": one.key, "state": "pending"}
-                times = {"now": now, "due_at": due_at, "started": one.started, "ended": one.ended}
-                inserted = self._run(run, "accept", **values, **times)
-                if inserted.rowcount:
-                    self._run(run, "keep", item=inserted.lastrowid, record=one.payload)
+            for item in items:
+                times = {"now": now, "due_at": due_at, "started": item.started, "ended": item.ended}
+                row = run.insert("accept", destination=ids[item.destination], key=item.key, **times)
+                if row is not None:
+                    run.change("add_record", item=row, record=item.payload)
                     new += 1
-            for destination, scope in {(one.destination, one.scope) for one in taken}:
-                self._run(run, "note_scope", destination=ids[destination], name=scope)
+            for destination, scope in {(item.destination, item.scope) for item in items}:
+                run.change("add_scope", destination=ids[destination], name=scope)
             for span, record in events:
                 digest = hashlib.sha256(record).hexdigest()[:32]
-                self._run(run, "take_event", span=span, digest=digest, record=record, now=now)
+                run.change("add_event", span=span, digest=digest, record=record, now=now)
             if spool:
-                self._run(run, "move_offset", name=spool, position=position)
+                run.change("set_spool_position", name=spool, position=position)
         return new
 
     def restore(self, rows: Sequence[tuple[Destination, str, bytes | None, str, str | None]]) -> None:
-        """Take items (destination, key, payload, state, reason) over from another outbox."""
-        with self._transaction() as run:
-            now = self._clock()
+        """Add items (destination, key, payload, state, reason) of another outbox; what was under way is pending."""
+        with self.database.transaction() as run:
             for destination, key, payload, state, reason in rows:
-                # Without its record too: who reads it parks it and says why, where `uncertain` would wait for ever.
+                # An item without its record too: rendering parks it with a reason; as `uncertain` it would never end.
                 kept = state if state in ("delivered", "doubled", "parked") else "pending"
-                values = {"destination": self._destination(run, destination), "key": key, "state": kept}
-                inserted = self._run(run, "restore", **values, reason=reason, now=now)
-                if inserted.rowcount and payload is not None and kept not in ("delivered", "doubled"):
-                    self._run(run, "keep", item=inserted.lastrowid, record=payload)
+                values = {"destination": destination_id(run, destination), "key": key, "state": kept}
+                row = run.insert("restore", **values, reason=reason, now=self._clock())
+                if row is not None and payload is not None and kept not in ("delivered", "doubled"):
+                    run.change("add_record", item=row, record=payload)
 
-    def positions(self) -> dict[str, int]:
-        """See `Outbox.positions`."""
-        return {row["name"]: row["position"] for row in self._rows("spools")}
+    def spool_positions(self) -> dict[str, int]:
+        """Return up to which position each spool file was read, by its name."""
+        return {row["name"]: row["position"] for row in self.database.rows("spool_positions")}
 
     def forget_spool(self, name: str) -> None:
-        """See `Outbox.forget_spool`."""
-        self._change("forget_spool", name=name)
+        """Delete the position of a spool file that is removed."""
+        self.database.change("forget_spool", name=name)
 
-    def targets(self) -> list[Target]:
-        """See `Outbox.targets`."""
-        return [_target(row) for row in self._rows("destinations")]
+    # Pending items
 
-    def waiting(self) -> list[tuple[Target, float]]:
-        """See `Outbox.waiting`."""
-        return [(_target(row), row["due_at"]) for row in self._rows("waiting")]
+    def due_items(self, destination_id: int, limit: int, after: int = 0) -> list[Item]:
+        """Return pending items that are due and have an id above `after`, the oldest first."""
+        values = {"now": self._clock(), "limit": limit, "after": after}
+        return [Item(*row) for row in self.database.rows("due_items", destination=destination_id, **values)]
 
-    def due(self, target: int, limit: int, after: int = 0) -> list[Item]:
-        """See `Outbox.due`."""
-        rows = self._rows("due", destination=target, now=self._clock(), limit=limit, after=after)
-        return [
-            Item(row["id"], row["key"], row["record"], row["attempts"], 0, row["taken_at"], row["at_most"])
-            for row in rows
-        ]
-
-    def are_pending(self, items: Sequence[Item]) -> bool:
-        """See `Outbox.are_pending`."""
-        with self._transaction() as run:
-            return all(self._run(run, "is_pending", id=item.id, key=item.key).fetchone() for item in items)
-
-    def next_due(self, target: int) -> float | None:
-        """See `Outbox.next_due`."""
-        at: float | None = self._rows("next_due", destination=target)[0]["at"]
+    def next_due(self, destination_id: int) -> float | None:
+        """Return when the next pending item of a destination is due, None where none is pending."""
+        at: float | None = self.database.rows("next_due", destination=destination_id)[0]["at"]
         return at
 
-    def waive(self) -> None:
-        """See `Outbox.waive`."""
-        self._change("waive", now=self._clock())
+    def are_pending(self, items: Sequence[Item]) -> bool:
+        """Tell whether all of these items are pending."""
+        with self.database.transaction() as run:
+            return all(run.rows("is_pending", id=item.id, key=item.key) for item in items)
 
-    def resolve(self, target: int, project: int | None, watermark: int | None, created: str = "") -> None:
-        """See `Outbox.resolve`."""
-        self._change("resolve", destination=target, project=project, watermark=watermark, created=created)
+    def skip_settling(self) -> None:
+        """Make every pending item that was never sent due now."""
+        self.database.change("skip_settling", now=self._clock())
 
-    def block(self, target: int, reason: str, retry_at: float, *, passing: bool) -> None:
-        """See `Outbox.block`."""
-        self._change("block", destination=target, reason=reason, retry_at=retry_at, passing=int(passing))
+    def postpone(self, due_at: Mapping[int, float]) -> None:
+        """Set when pending items (id: time) are due."""
+        with self.database.transaction() as run:
+            for item, at in due_at.items():
+                run.change("postpone", id=item, due_at=at)
 
-    def unblock(self, target: int) -> None:
-        """See `Outbox.unblock`."""
-        self._change("unblock", destination=target)
-
-    def lease(self, target: int, project: int, watermark: int, predictions: Mapping[int, int]) -> int:
-        """See `Outbox.lease`."""
-        with self._transaction() as run:
-            values = {"destination": target, "project": project, "watermark": watermark, "now": self._clock()}
-            batch = self._run(run, "begin_batch", **values).lastrowid
-            assert batch is not None
-            for item, number in predictions.items():
-                self._run(run, "lease", id=item, batch=batch, predictions=number)
-        return batch
-
-    def deliver(self, batch: int, tasks: Mapping[int, int | None], *, look_at: float | None = None) -> None:
-        """See `Outbox.deliver`."""
-        with self._transaction() as run:
-            if look_at is not None:
-                keys = [row["key"] for item in tasks for row in self._run(run, "key_of", id=item)]
-                self._run(run, "watch", batch=batch, look_at=look_at, keys=json.dumps(keys))
-            highest = max((task for task in tasks.values() if task), default=None)
-            if highest is not None:
-                (target,) = run.execute("SELECT destination FROM batch WHERE id = ?", (batch,)).fetchone()
-                self._run(run, "raise_watermark", destination=target, watermark=highest)
+    def mark_found(self, tasks: Mapping[int, int]) -> None:
+        """Mark pending items (id: task id) as delivered: Label Studio has their tasks already."""
+        with self.database.transaction() as run:
             for item, task in tasks.items():
-                self._run(run, "deliver", id=item, task=task, now=self._clock())
-            self._run(run, "end_batch", batch=batch)
+                run.change("mark_found", id=item, task=task, now=self._clock())
 
-    def adopt(self, tasks: Mapping[int, int]) -> None:
-        """See `Outbox.adopt`."""
-        with self._transaction() as run:
-            for item, task in tasks.items():
-                self._run(run, "adopt", id=item, task=task, now=self._clock())
-
-    def double(self, winners: Mapping[int, str]) -> None:
-        """See `Outbox.double`."""
-        with self._transaction() as run:
+    def mark_merged(self, winners: Mapping[int, str]) -> None:
+        """Mark pending items (id: key of the other item) as the same call as another item; they are not sent."""
+        with self.database.transaction() as run:
             for item, winner in winners.items():
-                self._run(run, "double", id=item, winner=winner, now=self._clock())
-
-    def release(self, batch: int, due_at: float, reason: str | None) -> None:
-        """See `Outbox.release`."""
-        with self._transaction() as run:
-            self._run(run, "release", batch=batch, due_at=due_at, reason=reason)
-            self._run(run, "end_batch", batch=batch)
+                run.change("mark_merged", id=item, winner=winner, now=self._clock())
 
     def park(self, reasons: Mapping[int, str]) -> None:
-        """See `Outbox.park`."""
-        with self._transaction() as run:
+        """Keep pending or leased items (id: reason) out of delivery until `retry`."""
+        with self.database.transaction() as run:
             for item, reason in reasons.items():
-                self._run(run, "park", id=item, reason=reason)
+                run.change("park", id=item, reason=reason)
 
     def retry(self) -> int:
-        """See `Outbox.retry`."""
-        with self._transaction() as run:
-            number = self._run(run, "unpark", now=self._clock()).rowcount
-            for row in self._run(run, "destinations").fetchall():
-                self._run(run, "unblock", destination=row["id"])
+        """Make parked items pending and open all destinations; return how many items."""
+        with self.database.transaction() as run:
+            number = run.change("retry", now=self._clock())
+            run.change("unblock_all")
         return number
 
     def movable(self, limit: int) -> list[Item]:
-        """See `Outbox.movable`."""
-        rows = self._rows("movable", limit=limit)
-        return [Item(row["id"], row["key"], row["record"], row["attempts"]) for row in rows]
+        """Return pending and parked items, which were never delivered to this server, the oldest first."""
+        return [Item(*row) for row in self.database.rows("movable", limit=limit)]
 
     def drop(self, items: Sequence[int]) -> None:
-        """See `Outbox.drop`."""
-        with self._transaction() as run:
+        """Delete pending and parked items that are stored elsewhere now."""
+        with self.database.transaction() as run:
             for item in items:
-                self._run(run, "drop", id=item)
+                run.change("drop", id=item)
+
+    # Merging of spans
+
+    def overlapping(self, destination_id: int, started: int, ended: int) -> list[Overlap]:
+        """Return pending items, and others with a fingerprint, whose calls ran between these times (nanoseconds)."""
+        times = {"earliest": started - LONGEST_CALL_NS, "started": started, "ended": ended}
+        rows = self.database.rows("overlapping", destination=destination_id, **times, limit=MAX_OVERLAPPING)
+        return [Overlap(*row) for row in rows]
+
+    def record(self, item: int) -> bytes:
+        """Return the record of an item, empty where it is no longer needed."""
+        return next((row["record"] for row in self.database.rows("record", id=item)), b"")
+
+    def note_fingerprints(self, fingerprints: Mapping[int, str]) -> None:
+        """Store fingerprints (item id: fingerprint), by which another span of the same call is recognized."""
+        with self.database.transaction() as run:
+            for item, fingerprint in fingerprints.items():
+                run.change("note_fingerprint", id=item, fingerprint=fingerprint)
+
+    def has_events(self) -> bool:
+        """Tell whether there are any log events."""
+        return bool(self.database.rows("has_events"))
+
+    def events(self, span: str) -> list[bytes]:
+        """Return the log events of a span (trace_id:span_id), as they came."""
+        return [row["record"] for row in self.database.rows("events", span=span)]
+
+    # Time and process
+
+    def take_over(self, reason: str) -> int:
+        """Mark as uncertain what another process had leased when it died; return how many batches.
+
+        Blocked destinations may be tried at once. Times that a clock set wrong put too far ahead are corrected.
+        """
+        with self.database.transaction() as run:
+            run.change("retry_blocked_now")
+            for query in ("correct_items", "correct_events", "correct_batches", "correct_rechecks"):
+                run.change(query, now=self._clock())
+            batches = [row["batch"] for row in run.rows("leased_batches")]
+            for batch in batches:
+                run.change("mark_uncertain", batch=batch, reason=reason)
+        return len(batches)
+
+    def shift_times(self, seconds: float) -> None:
+        """Add to all times of what is not delivered: the clock was set by so many seconds."""
+        with self.database.transaction() as run:
+            for query in ("shift_items", "shift_events", "shift_batches", "shift_rechecks", "shift_destinations"):
+                run.change(query, by=seconds)
 
     def expire(self, before: float) -> int:
-        """See `Outbox.expire`."""
-        with self._transaction() as run:
-            self._run(run, "expire_unclaimed_events", before=self._clock() - UNCLAIMED, limit=-1)
-            self._forget_fingerprints(run, self._clock() - LATE)
-            number = self._run(run, "expire", before=before).rowcount
-            self._run(run, "forget_destinations")
-            self._run(run, "expire_scopes")
+        """Delete the keys of items that were delivered or merged before then; return how many.
+
+        Also delete destinations without items, log events that no call claimed for an hour, and old fingerprints.
+        """
+        now = self._clock()
+        with self.database.transaction() as run:
+            run.change("expire_unclaimed_events", before=now - UNCLAIMED_EVENT_RETENTION_S, limit=-1)
+            _forget_fingerprints(run, now - FINGERPRINT_RETENTION_S)
+            number = run.change("expire", before=before)
+            run.change("forget_destinations")
+            run.change("expire_scopes")
         return number
 
     def expire_oldest(self, limit: int, before: float) -> int:
-        """See `Outbox.expire_oldest`."""
-        with self._transaction() as run:
-            events = self._run(run, "expire_unclaimed_events", limit=limit, before=before).rowcount
-            return events + self._run(run, "expire_oldest", limit=limit, before=before).rowcount
+        """Make room: delete the oldest keys of done items and log events that no call waits for, all before then.
+
+        At most `limit` of each; return how many.
+        """
+        with self.database.transaction() as run:
+            events = run.change("expire_unclaimed_events", limit=limit, before=before)
+            return events + run.change("expire_oldest", limit=limit, before=before)
 
     def give_up(self, before: float) -> int:
-        """See `Outbox.give_up`."""
-        with self._transaction() as run:
-            number = self._run(run, "give_up", before=before).rowcount
+        """Delete pending and parked items that were taken before then, and count them; return how many."""
+        with self.database.transaction() as run:
+            number = run.change("give_up", before=before)
             if number:
-                self._run(run, "add_to_fact", name="given_up", value=number)
+                run.change("add_to_counter", name="given_up", value=number)
         return number
 
-    def has_delivered(self, target: int, since: float) -> bool:
-        """See `Outbox.has_delivered`."""
-        return bool(self._rows("has_delivered", destination=target, since=since)[0]["some"])
+    def counters(self) -> dict[str, float]:
+        """Return the stored numbers by name."""
+        return {row["name"]: row["value"] for row in self.database.rows("counters")}
 
-    def facts(self) -> dict[str, float]:
-        """See `Outbox.facts`."""
-        return {row["name"]: row["value"] for row in self._rows("facts")}
+    def set_counter(self, name: str, value: float) -> None:
+        """Store a number."""
+        self.database.change("set_counter", name=name, value=value)
 
-    def note(self, name: str, value: float) -> None:
-        """See `Outbox.note`."""
-        self._change("set_fact", name=name, value=value)
-
-    def count(self, name: str, number: int) -> None:
-        """See `Outbox.count`."""
-        self._change("add_to_fact", name=name, value=number)
+    def add_to_counter(self, name: str, number: int) -> None:
+        """Add to a stored number."""
+        self.database.change("add_to_counter", name=name, value=number)
 
     def is_unused(self) -> bool:
-        """See `Outbox.is_unused`."""
-        return not self._rows("is_used")[0]["used"]
-
-    def summary(self) -> Summary:
-        """See `Outbox.summary`."""
-        summary = Summary(facts=self.facts())
-        by_target: dict[int, dict[str, int]] = {}
-        for row in self._rows("counts"):
-            summary.states[row["state"]] += row["number"]
-            by_target.setdefault(row["destination"], dict.fromkeys(STATES, 0))[row["state"]] = row["number"]
-            if row["state"] not in ("delivered", "doubled"):
-                summary.oldest = min(row["oldest"], summary.oldest or row["oldest"])
-        parked: dict[int, dict[str, int]] = {}
-        for row in self._rows("parked_reasons"):
-            parked.setdefault(row["destination"], {})[row["reason"] or ""] = row["number"]
-        for target in self.targets():
-            states = by_target.get(target.id, dict.fromkeys(STATES, 0))
-            summary.targets.append((target, states, parked.get(target.id, {})))
-        return summary
-
-    def _forget_fingerprints(self, run: sqlite3.Connection, before: float) -> None:
-        """Forget those of what was done before then; only what was done since the last time is looked at."""
-        facts = {row["name"]: row["value"] for row in self._run(run, "facts")}
-        self._run(run, "forget_fingerprints", since=min(before, facts.get(FORGOTTEN_TO, 0.0)), before=before)
-        self._run(run, "set_fact", name=FORGOTTEN_TO, value=before)
-
-    def _destination(self, run: sqlite3.Connection, destination: Destination) -> int:
-        # A project named by its id is the same destination whatever else was said.
-        named = not destination.project_id
-        identity = {
-            "project_id": destination.project_id or 0,
-            "project_name": destination.project_name if named else "",
-            "mode": destination.mode if named else "",
-            "default_name": int(destination.default_name and named),
-        }
-        self._run(run, "open_destination", **identity, project_config=destination.project_config)
-        (target,) = self._run(run, "destination_id", **identity).fetchone()
-        return int(target)
+        """Tell whether nothing was ever added or stored."""
+        return not self.database.rows("is_used")
 
 
-def _target(row: sqlite3.Row) -> Target:
-    destination = Destination(
-        project_name=row["project_name"],
-        project_id=row["project_id"] or None,
-        mode=row["mode"],
-        project_config=row["project_config"],
-        default_name=bool(row["default_name"]),
-    )
-    return Target(
-        id=row["id"],
-        destination=destination,
-        blocked=(row["reason"] or "blocked") if row["state"] == "blocked" else None,
-        passing=bool(row["passing"]),
-        project=row["project"],
-        watermark=row["watermark"],
-        failures=row["failures"],
-        retry_at=row["retry_at"],
-        created=row["created"] or "",
-    )
+def _forget_fingerprints(run: Transaction, before: float) -> None:
+    """Delete the fingerprints of what was done before then; only what was done since the last call is read."""
+    since = {row["name"]: row["value"] for row in run.rows("counters")}.get(FINGERPRINTS_FORGOTTEN_TO, 0.0)
+    run.change("forget_fingerprints", since=min(before, since), before=before)
+    run.change("set_counter", name=FINGERPRINTS_FORGOTTEN_TO, value=before)

@@ -1,4 +1,4 @@
--- open_destination
+-- add_destination
 -- A destination by its identity; its labeling config is the latest that was given.
 INSERT INTO destination (project_id, project_name, mode, default_name, project_config)
 VALUES (:project_id, :project_name, :mode, :default_name, :project_config)
@@ -12,14 +12,14 @@ WHERE project_id = :project_id AND project_name = :project_name AND mode = :mode
 -- accept
 -- A new item; the same key for the same destination is the same call and changes nothing.
 INSERT INTO item (destination, key, state, taken_at, due_at, started, ended)
-VALUES (:destination, :key, :state, :now, :due_at, :started, :ended)
+VALUES (:destination, :key, 'pending', :now, :due_at, :started, :ended)
 ON CONFLICT (destination, key) DO NOTHING;
 
--- keep
+-- add_record
 -- The record of a new item, which triggers remove with the need for it.
 INSERT INTO payload (item, record) VALUES (:item, :record);
 
--- note_scope
+-- add_scope
 -- Two of a destination say all that anybody asks, and whoever sends spans chooses their names.
 INSERT INTO scope (destination, name) SELECT :destination, :name
 WHERE (SELECT COUNT(*) FROM (SELECT 1 FROM scope WHERE destination = :destination LIMIT 2)) < 2
@@ -58,7 +58,7 @@ UPDATE item SET fingerprint = NULL WHERE fingerprint IS NOT NULL AND id IN (
 );
 
 -- has_events
-SELECT EXISTS (SELECT 1 FROM event) AS some;
+SELECT 1 FROM event LIMIT 1;
 
 -- restore
 -- An item of an outbox that was damaged.
@@ -67,7 +67,7 @@ VALUES (:destination, :key, :state, :reason, :now, :now,
         CASE WHEN :state IN ('delivered', 'doubled') THEN :now END)
 ON CONFLICT (destination, key) DO NOTHING;
 
--- move_offset
+-- set_spool_position
 -- How far a spool file has been read.
 INSERT INTO spool (name, position) VALUES (:name, :position)
 ON CONFLICT (name) DO UPDATE SET position = excluded.position;
@@ -75,7 +75,7 @@ ON CONFLICT (name) DO UPDATE SET position = excluded.position;
 -- forget_spool
 DELETE FROM spool WHERE name = :name;
 
--- spools
+-- spool_positions
 SELECT name, position FROM spool;
 
 -- destinations
@@ -83,7 +83,7 @@ SELECT id, project_id, project_name, mode, default_name, project_config, state, 
        watermark, failures, retry_at, created
 FROM destination ORDER BY id;
 
--- waiting
+-- pending_destinations
 -- Destinations with pending items, and when the first of these is due. Goes through the index from one destination to the
 -- next: neither the number of items nor that of destinations without pending ones matters.
 WITH RECURSIVE waiting (destination) AS (
@@ -103,10 +103,10 @@ SELECT id, project_id, project_name, mode, default_name, project_config, state, 
        ) AS due_at
 FROM waiting CROSS JOIN destination ON destination.id = waiting.destination;
 
--- due
+-- due_items
 -- Items to send now, the oldest first.
 SELECT id, key, COALESCE((SELECT payload.record FROM payload WHERE payload.item = item.id), item.record, x'') AS record,
-       attempts, taken_at, at_most
+       attempts, COALESCE(predictions, 0), taken_at, at_most
 FROM item INDEXED BY item_pending
 WHERE destination = :destination AND state = 'pending' AND due_at <= :now AND id > :after
 ORDER BY id LIMIT :limit;
@@ -119,14 +119,14 @@ SELECT 1 FROM item WHERE id = :id AND key = :key AND state = 'pending';
 SELECT MIN(due_at) AS at FROM item INDEXED BY item_waiting
 WHERE destination = :destination AND state <> 'delivered' AND state = 'pending';
 
--- waive
+-- skip_settling
 -- Nothing that waits needs to settle any longer.
 UPDATE item SET due_at = :now WHERE state = 'pending' AND due_at > :now AND attempts = 0;
 
 -- postpone
 UPDATE item SET due_at = :due_at WHERE id = :id AND state = 'pending';
 
--- begin_batch
+-- add_batch
 INSERT INTO batch (destination, project, watermark, sent_at) VALUES (:destination, :project, :watermark, :now);
 
 -- lease
@@ -134,17 +134,17 @@ INSERT INTO batch (destination, project, watermark, sent_at) VALUES (:destinatio
 UPDATE item SET state = 'leased', batch = :batch, predictions = :predictions, attempts = attempts + 1, reason = NULL
 WHERE id = :id AND state = 'pending';
 
--- deliver
+-- mark_delivered
 -- leased | uncertain -> delivered: the record is not needed any more, the key is.
 UPDATE item SET state = 'delivered', task = :task, delivered_at = :now, record = NULL, batch = NULL, reason = NULL
 WHERE id = :id AND state IN ('leased', 'uncertain');
 
--- adopt
+-- mark_found
 -- pending -> delivered: a look-up before sending found its task.
 UPDATE item SET state = 'delivered', task = :task, delivered_at = :now, record = NULL, reason = NULL
 WHERE id = :id AND state = 'pending';
 
--- double
+-- mark_merged
 -- pending -> doubled: another item is the same call.
 UPDATE item SET state = 'doubled', delivered_at = :now, record = NULL, reason = :winner
 WHERE id = :id AND state = 'pending';
@@ -154,29 +154,29 @@ WHERE id = :id AND state = 'pending';
 UPDATE item SET state = 'pending', batch = NULL, due_at = :due_at, reason = :reason
 WHERE batch = :batch AND state = 'leased';
 
--- doubt
+-- mark_uncertain
 -- leased -> uncertain: it may have arrived.
 UPDATE item SET state = 'uncertain', reason = :reason WHERE batch = :batch AND state = 'leased';
 
--- interrupt
+-- mark_all_uncertain
 -- leased -> uncertain: an error of ours ended the sending.
 UPDATE item INDEXED BY item_waiting SET state = 'uncertain', reason = :reason
 WHERE destination = :destination AND state <> 'delivered' AND state = 'leased';
 
--- doubt_batch
+-- set_reason
 UPDATE batch SET reason = :reason, answer = :answer, import_id = :import_id WHERE id = :batch;
 
--- absent
+-- mark_not_arrived
 -- uncertain -> pending: it did not arrive.
 UPDATE item SET state = 'pending', batch = NULL, due_at = :now, reason = :reason, at_most = COALESCE(:at_most, at_most),
-                attempts = attempts * :suspect
+                attempts = CASE WHEN :suspect THEN attempts ELSE 0 END
 WHERE batch = :batch AND state = 'uncertain';
 
 -- park
 -- pending | leased -> parked: this item was refused, or cannot be read.
 UPDATE item SET state = 'parked', batch = NULL, reason = :reason WHERE id = :id AND state IN ('pending', 'leased');
 
--- unpark
+-- retry
 -- parked -> pending: an operator said `retry`.
 UPDATE item INDEXED BY item_waiting SET state = 'pending', due_at = :now, attempts = 0, at_most = NULL, reason = NULL
 WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered' AND state = 'parked';
@@ -184,7 +184,7 @@ WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered' AND s
 -- movable
 -- What never left for this server.
 SELECT id, key, COALESCE((SELECT payload.record FROM payload WHERE payload.item = item.id), item.record, x'') AS record,
-       attempts
+       attempts, COALESCE(predictions, 0), taken_at, at_most
 FROM item WHERE state IN ('pending', 'parked') ORDER BY id LIMIT :limit;
 
 -- drop
@@ -202,15 +202,15 @@ SELECT batch.id, batch.destination, batch.project, batch.watermark, batch.sent_a
 FROM batch WHERE EXISTS (SELECT 1 FROM item WHERE item.batch = batch.id AND item.state = 'uncertain')
 ORDER BY batch.id;
 
--- looked
+-- note_lookup
 UPDATE batch SET looked_at = :now, lookups = lookups + 1 WHERE id = :batch;
 
 -- batch_items
 SELECT id, key, COALESCE((SELECT payload.record FROM payload WHERE payload.item = item.id), item.record, x'') AS record,
-       attempts, predictions
+       attempts, COALESCE(predictions, 0), taken_at, at_most
 FROM item WHERE batch = :batch ORDER BY id;
 
--- watch
+-- schedule_recheck
 -- Items of a batch that arrived are looked up once more.
 INSERT INTO watch (project, watermark, look_at, keys)
 SELECT project, watermark, :look_at, :keys FROM batch WHERE id = :batch;
@@ -218,14 +218,14 @@ SELECT project, watermark, :look_at, :keys FROM batch WHERE id = :batch;
 -- key_of
 SELECT key FROM item WHERE id = :id;
 
--- watches
+-- due_rechecks
 SELECT id, project, watermark, keys FROM watch WHERE look_at <= :now ORDER BY look_at;
 
--- rewatch
-UPDATE watch SET look_at = :look_at WHERE id = :watch;
+-- postpone_recheck
+UPDATE watch SET look_at = :look_at WHERE id = :recheck;
 
--- unwatch
-DELETE FROM watch WHERE id = :watch;
+-- finish_recheck
+DELETE FROM watch WHERE id = :recheck;
 
 -- block
 UPDATE destination SET state = 'blocked', reason = :reason, passing = :passing, failures = failures + 1, retry_at = :retry_at
@@ -234,7 +234,7 @@ WHERE id = :destination;
 -- unblock
 UPDATE destination SET state = 'open', reason = NULL, failures = 0, retry_at = 0 WHERE id = :destination;
 
--- probe
+-- retry_blocked_now
 -- Blocked destinations may be tried at once.
 UPDATE destination SET retry_at = 0 WHERE state = 'blocked';
 
@@ -248,7 +248,7 @@ UPDATE event SET taken_at = :now WHERE taken_at > :now;
 -- correct_batches
 UPDATE batch SET sent_at = MIN(sent_at, :now), looked_at = MIN(looked_at, :now) WHERE sent_at > :now OR looked_at > :now;
 
--- correct_watches
+-- correct_rechecks
 UPDATE watch SET look_at = :now + 900 WHERE look_at > :now + 86400;
 
 -- shift_items
@@ -262,18 +262,19 @@ UPDATE event SET taken_at = taken_at + :by;
 -- shift_batches
 UPDATE batch SET sent_at = sent_at + :by, looked_at = looked_at + :by;
 
--- shift_watches
+-- shift_rechecks
 UPDATE watch SET look_at = look_at + :by;
 
 -- shift_destinations
 UPDATE destination SET retry_at = retry_at + :by WHERE state = 'blocked';
 
--- resolve
+-- set_project
 -- The project that a destination turned out to be.
 UPDATE destination SET project = :project, watermark = :watermark, created = :created WHERE id = :destination;
 
 -- raise_watermark
-UPDATE destination SET watermark = MAX(COALESCE(watermark, 0), :watermark) WHERE id = :destination;
+UPDATE destination SET watermark = MAX(COALESCE(watermark, 0), :watermark)
+WHERE id = (SELECT destination FROM batch WHERE id = :batch);
 
 -- counts
 SELECT destination, state, COUNT(*) AS number, MIN(taken_at) AS oldest FROM item GROUP BY destination, state;
@@ -330,27 +331,51 @@ WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered' AND s
       AND taken_at < :before;
 
 -- has_delivered
-SELECT EXISTS (
-    SELECT 1 FROM item INDEXED BY item_delivered
-    WHERE state = 'delivered' AND delivered_at >= :since AND destination = :destination
-) AS some;
+SELECT 1 FROM item INDEXED BY item_delivered
+WHERE state = 'delivered' AND delivered_at >= :since AND destination = :destination LIMIT 1;
 
--- take_event
+-- add_event
 INSERT INTO event (span, digest, record, taken_at) VALUES (:span, :digest, :record, :now)
 ON CONFLICT (span, digest) DO NOTHING;
 
--- events_of
+-- events
 SELECT record FROM event WHERE span = :span ORDER BY id;
 
 -- is_used
-SELECT EXISTS (SELECT 1 FROM item) OR EXISTS (SELECT 1 FROM event) OR EXISTS (SELECT 1 FROM spool)
-       OR EXISTS (SELECT 1 FROM fact) AS used;
+SELECT 1 WHERE EXISTS (SELECT 1 FROM item) OR EXISTS (SELECT 1 FROM event) OR EXISTS (SELECT 1 FROM spool)
+               OR EXISTS (SELECT 1 FROM fact);
 
--- facts
+-- counters
 SELECT name, value FROM fact;
 
--- set_fact
+-- set_counter
 INSERT INTO fact (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
--- add_to_fact
+-- add_to_counter
 INSERT INTO fact (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value;
+
+-- unblock_all
+UPDATE destination SET state = 'open', reason = NULL, failures = 0, retry_at = 0;
+
+-- not_done
+-- Reads the index over what waits only: the records of 100,000 items are a gigabyte.
+SELECT destination, state, COUNT(*) AS number, MIN(id) AS first FROM item INDEXED BY item_waiting
+WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered'
+      AND state IN ('pending', 'leased', 'uncertain', 'parked')
+GROUP BY destination, state;
+
+-- taken_at
+SELECT taken_at FROM item WHERE id = :id;
+
+-- blocked_destinations
+SELECT COUNT(*) FROM destination WHERE state = 'blocked';
+
+-- stuck_destinations
+-- Blocked until a person acts.
+SELECT id FROM destination WHERE state = 'blocked' AND NOT passing;
+
+-- last_delivered_at
+SELECT MAX(delivered_at) FROM item WHERE state = 'delivered';
+
+-- states_of
+SELECT state FROM item WHERE destination IN (SELECT id FROM destination) AND key = :key;

@@ -1,28 +1,39 @@
-"""What can still be read of a damaged outbox: from both ends towards the damage, into a new one."""
+"""Keeps a damaged outbox under another name, and copies all calls that can be read into the new one.
+
+A damaged file is never deleted. Its name says what was done: `outbox.db.unread-TIME` until all that can be read was
+copied, `outbox.db.corrupt-TIME` from then on.
+"""
 
 from __future__ import annotations
 
 import itertools
 import sqlite3
+import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
+from label_studio_otel.outbox.items import NewEvent
 from label_studio_otel.settings import Destination
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from label_studio_otel.outbox.outbox import SqliteOutbox
+    from label_studio_otel.outbox.outbox import Outbox
 
-__all__ = ["salvage", "was_sending"]
+__all__ = ["mark_salvaged", "quarantine", "quarantined", "salvage", "was_sending"]
+
+#: Parts of the names, before and after all that can be read was copied.
+UNREAD, CORRUPT = "unread", "corrupt"
+#: Files beside a database. One that stayed behind would be taken for the new database's.
+JOURNALS = ("-wal", "-shm")
 
 #: Rows in one transaction.
 ROWS = 50
 
 DESTINATIONS = "SELECT id, project_id, project_name, mode, default_name, project_config FROM destination"
 EVENTS = "SELECT span, record FROM event ORDER BY id"
-#: Of the first versions, in which records stood with their items, and of those since.
+#: For schemas without the table `payload`: their records are in `item`. Then for those with it.
 ITEMS_ALONE = "SELECT id, destination, key, record, state, reason FROM item NOT INDEXED"
 ITEMS = """
 SELECT id, destination, key, COALESCE((SELECT payload.record FROM payload WHERE payload.item = item.id), item.record),
@@ -37,11 +48,32 @@ WHERE id > ? AND id < ? AND state IN ('delivered', 'doubled') ORDER BY id
 MOST = 2**63 - 1
 
 
-def salvage(path: Path, outbox: SqliteOutbox) -> int:
-    """Take over every call that can be read; return how many.
+def quarantine(path: Path, now: float) -> str:
+    """Rename a damaged outbox and return its new name.
 
-    What had not arrived is pending again, with its log events; what was parked is parked; what was delivered keeps its
-    key, so that it is not sent again.
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    when = time.strftime("%Y%m%dT%H%M%S", time.localtime(now))
+    return _rename(path, f"{path.name}.{UNREAD}-{when}").name
+
+
+def quarantined(outbox: Path) -> list[Path]:
+    """Return the damaged files of which not everything that can be read was copied."""
+    found = outbox.parent.glob(f"{outbox.name}.{UNREAD}-*")
+    return sorted(path for path in found if not path.name.endswith(JOURNALS))
+
+
+def mark_salvaged(path: Path) -> Path:
+    """Rename a damaged file of which everything that can be read was copied; return its last name."""
+    return _rename(path, path.name.replace(f".{UNREAD}-", f".{CORRUPT}-"))
+
+
+def salvage(path: Path, outbox: Outbox) -> int:
+    """Copy every call that can be read into another outbox; return how many.
+
+    What was not delivered becomes pending, with its log events; what was parked stays parked; what was delivered keeps
+    its key, so that it is not sent again.
 
     Args:
         path: the damaged file.
@@ -72,7 +104,7 @@ def salvage(path: Path, outbox: SqliteOutbox) -> int:
 
 
 def was_sending(path: Path) -> bool:
-    """Tell whether a damaged outbox had something under way or in doubt, which may still arrive; True in doubt."""
+    """Tell whether a damaged outbox had sent items that may still arrive; True where that cannot be read."""
     try:
         with closing(_opened(path)) as damaged:
             return damaged.execute("SELECT 1 FROM batch").fetchone() is not None
@@ -80,8 +112,20 @@ def was_sending(path: Path) -> bool:
         return True
 
 
+def _rename(path: Path, name: str) -> Path:
+    """Rename a database and its journals, to a name that does not exist yet; return the new path."""
+    new, number = path.with_name(name), 1
+    while new.exists():
+        number += 1
+        new = path.with_name(f"{name}-{number}")
+    for suffix in (*JOURNALS, ""):
+        with suppress(FileNotFoundError):
+            path.with_name(f"{path.name}{suffix}").rename(new.with_name(f"{new.name}{suffix}"))
+    return new
+
+
 def _opened(path: Path) -> sqlite3.Connection:
-    # Immutable: nothing is written beside the file. Only with a journal that holds something it would say too little.
+    # `immutable` writes nothing beside the file, but does not read the journal: only for an empty one.
     journal = path.with_name(f"{path.name}-wal")
     mode = "mode=ro" if journal.exists() and journal.stat().st_size else "immutable=1"
     return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=5)
@@ -91,16 +135,16 @@ def _destination(row: tuple[int, int, str, str, int, str | None]) -> Destination
     return Destination(row[2], row[1] or None, row[3], row[5], bool(row[4]))
 
 
-def _events(damaged: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
-    """Yield the log events in front of the damage; the first versions had none."""
+def _events(damaged: sqlite3.Connection) -> Iterator[NewEvent]:
+    """Yield the log events before the damage; schema 1 has none."""
     try:
-        yield from damaged.execute(EVENTS)
+        yield from itertools.starmap(NewEvent, damaged.execute(EVENTS))
     except sqlite3.DatabaseError:
         return
 
 
 def _items(damaged: sqlite3.Connection) -> Iterator[tuple[int, int, str, bytes | None, str, str | None]]:
-    """Yield the rows in front of the damage, those behind it, and of those between what was done: it has no record."""
+    """Yield the rows before the damage, those after it, and between them what was done: its rows have no record."""
     first, last = MOST, 0
     items = ITEMS if damaged.execute("SELECT 1 FROM sqlite_master WHERE name = 'payload'").fetchone() else ITEMS_ALONE
     try:

@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from label_studio_otel.calls.selection import Selection
-    from label_studio_otel.outbox.items import Taken
-    from label_studio_otel.pipeline import TakenEvent
+    from label_studio_otel.outbox.items import NewEvent, NewItem
 
-Record = TypeVar("Record", "Taken", "TakenEvent")
+Record = TypeVar("Record", "NewItem", "NewEvent")
 
 __all__ = ["ANSWER_WITHIN", "MAX_BYTES", "RETRY_AFTER", "Read", "read"]
 
@@ -32,7 +31,7 @@ RETRY_AFTER = 5
 class Read(NamedTuple):
     """What a request's body came to."""
 
-    records: Sequence[Taken | TakenEvent] = ()
+    records: Sequence[NewItem | NewEvent] = ()
     #: LLM calls or events that cannot be read.
     rejected: int = 0
     #: Spans or log records in the request, whatever they are.

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from label_studio_otel.metrics.counts import Counts
-    from label_studio_otel.outbox.items import Outbox, Taken
-    from label_studio_otel.pipeline import TakenEvent
+    from label_studio_otel.outbox.items import NewEvent, NewItem
+    from label_studio_otel.outbox.outbox import Outbox
 
 __all__ = ["Intake"]
 
@@ -36,7 +36,7 @@ _DIED = "the thread that takes calls in has ended by an error of ours: start the
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    records: Sequence[Taken | TakenEvent]
+    records: Sequence[NewItem | NewEvent]
     done: Future[None] = field(default_factory=Future)
 
     @property
@@ -100,7 +100,7 @@ class Intake:
         """Begin to commit."""
         self._thread.start()
 
-    def take(self, records: Sequence[Taken | TakenEvent]) -> Future[None]:
+    def take(self, records: Sequence[NewItem | NewEvent]) -> Future[None]:
         """Take the records of one request, all or none.
 
         Returns a future that ends when they are durable, or with an OutboxError where none was taken.
@@ -134,7 +134,7 @@ class Intake:
             return
         if self._max_state_bytes and self._outbox.used_bytes() >= self._max_state_bytes:
             raise OutboxFull("the outbox is full")
-        self._outbox.note("ready_at", self._due_at())
+        self._outbox.set_counter("ready_at", self._due_at())
         self._proven_until = self._steady() + PROOF
 
     def close(self, timeout: float | None = None) -> None:
@@ -206,5 +206,5 @@ class Intake:
     def _must_hold(self) -> None:
         if not self._holding():
             raise OutboxError("another process delivers from this state directory")
-        if self._outbox.is_removed():
+        if self._outbox.database.is_removed():
             raise OutboxError("the state directory was removed while it was in use: start the service again")

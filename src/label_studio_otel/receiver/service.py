@@ -20,7 +20,7 @@ from label_studio_otel.delivery.deliverer import OUTBOX, Deliverer
 from label_studio_otel.errors import LabelStudioOtelError, OutboxCorrupt, OutboxError
 from label_studio_otel.label_studio.suppression import suppressed
 from label_studio_otel.metrics.server_metrics import ServerMetrics
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.receiver import access
 from label_studio_otel.receiver.group_commit import Intake
 from label_studio_otel.receiver.http import HttpServer
@@ -58,7 +58,7 @@ class Bridge:
     def __init__(self, settings: Settings, serve_settings: ServeSettings) -> None:
         self._settings = settings
         self._serve_settings = serve_settings
-        outbox = SqliteOutbox(settings.directory / OUTBOX, synchronous="FULL")
+        outbox = Outbox.in_file(settings.directory / OUTBOX, synchronous="FULL")
         self._source = ServerMetrics(settings.url)
         self._traffic = Traffic()
         self._deliverer = Deliverer(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from label_studio_otel.outbox.items import Taken
+from label_studio_otel.outbox.items import NewItem
 from label_studio_otel.spool import record
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
 from support.delivering import PROMPTS, Bench, State, all_tasks, payload, run, states_of
@@ -30,7 +30,7 @@ def inner(**fields: Any) -> Span:
 
 def put(bench: Bench, *spans: Span, due_in: float = 0.0) -> None:
     taken = [
-        Taken(PROMPTS, one.key, payload(one), one.scope_name, one.start_time_unix_nano, one.end_time_unix_nano)
+        NewItem(PROMPTS, one.key, payload(one), one.scope_name, one.start_time_unix_nano, one.end_time_unix_nano)
         for one in spans
     ]
     bench.outbox.accept(taken, "1.spool", 0, bench.clock() + due_in)
@@ -219,8 +219,8 @@ def ended() -> Span:
 def test_the_scopes_are_read_once_for_each_batch(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     put(bench, *(span(f"Question {number}", number=number) for number in range(1, 1201)))
     asked: list[int] = []
-    scopes = bench.outbox.scopes
-    monkeypatch.setattr(bench.outbox, "scopes", lambda target: asked.append(target) or scopes(target))
+    scopes = bench.outbox.destinations.scopes
+    monkeypatch.setattr(bench.outbox.destinations, "scopes", lambda target: asked.append(target) or scopes(target))
 
     bench.run()
 

@@ -18,8 +18,8 @@ from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.errors import OutboxCorrupt, OutboxError, Uncertain
 from label_studio_otel.label_studio import client
 from label_studio_otel.label_studio.transport import Response, Transport
-from label_studio_otel.outbox.items import Taken
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.items import NewItem
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.settings import Destination
 from label_studio_otel.testing import AsynchronousImport, FakeClock, FakeLabelStudio, Fault, span
 from support.delivering import CHATS, PROMPTS, Bench, Direct, State, all_tasks, copies, imports, payload, run, states_of
@@ -88,7 +88,7 @@ class TestADamagedOutbox:
         corrupt(state)
         second = state.deliverer()
         with monkeypatch.context() as full_disk:
-            full_disk.setattr(SqliteOutbox, "restore", _refuse)
+            full_disk.setattr(Outbox, "restore", _refuse)
             run(second)
             run(second)
         for _ in range(10):
@@ -102,7 +102,7 @@ class TestADamagedOutbox:
         corrupt(state)
         second = state.deliverer()
         with monkeypatch.context() as killed:
-            killed.setattr(SqliteOutbox, "restore", _refuse)
+            killed.setattr(Outbox, "restore", _refuse)
             run(second)
         second.close()
         third = state.deliverer()
@@ -512,16 +512,16 @@ def test_an_error_of_ours_at_one_destination_stops_no_other(
 
 @pytest.mark.parametrize("key", ["a:b", "a:b:", "ü:'\"%,&:1", "a:b:1e9"])
 def test_odd_keys_are_looked_up(bench: Bench, fake: FakeLabelStudio, key: str) -> None:
-    bench.outbox.note("lookup_before", 1e12)
-    bench.outbox.accept([Taken(PROMPTS, key, payload(span(number=1)))], "1.spool", 0, bench.clock())
+    bench.outbox.set_counter("lookup_before", 1e12)
+    bench.outbox.accept([NewItem(PROMPTS, key, payload(span(number=1)))], "1.spool", 0, bench.clock())
     bench.run()
     assert copies(fake) == {"1": 1}
 
 
 def test_overlapping_records_are_read_one_by_one(tmp_path: Path) -> None:
     clock = FakeClock()
-    outbox = SqliteOutbox(tmp_path / "outbox.db", clock=clock)
-    outbox.accept([Taken(PROMPTS, f"a:{n}:1", b"x" * 1000, "scope", 1, 2) for n in range(9)], "1.spool", 0, 0.0)
+    outbox = Outbox.in_file(tmp_path / "outbox.db", clock=clock)
+    outbox.accept([NewItem(PROMPTS, f"a:{n}:1", b"x" * 1000, "scope", 1, 2) for n in range(9)], "1.spool", 0, 0.0)
     assert max(len(repr(other)) for other in outbox.overlapping(1, 0, 10)) < 500
     assert [outbox.record(other.id) for other in outbox.overlapping(1, 0, 10)] == [b"x" * 1000] * 9
     outbox.close()

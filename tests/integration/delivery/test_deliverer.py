@@ -10,7 +10,7 @@ import pytest
 from label_studio_otel.cli import deliver
 from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.outbox import database
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.overview import Overview
 from label_studio_otel.settings import Destination
 from label_studio_otel.spool import record
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
@@ -107,7 +107,7 @@ def _die_during_the_import(deliverer: Deliverer, state: State) -> None:
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    deliverer._outbox.deliver = die  # type: ignore[method-assign]
+    deliverer._outbox.batches.mark_delivered = die  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         deliverer.step()
     deliverer.close()
@@ -195,7 +195,7 @@ def test_an_outbox_that_cannot_be_written_keeps_the_spool_and_resumes(
 def test_an_outbox_that_somebody_else_locks_is_waited_for(
     state: State, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.05)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.05)
     deliverer = state.deliverer()
     run(deliverer)
     other = sqlite3.connect(state.directory / "outbox.db", isolation_level=None)
@@ -224,13 +224,13 @@ def test_deliver_counts_the_whole_outbox_once_and_not_after_each_batch(
     state: State, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[bool] = []
-    summary = SqliteOutbox.summary
+    summary = Overview.summary
 
-    def counting(outbox: SqliteOutbox) -> Summary:
+    def counting(outbox: Overview) -> Summary:
         counted.append(True)
         return summary(outbox)
 
-    monkeypatch.setattr(SqliteOutbox, "summary", counting)
+    monkeypatch.setattr(Overview, "summary", counting)
     state.put(span(number=1), span(number=2))
     deliver._steps(state.deliverer(), state.settings, 5.0, lambda _, __: None)
     assert copies(fake) == {"1": 1, "2": 1}
@@ -264,7 +264,7 @@ def test_a_project_a_day_leaves_nothing_behind(state: State, fake: FakeLabelStud
     run(deliverer)
     assert len(copies(fake)) == 35
     delivery = deliverer._delivery
-    names = [target.destination.project_name for target, _, _ in deliverer.summary().targets]
+    names = [target.destination.project_name for target, _, _ in deliverer.summary().destinations]
     assert names == [f"Prompts of day {day}" for day in range(6, 36)]
     assert len(delivery._paces) == len(delivery._projects._read) == 30
     state.put(span(number=1), span(number=99), destination=Destination("Prompts of day 99"))

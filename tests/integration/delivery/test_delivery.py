@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from label_studio_otel.outbox.items import NewItem
 from label_studio_otel.settings import Destination
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
 from support.delivering import CHATS, PROMPTS, Bench, all_tasks, copies, imports
@@ -123,7 +124,7 @@ def test_a_parked_item_is_sent_again_on_request(bench: Bench, fake: FakeLabelStu
 def test_a_record_that_cannot_be_read_is_parked_with_a_reason_and_without_content(
     bench: Bench, fake: FakeLabelStudio
 ) -> None:
-    bench.outbox.accept([(PROMPTS, "key", b"no record of ours")], "1.spool", 0, bench.clock())
+    bench.outbox.accept([NewItem(PROMPTS, "key", b"no record of ours")], "1.spool", 0, bench.clock())
     bench.put(span("no LLM call", number=1, attributes={"gen_ai.operation.name": "execute_tool"}), span(number=2))
     bench.run()
     assert copies(fake) == {"2": 1}

@@ -195,8 +195,8 @@ def test_what_another_deliverer_had_leased_is_looked_up(bench: Bench, fake: Fake
     project = bench.target.project
     assert project is not None
     bench.put(span(number=2))
-    (item,) = bench.outbox.due(bench.target.id, 10)
-    bench.outbox.lease(bench.target.id, project, bench.target.watermark or 0, {item.id: 1})
+    (item,) = bench.outbox.due_items(bench.target.id, 10)
+    bench.outbox.batches.lease(bench.target.id, project, bench.target.watermark or 0, {item.id: 1})
     assert bench.outbox.take_over("died") == 1
     bench.run_later(1)
     assert bench.states == {"delivered": 1, "uncertain": 1}
@@ -276,12 +276,12 @@ def test_a_kill_after_a_batch_was_found_does_not_lose_the_look_once_more(
         deliver(*arguments, **options)
         raise Killed
 
-    deliver = bench.outbox.deliver
-    monkeypatch.setattr(bench.outbox, "deliver", deliver_and_die)
+    deliver = bench.outbox.batches.mark_delivered
+    monkeypatch.setattr(bench.outbox.batches, "mark_delivered", deliver_and_die)
     fake.fail(Fault(drop="after"))
     bench.put(span(number=1))
     bench.run()
     with pytest.raises(Killed):
         bench.run_later(1)
-    (watch,) = bench.outbox.watches(bench.clock() + 900)
+    (watch,) = bench.outbox.batches.due_rechecks(bench.clock() + 900)
     assert watch.keys == (span(number=1).key,)

@@ -170,8 +170,8 @@ def test_a_prediction_that_got_lost_is_added(bench: Bench, api: Api, title: str)
     project = api.project(title)["id"]
     two = span("Say it twice.", ["First", "Second"], number=2)
     bench.put(two, destination=Destination(title))
-    (item,) = bench.outbox.due(bench.target.id, 1)
-    bench.outbox.lease(bench.target.id, project, bench.target.watermark or 0, {item.id: 2})
+    (item,) = bench.outbox.due_items(bench.target.id, 1)
+    bench.outbox.batches.lease(bench.target.id, project, bench.target.watermark or 0, {item.id: 2})
     api.import_tasks(project, [{"data": {"prompt": "Say it twice.", "key": two.key}}])
     bench.outbox.take_over("it died before the answer")
     bench.run_later(1)
@@ -185,8 +185,8 @@ def test_surplus_copies_are_removed_but_never_an_annotated_one(bench: Bench, api
     project = api.project(title)["id"]
     plain, annotated = span(number=2), span(number=3)
     bench.put(plain, annotated, destination=Destination(title))
-    items = {item.id: 0 for item in bench.outbox.due(bench.target.id, 2)}
-    bench.outbox.lease(bench.target.id, project, bench.target.watermark or 0, items)
+    items = {item.id: 0 for item in bench.outbox.due_items(bench.target.id, 2)}
+    bench.outbox.batches.lease(bench.target.id, project, bench.target.watermark or 0, items)
     sent = [{"data": {"prompt": "Say hello.", "key": call.key}} for call in (plain, plain, annotated, annotated)]
     first, _, _, second = api.import_tasks(project, sent)["task_ids"]
     api.annotate(second, "Good day!")

@@ -14,7 +14,8 @@ from label_studio_otel import log
 from label_studio_otel.cli.status import summary_of
 from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.errors import OutboxError
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.batches import Batches
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.tasks import labeling_config
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
 from label_studio_otel.testing.store import Call, Flaws
@@ -80,7 +81,7 @@ def test_an_outbox_that_was_lost_and_only_begun_anew_by_a_process_that_was_kille
     first.close()
     for path in state.directory.glob("outbox.db*"):
         path.unlink()
-    with closing(SqliteOutbox(state.directory / "outbox.db")) as killed:
+    with closing(Outbox.in_file(state.directory / "outbox.db")) as killed:
         killed.take_over("the process that sent it ended before the answer")
     run(state.deliverer())
     assert copies(fake) == {"1": 1}
@@ -141,7 +142,7 @@ def test_what_waits_longer_than_allowed_is_given_up_counted_and_said(
     assert states_of(deliverer) == {"pending": 1}
     assert "2 LLM calls were given up" in caplog.text
     assert log._said == remembered
-    assert deliverer.summary().facts["given_up"] == 2
+    assert deliverer.summary().counters["given_up"] == 2
     deliverer.close()
 
 
@@ -164,7 +165,7 @@ def test_a_torn_last_record_is_cut_off_and_counted(state: State, fake: FakeLabel
     deliverer = state.deliverer()
     run(deliverer)
     assert copies(fake) == {"1": 1}
-    assert deliverer.summary().facts["unreadable_bytes"] == deliverer.counts.damaged_bytes > 100
+    assert deliverer.summary().counters["unreadable_bytes"] == deliverer.counts.damaged_bytes > 100
 
 
 def _project(title: str) -> Call:
@@ -178,7 +179,7 @@ def test_an_answer_that_could_not_be_noted_is_looked_up_when_the_disk_takes_agai
     state.put(span(number=1))
     deliverer = state.deliverer()
     with monkeypatch.context() as full_disk:
-        full_disk.setattr(SqliteOutbox, "deliver", _refuse)
+        full_disk.setattr(Batches, "mark_delivered", _refuse)
         run(deliverer)
     assert states_of(deliverer) == {"leased": 1}
     run(deliverer)

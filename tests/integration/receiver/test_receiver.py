@@ -237,18 +237,18 @@ def test_metrics_are_accepted_and_dropped(receiver: Receiver) -> None:
 def test_64_bit_integers_are_strings_or_numbers_and_unknown_fields_nothing(receiver: Receiver, number: Any) -> None:
     receiver.post(traces(span(startTimeUnixNano=number, traceId=TRACE_ID.upper(), novelty={"x": [1]}, flags=257)))
 
-    (item,) = receiver.outbox.due(1, 10)
+    (item,) = receiver.outbox.due_items(1, 10)
     assert item.key == f"{TRACE_ID}:0000000000000001:1700000000000000001"
 
 
 def test_what_is_kept_is_what_delivery_reads(receiver: Receiver) -> None:
     receiver.post(traces(span(said="Where? " + "x" * 600)))
 
-    (item,) = receiver.outbox.due(1, 10)
+    (item,) = receiver.outbox.due_items(1, 10)
     record = spool.decode(item.record)
     assert record.destination is not None
     assert record.destination.project_name == "LangChain-2023-11-14"
-    assert receiver.outbox.positions() == {}
+    assert receiver.outbox.spool_positions() == {}
     assert record.span is not None
     assert "Where? xxx" in record.span["attributes"]["gen_ai.output.messages"]
 

@@ -17,7 +17,8 @@ from google.rpc.status_pb2 import Status
 
 from label_studio_otel.calls.selection import Selection
 from label_studio_otel.errors import ConfigError, DecodeError, OutboxError
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.database import Database
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.receiver import access, otlp_http
 from label_studio_otel.receiver.otlp_http import decompressed
 from label_studio_otel.receiver.service import Bridge
@@ -194,7 +195,7 @@ def test_without_the_lock_it_is_503_until_this_process_has_it(tmp_path: Path) ->
 
 
 def test_a_disk_that_refuses_is_503_and_then_it_takes_again(tmp_path: Path) -> None:
-    class Refusing(SqliteOutbox):
+    class Refusing(Database):
         refuses = True
 
         def _open(self) -> sqlite3.Connection:
@@ -202,13 +203,13 @@ def test_a_disk_that_refuses_is_503_and_then_it_takes_again(tmp_path: Path) -> N
                 raise sqlite3.OperationalError("database or disk is full")
             return super()._open()
 
-    outbox = Refusing(tmp_path / "outbox.db", synchronous="FULL")
-    with Receiver(tmp_path, outbox=outbox) as receiver:
+    database = Refusing(tmp_path / "outbox.db", synchronous="FULL")
+    with Receiver(tmp_path, outbox=Outbox(database)) as receiver:
         got = receiver.post(traces(span()))
         assert (got.status, got.headers["retry-after"]) == (503, "5")
         assert b"disk" not in got.body
         assert receiver.send("GET", "/readyz").status == 503
-        outbox.refuses = False
+        database.refuses = False
         assert receiver.post(traces(span())).status == 200
         assert receiver.kept == 1
 
@@ -216,17 +217,17 @@ def test_a_disk_that_refuses_is_503_and_then_it_takes_again(tmp_path: Path) -> N
 def test_the_service_synchronises_every_commit(tmp_path: Path) -> None:
     bridge = Bridge(load({"state_dir": tmp_path}, {}), ServeSettings(settle=0))
     outbox = bridge._deliverer._outbox
-    with outbox._transaction() as run:
-        assert run.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+    with outbox.database.transaction() as run:
+        assert run.connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
     assert bridge._intake._outbox is outbox
     outbox.close()
 
 
-class Slow(SqliteOutbox):
+class Slow(Outbox):
     """Counts commits, and waits in the first one until told."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, synchronous="FULL")
+        super().__init__(Database(path, synchronous="FULL"))
         self.commits: list[int] = []
         self.go = threading.Event()
 
@@ -421,8 +422,10 @@ class TestProbes:
         with Receiver(tmp_path) as receiver:
             monkeypatch.setattr(receiver._intake, "_steady", lambda: now[0])
             noted: list[str] = []
-            note = receiver.outbox.note
-            monkeypatch.setattr(receiver.outbox, "note", lambda name, value: noted.append(name) or note(name, value))
+            store = receiver.outbox.set_counter
+            monkeypatch.setattr(
+                receiver.outbox, "set_counter", lambda name, value: noted.append(name) or store(name, value)
+            )
 
             assert receiver.post(traces(span())).status == 200
             now[0] = 9.0
@@ -443,7 +446,7 @@ class TestProbes:
                 raise OutboxError("disk I/O error")
 
             monkeypatch.setattr(receiver.outbox, "accept", fail)
-            monkeypatch.setattr(receiver.outbox, "note", fail)
+            monkeypatch.setattr(receiver.outbox, "set_counter", fail)
             assert receiver.post(traces(span())).status == 503
             ready = receiver.send("GET", "/readyz")
             assert (ready.status, ready.body) == (503, b"disk I/O error\n")

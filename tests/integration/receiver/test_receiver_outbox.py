@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from label_studio_otel import log
+from label_studio_otel.delivery import deliverer as delivering
 from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.errors import OutboxCorrupt, OutboxError, RequestTooLarge
 from label_studio_otel.metrics.counts import Counts
 from label_studio_otel.otlp import protobuf, wire
 from label_studio_otel.otlp import request as requests
-from label_studio_otel.outbox import aside
-from label_studio_otel.outbox.items import Taken
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.items import NewEvent, NewItem
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.outbox.salvage import salvage
-from label_studio_otel.pipeline import TakenEvent
 from label_studio_otel.receiver import decoding, group_commit
 from label_studio_otel.receiver.group_commit import Intake
 from label_studio_otel.receiver.service import Bridge
@@ -88,26 +88,24 @@ class TestARequestThatCostsMoreThanItSends:
         outbox = SlowOutbox()
         intake = Intake(outbox, holding=lambda: True, due_at=lambda: 0.0, max_state_bytes=0, counts=Counts())  # type: ignore[arg-type]
         intake.start()
-        first = intake.take([TakenEvent("span", b"x" * 2000)])
+        first = intake.take([NewEvent("span", b"x" * 2000)])
         outbox.begun.wait(10)
-        second, third, fourth = (intake.take([TakenEvent("span", b"x" * 600)]) for _ in range(3))
+        second, third, fourth = (intake.take([NewEvent("span", b"x" * 600)]) for _ in range(3))
 
         for refused in (third, fourth):
             with pytest.raises(OutboxError, match="wait for the disk"):
                 refused.result(10)
         outbox.go_on.set()
         assert (first.result(10), second.result(10)) == (None, None)
-        assert intake.take([TakenEvent("span", b"x" * 600)]).result(10) is None
+        assert intake.take([NewEvent("span", b"x" * 600)]).result(10) is None
         intake.close()
 
 
 class SlowOutbox:
     """Takes nothing until it is told to go on."""
 
-    def is_removed(self) -> bool:
-        return False
-
     def __init__(self) -> None:
+        self.database = SimpleNamespace(is_removed=lambda: False)
         self.begun = threading.Event()
         self.go_on = threading.Event()
 
@@ -135,7 +133,7 @@ def test_a_scope_whose_name_is_no_text_hides_no_call(tmp_path: Path, name: Any) 
 
 
 def test_what_filled_the_outbox_is_a_success_all_the_same(tmp_path: Path) -> None:
-    outbox = SqliteOutbox(tmp_path / "outbox.db", synchronous="FULL")
+    outbox = Outbox.in_file(tmp_path / "outbox.db", synchronous="FULL")
     limit = outbox.used_bytes() + 10_000
     with Receiver(tmp_path, outbox=outbox, max_state_bytes=limit) as receiver:
         answers = [receiver.post(traces(span(number, "x" * 8000))).status for number in range(1, 5)]
@@ -143,11 +141,11 @@ def test_what_filled_the_outbox_is_a_success_all_the_same(tmp_path: Path) -> Non
         assert answers == [200] * receiver.kept + [503] * (4 - receiver.kept)
 
 
-def calls(*numbers: int) -> list[Taken]:
-    return [Taken(Destination("Prompts"), f"{'0' * 32}:{number:016x}:1", b"said") for number in numbers]
+def calls(*numbers: int) -> list[NewItem]:
+    return [NewItem(Destination("Prompts"), f"{'0' * 32}:{number:016x}:1", b"said") for number in numbers]
 
 
-def fill(outbox: SqliteOutbox, numbers: Iterable[int]) -> None:
+def fill(outbox: Outbox, numbers: Iterable[int]) -> None:
     outbox.accept(calls(*numbers), "", 0, 0.0)
 
 
@@ -170,7 +168,7 @@ class TestADamagedOutbox:
 
     def test_damage_that_only_taking_in_meets_is_mended_while_it_serves(self, settings: Settings) -> None:
         """The index of keys: delivery does not look there."""
-        outbox = SqliteOutbox(settings.directory / "outbox.db")
+        outbox = Outbox.in_file(settings.directory / "outbox.db")
         fill(outbox, range(2000))
         outbox.close()
         break_page(settings.directory / "outbox.db", "sqlite_autoindex_item_1")
@@ -190,7 +188,7 @@ class TestADamagedOutbox:
     def test_what_comes_in_while_it_is_set_aside_goes_into_the_new_one(
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        outbox = SqliteOutbox(settings.directory / "outbox.db")
+        outbox = Outbox.in_file(settings.directory / "outbox.db")
         deliverer = Deliverer(settings, outbox=outbox, settle=100)
         deliverer.take_lock()
         fill(outbox, range(3))
@@ -201,8 +199,8 @@ class TestADamagedOutbox:
             coming.join(0.2)
             return put_aside(path, now)
 
-        put_aside = aside.put
-        monkeypatch.setattr(aside, "put", put)
+        put_aside = delivering.quarantine
+        monkeypatch.setattr(delivering, "quarantine", put)
         deliverer._set_aside(OutboxCorrupt("outbox.db: malformed"))
         coming.join(10)
         deliverer.close()
@@ -212,7 +210,7 @@ class TestADamagedOutbox:
         new.close()
 
     def test_log_events_are_taken_over_with_their_calls(self, settings: Settings) -> None:
-        outbox = SqliteOutbox(settings.directory / "outbox.db")
+        outbox = Outbox.in_file(settings.directory / "outbox.db")
         deliverer = Deliverer(settings, outbox=outbox, settle=100)
         deliverer.take_lock()
         outbox.accept(calls(1), "", 0, 0.0, [("span", b"first"), ("span", b"second")])
@@ -222,16 +220,16 @@ class TestADamagedOutbox:
         deliverer.close()
 
     def test_what_was_delivered_is_known_although_no_record_can_be_read(self, settings: Settings) -> None:
-        outbox = SqliteOutbox(settings.directory / "outbox.db")
+        outbox = Outbox.in_file(settings.directory / "outbox.db")
         fill(outbox, range(1000))
-        items = {item.id: 1 for item in outbox.due(1, 600)}
-        outbox.deliver(outbox.lease(1, 7, 0, items), dict.fromkeys(items, 70))
+        items = {item.id: 1 for item in outbox.due_items(1, 600)}
+        outbox.batches.mark_delivered(outbox.batches.lease(1, 7, 0, items), dict.fromkeys(items, 70))
         outbox.close()
         break_page(settings.directory / "outbox.db", "payload")
-        new = SqliteOutbox(settings.directory / "new.db")
+        new = Outbox.in_file(settings.directory / "new.db")
 
         assert salvage(settings.directory / "outbox.db", new) == 600
-        assert new.summary().states["delivered"] == 600
+        assert new.overview.summary().states["delivered"] == 600
         new.close()
 
     def test_a_sound_one_is_not_set_aside(self, settings: Settings) -> None:
@@ -278,7 +276,7 @@ class TestTheThreadThatCommits:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setattr(log, "_said", set())
-        outbox = SqliteOutbox(tmp_path / "outbox.db")
+        outbox = Outbox.in_file(tmp_path / "outbox.db")
 
         def committed(_seconds: float, _records: int) -> None:
             raise RuntimeError("secret")
@@ -289,7 +287,7 @@ class TestTheThreadThatCommits:
         intake.check()
         intake.close()
 
-        assert outbox.summary().states["pending"] == 2
+        assert outbox.overview.summary().states["pending"] == 2
         (message,) = [record.getMessage() for record in caplog.records]
         assert "an error while calls were taken in: RuntimeError in committed, line " in message
         assert "secret" not in message
@@ -305,7 +303,7 @@ class TestTheThreadThatCommits:
         intake.close()
 
     def test_who_does_not_wait_any_more_takes_nobody_s_answer(self, tmp_path: Path) -> None:
-        outbox = SqliteOutbox(tmp_path / "outbox.db")
+        outbox = Outbox.in_file(tmp_path / "outbox.db")
         intake = Intake(outbox, holding=lambda: True, due_at=lambda: 0.0, max_state_bytes=0, counts=Counts())
         gone, there = intake.take(calls(1)), intake.take(calls(2))
         assert gone.cancel()

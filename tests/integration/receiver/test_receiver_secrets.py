@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from label_studio_otel.cli import main
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.receiver.settings import Limits
 from support.receiving import (
     METRICS,
@@ -31,7 +31,7 @@ SECRET = "s3cret-Content"
 CALL = traces(span(said=SECRET))
 
 
-class Failing(SqliteOutbox):
+class Failing(Outbox):
     """Fails as an error of ours would, and says what it was given."""
 
     def accept(self, records: Sequence[Any], *rest: Any) -> int:
@@ -94,10 +94,10 @@ def test_an_error_of_ours_is_named_without_its_message(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with Receiver(tmp_path, outbox=Failing(tmp_path / "outbox.db")) as receiver:
+    with Receiver(tmp_path, outbox=Failing.in_file(tmp_path / "outbox.db")) as receiver:
         got = receiver.post(CALL)
     assert (got.status, got.json["message"]) == (500, "an error in label-studio-otel")
-    with GrpcReceiver(tmp_path, outbox=Failing(tmp_path / "outbox.db")) as over_grpc:
+    with GrpcReceiver(tmp_path, outbox=Failing.in_file(tmp_path / "outbox.db")) as over_grpc:
         refused = over_grpc.export(traces_in_protobuf((b"\1" * 16, b"\2" * 8)))
     assert refused.details() == "an error in label-studio-otel"
     assert not quoted(got.body, refused.trailing_metadata(), caplog.text, *capfd.readouterr())

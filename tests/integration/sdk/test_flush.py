@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from label_studio_otel.delivery.deliverer import Deliverer
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.sdk import recorder
 from label_studio_otel.sdk.recorder import Recorder
 from label_studio_otel.settings import load
@@ -56,9 +56,9 @@ def _append(running: Recorder, number: int) -> None:
 
 def _pending(running: Recorder) -> int:
     """Return how many calls wait in the outbox of a recorder."""
-    outbox = SqliteOutbox(running._directory / "outbox.db", read_only=True)
+    outbox = Outbox.in_file(running._directory / "outbox.db", read_only=True)
     try:
-        return outbox.summary().states["pending"]
+        return outbox.overview.summary().states["pending"]
     finally:
         outbox.close()
 

@@ -12,8 +12,9 @@ from inline_snapshot import snapshot
 
 from label_studio_otel.cli.doctor import state
 from label_studio_otel.cli.doctor.installation import SetUp
+from label_studio_otel.outbox.items import NewItem
 from label_studio_otel.outbox.migrations import STEPS
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.settings import Destination
 from label_studio_otel.spool import record as spool
 from label_studio_otel.testing import FakeClock
@@ -111,9 +112,9 @@ def examined(tmp_path: Path) -> SetUp:
     return set_up(state_dir=tmp_path)
 
 
-def filled(examined: SetUp, keys: list[str], clock: FakeClock) -> SqliteOutbox:
-    outbox = SqliteOutbox(examined.settings.state_dir / SERVER / "outbox.db", clock=clock)
-    rows = [(Destination("Project"), key, b"record") for key in keys]
+def filled(examined: SetUp, keys: list[str], clock: FakeClock) -> Outbox:
+    outbox = Outbox.in_file(examined.settings.state_dir / SERVER / "outbox.db", clock=clock)
+    rows = [NewItem(Destination("Project"), key, b"record") for key in keys]
     outbox.accept(rows, "a.spool", 0, 0.0)
     return outbox
 

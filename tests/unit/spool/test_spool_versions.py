@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from label_studio_otel import log
-from label_studio_otel.outbox.outbox import SqliteOutbox
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.pipeline import ingest
 from label_studio_otel.settings import Destination
 from label_studio_otel.spool import record as spool
@@ -112,7 +112,7 @@ def test_what_a_newer_version_wrote_is_said_once_and_ours_is_delivered(
 ) -> None:
     monkeypatch.setattr(log, "_said", set())
     path = _file(tmp_path, OURS + NEWER)
-    with closing(SqliteOutbox(tmp_path / "outbox.db")) as outbox:
+    with closing(Outbox.in_file(tmp_path / "outbox.db")) as outbox:
         assert [ingest(tmp_path, outbox, 0.0) for _ in range(3)] == [1, 0, 0]
     (said,) = [entry.getMessage() for entry in caplog.records]
     assert "1.spool was written by a newer version of label-studio-otel" in said
