@@ -7,15 +7,18 @@ with `--check` it only says which pages are stale.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from label_studio_otel import reading
 from label_studio_otel.cli import parser
 from label_studio_otel.metrics.table import METRICS
+from label_studio_otel.reading.failure import ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_TYPE
+from label_studio_otel.reading.identities import IDENTITIES
+from label_studio_otel.reading.table import AttributeTable
 from label_studio_otel.receiver.metrics import TRAFFIC_METRICS
 from label_studio_otel.receiver.settings import SERVE_SETTINGS
 from label_studio_otel.settings import MODES, SETTINGS
@@ -23,7 +26,7 @@ from label_studio_otel.tasks import labeling_config
 from label_studio_otel.tasks.metadata import METADATA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from label_studio_otel.metrics.metric import Metric
 
@@ -99,62 +102,40 @@ def commands() -> Iterator[str]:
         yield ""
 
 
-#: What every dialect can read beside its own.
-SHARED = ("_failure", "_identities")
-ATTRIBUTE = re.compile(r"[a-z][A-Za-z_]*(\.[A-Za-z_]+)*\.?")
+#: An index in the name of an attribute.
+INDEX = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
 def reads() -> Iterator[str]:
     """Yield a table for each dialect: what it reads from where; the order is the one in which they are asked."""
     for dialect in reading.DIALECTS:
-        modules = _parts_of(_module(dialect))
-        own = [module for name, module in modules.items() if name not in SHARED]
+        assert isinstance(dialect, AttributeTable)
         yield f"### `{dialect.name}`\n"
-        yield f"{_first_words(_module(dialect))}\n"
-        yield from _table(own)
+        yield (dialect.written_by or "").partition("\n\n")[0].replace("\n", " ") + "\n"
+        yield from _rows(_places(dialect))
         yield ""
     yield "### All of them\n"
     yield "Failures, and who and what a call belonged to, where the dialect has no name of its own for it.\n"
-    yield from _table([_parts_of(_module(reading.gen_ai))[name] for name in SHARED])
+    yield from _rows({"error": (EXCEPTION_TYPE, EXCEPTION_MESSAGE, ERROR_TYPE), **IDENTITIES})
 
 
-def _module(dialect: Any) -> ModuleType:
-    """Return a dialect's module: each of ours is one."""
-    return sys.modules[dialect.__name__]
+def _places(table: AttributeTable) -> dict[str, Iterable[str]]:
+    """Return the attributes of a table by what they hold."""
+    values = {field.name: getattr(table, field.name) for field in dataclasses.fields(table)}
+    names = {name: value for name, value in values.items() if isinstance(value, tuple)}
+    marks = [
+        f"{mark}={value}" if value else mark for mark, of_calls in table.marks.items() for value in of_calls or ("",)
+    ]
+    return {"marks of a call": sorted(marks), **names}
 
 
-def _first_words(module: ModuleType) -> str:
-    return (module.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
-
-
-def _parts_of(module: ModuleType, found: dict[str, ModuleType] | None = None) -> dict[str, ModuleType]:
-    """Return a dialect's module and those that it is made of, by their names."""
-    found = {} if found is None else found
-    if module.__name__.rpartition(".")[2] not in found:
-        found[module.__name__.rpartition(".")[2]] = module
-        for value in vars(module).values():
-            used = value if isinstance(value, ModuleType) else sys.modules.get(getattr(value, "__module__", None) or "")
-            if used is not None and used.__name__.startswith("label_studio_otel.dialects._"):
-                _parts_of(used, found)
-    return found
-
-
-def _table(modules: list[ModuleType]) -> Iterator[str]:
-    """Yield a row for each constant of these modules that names attributes, events or keys in them."""
-    rows: dict[str, dict[str, None]] = {}
-    for module in modules:
-        for name, value in vars(module).items():
-            values = (value,) if isinstance(value, str) else value
-            if name.isupper() and name[0] != "_" and isinstance(values, tuple) and all(map(_is_attribute, values)):
-                rows.setdefault(name.lower().replace("_", " "), {}).update(dict.fromkeys(values))
+def _rows(places: Mapping[str, Iterable[str]]) -> Iterator[str]:
     yield "| what | where |"
     yield "|---|---|"
-    for what, names in rows.items():
-        yield f"| {what} | {', '.join(f'`{name}*`' if name.endswith('.') else f'`{name}`' for name in names)} |"
-
-
-def _is_attribute(value: Any) -> bool:
-    return isinstance(value, str) and ATTRIBUTE.fullmatch(value) is not None
+    for what, names in places.items():
+        shown = dict.fromkeys(f"`{INDEX.sub('N', name)}`" for name in names)
+        if shown:
+            yield f"| {what.replace('_', ' ')} | {', '.join(shown)} |"
 
 
 # argparse has no public way to what it was told.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from label_studio_otel.spans import Span
 
-__all__ = ["ERROR_TYPE", "error_of", "error_type_of", "exception_of"]
+__all__ = ["ERROR_TYPE", "EXCEPTION_MESSAGE", "EXCEPTION_TYPE", "error_of", "error_type_of", "exception_of"]
 
 ERROR_TYPE = "error.type"
 EXCEPTION_EVENT = "exception"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from label_studio_otel.generation import Part
 
-__all__ = ["finish_reason", "unsaid_reason"]
+__all__ = ["finish_reason", "implied_reason"]
 
 _WORDS = {
     "stop": ("stop", "end_turn", "stop_sequence", "completed", "complete", "eos", "eos_token", "end"),
@@ -71,7 +71,7 @@ def finish_reason(raw: Any) -> str | None:
     return None if word in _UNKNOWN else _CONVENTIONS.get(word, raw)
 
 
-def unsaid_reason(parts: Sequence[Part]) -> str | None:
-    """Return the reason that goes without saying: an answer that ends with a whole call was stopped by it."""
+def implied_reason(parts: Sequence[Part]) -> str | None:
+    """Return `tool_call` for an answer that ends with a whole tool call, else None."""
     last = parts[-1] if parts else None
     return "tool_call" if isinstance(last, ToolCallPart) and isinstance(last.arguments, dict) else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["indexed", "mend"]
+__all__ = ["indexed", "repair_first"]
 
 _DIGITS = 9  # an index that no list reaches, and no work to read
 
@@ -28,8 +28,8 @@ def indexed(attributes: Mapping[str, Any], prefix: str) -> dict[int, dict[str, A
     return dict(sorted(found.items()))
 
 
-def mend(messages: dict[int, dict[str, Any]], role: str, content: str) -> None:
-    """Mend the oldest message, of which the SDK can have evicted a part; what cannot be mended goes.
+def repair_first(messages: dict[int, dict[str, Any]], role: str, content: str) -> None:
+    """Complete the oldest message, of which the SDK can have evicted attributes; remove it where its role is not clear.
 
     Args:
         messages: in the order of the indices.

@@ -10,7 +10,6 @@ import pytest
 from label_studio_otel.generation import (
     BlobPart,
     Choice,
-    Gap,
     Message,
     Part,
     ReasoningPart,
@@ -20,11 +19,11 @@ from label_studio_otel.generation import (
     ToolResponsePart,
     UnknownPart,
 )
-from label_studio_otel.reading.forms.any_form import (
+from label_studio_otel.reading.forms import (
     Request,
     Response,
-    read_request,
-    read_response,
+    known_request,
+    known_response,
     request_of,
     response_of,
 )
@@ -72,7 +71,7 @@ def said(*parts: Part, reason: str | None = None) -> tuple[Choice, ...]:
     ],
 )
 def test_a_request_is_told_by_its_keys(value: object, messages: tuple[Message, ...]) -> None:
-    request = request_of(value)
+    request = known_request(value)
 
     assert request is not None
     assert request.messages == messages
@@ -80,11 +79,11 @@ def test_a_request_is_told_by_its_keys(value: object, messages: tuple[Message, .
 
 @pytest.mark.parametrize("value", [None, "Why?", 3, [], {}, [1, 2], {"question": "Why?"}, {"messages": "Why?"}, [[]]])
 def test_what_is_no_request_is_none(value: object) -> None:
-    assert request_of(value) is None
+    assert known_request(value) is None
 
 
 def test_prompts_are_texts_to_go_on_with() -> None:
-    assert request_of({"prompt": "Once"}) == Request(
+    assert known_request({"prompt": "Once"}) == Request(
         (Message("user", (TextPart("Once"),)),), operation="text_completion"
     )
 
@@ -92,7 +91,7 @@ def test_prompts_are_texts_to_go_on_with() -> None:
 def test_model_tools_and_user_stand_beside_the_messages() -> None:
     tool = {"type": "function", "function": {"name": "look"}}
 
-    request = request_of({"messages": [ASK], "model": "m", "tools": [tool], "user": "u1"})
+    request = known_request({"messages": [ASK], "model": "m", "tools": [tool], "user": "u1"})
 
     assert request == Request(ASKED, "m", (tool,), "chat", "u1")
 
@@ -100,7 +99,7 @@ def test_model_tools_and_user_stand_beside_the_messages() -> None:
 def test_tools_that_langfuse_puts_after_the_messages_are_tools() -> None:
     tool = {"type": "function", "function": {"name": "look"}}
 
-    request = request_of(
+    request = known_request(
         [ASK, {"role": "tool", "content": tool}, {"role": "tool", "content": "x", "tool_call_id": "c1"}]
     )
 
@@ -127,7 +126,7 @@ def test_tools_that_langfuse_puts_after_the_messages_are_tools() -> None:
     ],
 )
 def test_a_tool_call_is_read_once_whoever_wrote_the_message(message: dict[str, Any]) -> None:
-    request = request_of([message])
+    request = known_request([message])
 
     assert request is not None
     assert request.messages == (Message("assistant", (LOOK,)),)
@@ -141,7 +140,7 @@ def test_items_of_one_turn_are_one_message() -> None:
         {"type": "function_call_output", "call_id": "c1", "output": "found"},
     ]
 
-    request = request_of(items)
+    request = known_request(items)
 
     assert request is not None
     assert request.messages == (
@@ -227,7 +226,7 @@ def test_items_of_one_turn_are_one_message() -> None:
     ],
 )
 def test_a_response_is_told_by_its_keys(value: object, choices: tuple[Choice, ...]) -> None:
-    response = response_of(value)
+    response = known_response(value)
 
     assert response is not None
     assert response.choices == choices
@@ -237,11 +236,11 @@ def test_a_response_is_told_by_its_keys(value: object, choices: tuple[Choice, ..
     "value", [None, 3, [], {}, [1], {"output": None}, {"answer": 42}, "<anthropic.Stream object at 0x7fcdbd460950>"]
 )
 def test_what_is_no_response_is_none(value: object) -> None:
-    assert response_of(value) is None
+    assert known_response(value) is None
 
 
 def test_a_bare_message_that_ends_in_a_call_ended_because_of_it() -> None:
-    response = response_of(
+    response = known_response(
         {"role": "assistant", "tool_calls": [{"id": "c1", "function": {"name": "look", "arguments": '{"q": 1}'}}]}
     )
 
@@ -264,14 +263,14 @@ def test_id_model_and_usage_are_the_response_s_own() -> None:
     }
 
     for value in (chat, claude):
-        response = response_of(value)
+        response = known_response(value)
         assert response is not None
         assert (response.id, response.model) == ("r1", "m")
         assert (response.input_tokens, response.output_tokens) == (3, 0)
 
 
 def test_the_id_of_an_item_is_not_the_response_s() -> None:
-    response = response_of({"type": "message", "id": "msg_1", "role": "assistant", "content": "A"})
+    response = known_response({"type": "message", "id": "msg_1", "role": "assistant", "content": "A"})
 
     assert response is not None
     assert response.id is None
@@ -291,38 +290,34 @@ def test_the_id_of_an_item_is_not_the_response_s() -> None:
     ],
 )
 def test_what_nobody_knows_is_the_message_of_a_user(value: object, request_: Request) -> None:
-    assert read_request(value, "input", []) == request_
+    assert request_of(value) == request_
 
 
 def test_messages_of_no_known_form_stay_as_they_came() -> None:
-    request = request_of({"messages": [3]})
+    request = known_request({"messages": [3]})
 
     assert request is not None
     assert request.messages == (Message("user", (UnknownPart(3),)),)
 
 
 def test_a_stream_that_the_tracer_did_not_follow_is_no_answer() -> None:
-    assert read_response("<openai.Stream object at 0x7fcdbd460950>", "output", []) == Response(())
+    assert response_of("<openai.Stream object at 0x7fcdbd460950>") == Response(())
 
 
 def test_json_that_a_limit_cut_is_read_as_far_as_it_goes() -> None:
-    gaps: list[Gap] = []
-
-    request = read_request(
-        json.dumps({"messages": [ASK, {"role": "user", "content": "And then?"}]})[:-9], "input", gaps
-    )
-    response = read_response('{"choices": [{"message": {"content": "Becau', "output", gaps)
+    request = request_of(json.dumps({"messages": [ASK, {"role": "user", "content": "And then?"}]})[:-9])
+    response = response_of('{"choices": [{"message": {"content": "Becau')
 
     assert request.messages == (*ASKED, Message("user", (TextPart("And "),)))
     assert response.choices == said(TextPart("Becau"))
-    assert [gap.reason for gap in gaps] == ["attribute_truncated", "attribute_truncated"]
+    assert (request.is_cut, response.is_cut) == (True, True)
 
 
 def test_llamaindex_s_blocks_are_read() -> None:
     picture = {"block_type": "image", "image": "iVBORw0KGgo=", "image_mimetype": "image/png", "url": None}
     blocks = [{"block_type": "text", "text": "See"}, picture, "And?"]
 
-    request = request_of([{"role": "user", "additional_kwargs": {}, "blocks": blocks}])
+    request = known_request([{"role": "user", "additional_kwargs": {}, "blocks": blocks}])
 
     assert request is not None
     parts = (TextPart("See"), BlobPart("image", "image/png", "iVBORw0KGgo="), TextPart("And?"))
@@ -332,7 +327,7 @@ def test_llamaindex_s_blocks_are_read() -> None:
 def test_media_in_a_request_are_read() -> None:
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
 
-    request = request_of([{"role": "user", "content": [picture]}])
+    request = known_request([{"role": "user", "content": [picture]}])
 
     assert request is not None
     assert request.messages[0].parts == (BlobPart("image", "image/png", "iVBORw0KGgo="),)
@@ -357,7 +352,7 @@ def test_the_pieces_of_a_stream_make_its_choices() -> None:
         {"choices": [], "usage": {"prompt_tokens": 1}},
     ]
 
-    response = response_of({"choices": choices_of_chunks(chunks)})
+    response = known_response({"choices": choices_of_chunks(chunks)})
 
     assert response is not None
     assert response.choices == said(ReasoningPart("Hm."), LOOK, reason="tool_call") + said(TextPart("B"), reason="stop")

@@ -25,7 +25,6 @@ from label_studio_otel.generation import (
 )
 from label_studio_otel.reading import is_llm_call, read
 from label_studio_otel.reading.emitters import gen_ai
-from label_studio_otel.spans import Span
 from support.gen_ai_spans import HELLO, said, sentences, span, text
 
 
@@ -183,10 +182,10 @@ class TestMessages:
             read(span(gen_ai__operation__name="embeddings"))
 
     def test_a_failure_inside_a_dialect_does_not_quote_the_content(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def fail(_span: Span) -> Generation:
+        def fail(*_: object) -> Generation:
             raise ValueError("what the user said")
 
-        monkeypatch.setattr(gen_ai, "read", fail)
+        monkeypatch.setattr(gen_ai.content, "read", fail)
 
         with pytest.raises(DialectError) as raised:
             read(span())

@@ -120,7 +120,7 @@ class TestIsLlmCall:
         ],
     )
     def test_another_kind_is_none(self, attributes: dict[str, str]) -> None:
-        assert not gen_ai.matches({"gen_ai.operation.name": "chat", **attributes}, "any")
+        assert not gen_ai.DIALECT.matches({"gen_ai.operation.name": "chat", **attributes}, "any")
 
     def test_the_anthropic_sdks_own_span_is_none(self) -> None:
         assert not is_llm_call({"gen_ai.operation.name": "chat"}, "com.anthropic.sdk.python")
@@ -225,7 +225,7 @@ ANYTHING = st.recursive(
 def test_whatever_a_span_holds_nothing_is_raised_but_what_a_dialect_may(
     *, attributes: dict[str, Any], events: list[tuple[str, Any, dict[str, Any]]], in_log: bool
 ) -> None:
-    gen_ai.matches(attributes, "any")
+    gen_ai.DIALECT.matches(attributes, "any")
     span = Span(
         "0" * 32,
         "1" * 16,
@@ -238,4 +238,4 @@ def test_whatever_a_span_holds_nothing_is_raised_but_what_a_dialect_may(
     )
 
     with suppress(DialectError):
-        gen_ai.read(span)
+        gen_ai.DIALECT.read(span)

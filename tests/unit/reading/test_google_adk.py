@@ -105,7 +105,7 @@ def test_a_call_without_an_answer_says_so_unless_it_failed(status: str, reasons:
     )
 )
 def test_whatever_a_span_holds_nothing_is_raised_but_what_a_dialect_may(attributes: dict[str, Any]) -> None:
-    google_adk.matches(attributes, "any")
+    google_adk.DIALECT.matches(attributes, "any")
 
     with suppress(DialectError):
-        google_adk.read(Span("0" * 32, "1" * 16, "call_llm", 1, 2, attributes))
+        google_adk.DIALECT.read(Span("0" * 32, "1" * 16, "call_llm", 1, 2, attributes))

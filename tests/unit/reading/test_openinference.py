@@ -36,7 +36,7 @@ def span(attributes: dict[str, Any], scope: str = OPENAI, name: str = "ChatCompl
 
 
 def read(attributes: dict[str, Any], *where: str, **fields: Any) -> Generation:
-    return openinference.read(span(attributes, *where, **fields))
+    return openinference.DIALECT.read(span(attributes, *where, **fields))
 
 
 def values(request: Any, response: Any) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def reasons(generation: Generation) -> list[str]:
 
 
 def test_an_llm_call_is_one_by_its_kind() -> None:
-    assert openinference.matches({"openinference.span.kind": "LLM"}, OPENAI)
+    assert openinference.DIALECT.matches({"openinference.span.kind": "LLM"}, OPENAI)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_an_llm_call_is_one_by_its_kind() -> None:
     ],
 )
 def test_spans_of_other_kinds_are_left_alone(attributes: dict[str, Any]) -> None:
-    assert not openinference.matches(attributes, OPENAI)
+    assert not openinference.DIALECT.matches(attributes, OPENAI)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_spans_of_other_kinds_are_left_alone(attributes: dict[str, Any]) -> None
     ],
 )
 def test_what_only_prepares_a_call_and_what_others_read_better_is_left_alone(attributes: dict[str, Any]) -> None:
-    assert not openinference.matches({"openinference.span.kind": "LLM", **attributes}, OPENAI)
+    assert not openinference.DIALECT.matches({"openinference.span.kind": "LLM", **attributes}, OPENAI)
 
 
 def test_a_request_and_a_response_are_read_whole() -> None:
@@ -472,8 +472,8 @@ NAMES = st.one_of(
 )
 def test_whatever_the_attributes_are_nothing_raises(attributes: dict[str, Any], dropped: int, status: str) -> None:
     call = span(attributes, dropped_attributes=dropped, status_code=status)
-    if not openinference.matches(call.attributes, OPENAI):
+    if not openinference.DIALECT.matches(call.attributes, OPENAI):
         return
-    generation = openinference.read(call)
+    generation = openinference.DIALECT.read(call)
 
     assert all(isinstance(message.role, str) for message in generation.messages)

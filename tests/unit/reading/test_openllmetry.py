@@ -36,7 +36,7 @@ def span(attributes: dict[str, Any], scope: str = LANGCHAIN, name: str = "ChatOp
 def read(
     attributes: dict[str, Any], scope: str = LANGCHAIN, name: str = "ChatOpenAI.chat", **fields: Any
 ) -> Generation:
-    return openllmetry.read(span(attributes, scope, name, **fields))
+    return openllmetry.DIALECT.read(span(attributes, scope, name, **fields))
 
 
 def prompt(**fields: Any) -> Message:
@@ -65,7 +65,7 @@ def reasons(generation: Generation) -> list[str]:
     ],
 )
 def test_an_llm_call_is_one_by_its_messages_or_by_the_type_of_its_request(attributes: dict[str, Any]) -> None:
-    assert openllmetry.matches(attributes, LANGCHAIN)
+    assert openllmetry.DIALECT.matches(attributes, LANGCHAIN)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_an_llm_call_is_one_by_its_messages_or_by_the_type_of_its_request(attrib
     ],
 )
 def test_embeddings_wrappers_and_spans_of_the_conventions_are_left_alone(attributes: dict[str, Any]) -> None:
-    assert not openllmetry.matches(attributes, LANGCHAIN)
+    assert not openllmetry.DIALECT.matches(attributes, LANGCHAIN)
 
 
 def test_messages_choices_and_tools_are_read_in_the_order_of_their_numbers() -> None:
@@ -413,8 +413,8 @@ NAMES = st.one_of(
 
 @given(attributes=st.dictionaries(NAMES, VALUES), dropped=st.integers(0, 1))
 def test_whatever_the_attributes_are_nothing_raises(attributes: dict[str, Any], dropped: int) -> None:
-    if not openllmetry.matches(attributes, LANGCHAIN):
+    if not openllmetry.DIALECT.matches(attributes, LANGCHAIN):
         return
-    generation = openllmetry.read(span(attributes, dropped_attributes=dropped))
+    generation = openllmetry.DIALECT.read(span(attributes, dropped_attributes=dropped))
 
     assert all(isinstance(message.role, str) for message in generation.messages)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from label_studio_otel.generation import BlobPart, Message, TextPart, ToolCallPart
-from label_studio_otel.reading.emitters.gen_ai.messages import messages_of, split, without_stump
+from label_studio_otel.reading.forms.gen_ai import drop_partial_end, messages_of, split
 from label_studio_otel.reading.truncated_json import beginning_of
 
 
@@ -73,7 +73,7 @@ def test_any_beginning_can_be_read(whole: str, length: int) -> None:
 def parts_of(*parts: Any, cut: int) -> list[Message]:
     items, is_cut = split(json.dumps([{"role": "assistant", "parts": list(parts)}])[:-cut])
     assert is_cut
-    return without_stump(message for item in items for message in messages_of(item, "user"))
+    return drop_partial_end(message for item in items for message in messages_of(item, "user"))
 
 
 def test_half_a_part_is_dropped() -> None:

@@ -1,12 +1,12 @@
 """The Anthropic SDK's own span: no line of what was said, but facts that the instrumentation's span may lack.
 
-It stands beside the span of whatever instruments the SDK, so it never is a call of its own (`gen_ai.matches`).
+It stands beside the span of whatever instruments the SDK, so it never is a call of its own (`gen_ai`).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from label_studio_otel.generation import Choice, Message
 from label_studio_otel.reading.attributes import integer
@@ -14,31 +14,19 @@ from label_studio_otel.reading.emitters import gen_ai
 from label_studio_otel.reading.finish_reason import finish_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from label_studio_otel.generation import Generation
     from label_studio_otel.spans import Span
 
-__all__ = ["keys", "matches", "name", "operation", "read"]
-
-name = "anthropic_sdk"
+__all__ = ["DIALECT"]
 
 # https://github.com/anthropics/anthropic-sdk-python, scope com.anthropic.sdk.python 2.12.0
 STOP_REASON = "anthropic.message.stop_reason"
 CACHED_TOKENS = ("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_write.input_tokens")
 
-keys = frozenset({gen_ai.OPERATION})
-operation = gen_ai.operation
 
-
-def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
-    """Tell the SDK's span of a call."""
-    return scope_name in gen_ai.SCOPES_WITHOUT_MESSAGES and attributes.get(gen_ai.OPERATION) == "chat"
-
-
-def read(span: Span) -> Generation:
-    """Read the facts; the only choice is empty, and says why the answer ended."""
-    generation = gen_ai.read(span)
+def _read(span: Span) -> Generation:
+    """Read the facts; the only choice is empty, and has the reason why the answer ended."""
+    generation = gen_ai.DIALECT.read(span)
     reason = finish_reason(span.attributes.get(STOP_REASON))
     choices = (Choice(Message("assistant", ()), reason),)
     return replace(generation, choices=choices, input_tokens=_uncached(span, generation.input_tokens))
@@ -48,3 +36,13 @@ def _uncached(span: Span, count: int | None) -> int | None:
     """Return the provider's own count of the input, which the SDK adds those of the cache to."""
     cached = sum(integer(span.attributes, name) or 0 for name in CACHED_TOKENS)
     return count - cached if count is not None and count >= cached else None
+
+
+DIALECT = replace(
+    gen_ai.DIALECT,
+    name="anthropic_sdk",
+    marks={gen_ai.OPERATION: frozenset({"chat"})},
+    scopes=gen_ai.SCOPES_WITHOUT_MESSAGES,
+    tells=None,
+    reads=_read,
+)

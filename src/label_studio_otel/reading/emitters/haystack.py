@@ -14,33 +14,28 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.generation import Choice, Generation, Message, TextPart, UnknownPart
-from label_studio_otel.reading import gaps
-from label_studio_otel.reading.attributes import first_integer, json_of
-from label_studio_otel.reading.failure import error_of, error_type_of
+from label_studio_otel.generation import Choice, Message, TextPart
+from label_studio_otel.reading import gaps, table
+from label_studio_otel.reading.attributes import as_dict, as_text, first_integer, json_of, objects_of
+from label_studio_otel.reading.failure import error_of
 from label_studio_otel.reading.finish_reason import finish_reason
+from label_studio_otel.reading.forms import Request, Response, parts
 from label_studio_otel.reading.forms.haystack_repr import parts_of, value_of
 from label_studio_otel.reading.truncated_json import beginning_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from label_studio_otel.generation import Gap, Part
+    from label_studio_otel.generation import Gap, Generation, Part
     from label_studio_otel.spans import Span
 
-__all__ = ["keys", "matches", "name", "operation", "read"]
-
-name = "haystack"
+__all__ = ["DIALECT"]
 
 TYPE = "haystack.component.type"
 INPUT_SPEC = "haystack.component.input_spec"
 OUTPUT_SPEC = "haystack.component.output_spec"
-INPUTS = ("haystack.component.input", "haystack.agent.step.llm.input")
-OUTPUTS = ("haystack.component.output", "haystack.agent.step.llm.output")
-
-keys = frozenset({OUTPUT_SPEC, "haystack.agent.step.llm.input", "haystack.agent.step.llm.output"})
-
-_SWITCH = "set HAYSTACK_CONTENT_TRACING_ENABLED=true"
+STEP_INPUT = "haystack.agent.step.llm.input"
+STEP_OUTPUT = "haystack.agent.step.llm.output"
 
 #: A text of Python's, or what stands there for an object that has no literal: `<ChatRole.USER: 'user'>`.
 _OBJECTS = re.compile(
@@ -59,46 +54,38 @@ _CLASSES = {
 }
 
 
-def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
-    """Tell a generator, or an agent's call of one, from all other components."""
+def _tells(attributes: Mapping[str, Any], scope_name: str) -> bool:
+    """Return whether a component is a generator, or a span is an agent's call of one."""
     if OUTPUT_SPEC not in attributes:
-        return not keys.isdisjoint(attributes)
+        return STEP_INPUT in attributes or STEP_OUTPUT in attributes
     takes, gives = attributes.get(INPUT_SPEC), attributes.get(OUTPUT_SPEC)
     if not isinstance(takes, str) or not isinstance(gives, str):
         return False
     return '"replies"' in gives and ('"messages"' in takes or '"prompt"' in takes)
 
 
-def operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
-    """Return what `read` gives as the operation."""
-    return "chat"
-
-
-def read(span: Span) -> Generation:
-    """Read what a generator took and gave."""
+def _read(span: Span) -> Generation:
     incomplete: list[Gap] = []
-    taken, given = (_value(span, names, incomplete) for names in (INPUTS, OUTPUTS))
+    taken, given = (_value(span, names, incomplete) for names in (DIALECT.request, DIALECT.response))
     messages = _messages(taken, incomplete)
     replies = _replies(given)
     choices = tuple(_choice(reply, meta, incomplete) for reply, meta in replies)
-    error = error_of(span)
-    incomplete += gaps.missing(span, messages, choices, _SWITCH, failed=error is not None)
+    incomplete += gaps.missing(span, messages, choices, DIALECT.switch, failed=error_of(span) is not None)
     meta = replies[0][1] if replies else {}
-    usage = meta.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    model = meta.get("model")
-    component = span.attributes.get(TYPE)
-    return Generation(
-        operation=operation(span.attributes, span.scope_name, span.name),
-        messages=messages,
-        choices=choices,
-        provider=_provider(component) if isinstance(component, str) else None,
-        response_model=model if isinstance(model, str) else None,
+    usage = as_dict(meta.get("usage"))
+    response = Response(
+        choices,
+        model=as_text(meta.get("model")),
         input_tokens=first_integer(usage, "prompt_tokens", "input_tokens"),
         output_tokens=first_integer(usage, "completion_tokens", "output_tokens"),
-        error=error,
-        error_type=error_type_of(span),
-        tools=_tools(taken),
+    )
+    component = as_text(span.attributes.get(TYPE))
+    return table.read(
+        DIALECT,
+        span,
+        Request(messages, tools=objects_of(taken.get("tools"))),
+        response,
+        provider=_provider(component) if component else None,
         incomplete=tuple(incomplete),
     )
 
@@ -114,13 +101,13 @@ def _value(span: Span, names: tuple[str, ...], incomplete: list[Gap]) -> Mapping
         value = span.attributes.get(attribute)
         if not isinstance(value, str):
             continue
-        decoded = json_of(value)
-        if decoded is None:
-            decoded = _shown(value)
-        if decoded is None:
-            decoded = beginning_of(value)
+        found = json_of(value)
+        if found is None:
+            found = _shown(value)
+        if found is None:
+            found = beginning_of(value)
             incomplete.append(gaps.truncated(attribute))
-        return decoded if isinstance(decoded, dict) else {}
+        return as_dict(found)
     return {}
 
 
@@ -147,18 +134,12 @@ def _messages(taken: Mapping[str, Any], incomplete: list[Gap]) -> tuple[Message,
 
 
 def _message(raw: Any, default_role: str, incomplete: list[Gap]) -> Message:
-    if isinstance(raw, str):
-        return Message(default_role, (TextPart(raw),))
     if not isinstance(raw, dict):
-        return Message(default_role, (UnknownPart(raw),))
-    role, speaker = _field(raw, "role"), _field(raw, "name")
+        return Message(default_role, (parts.text_or_unknown(raw),))
     content = _field(raw, "content")
     blocks = content if isinstance(content, list) else [content]
-    return Message(
-        role if isinstance(role, str) else default_role,
-        tuple(part for block in blocks for part in _parts(block, incomplete)),
-        speaker if isinstance(speaker, str) else None,
-    )
+    said = tuple(part for block in blocks for part in _parts(block, incomplete))
+    return Message(as_text(_field(raw, "role")) or default_role, said, as_text(_field(raw, "name")))
 
 
 def _field(raw: Mapping[str, Any], key: str) -> Any:
@@ -191,13 +172,23 @@ def _replies(given: Mapping[str, Any]) -> list[tuple[Any, Mapping[str, Any]]]:
     beside = metas if isinstance(metas, list) and len(metas) == len(replies) else [{}] * len(replies)
     pairs = zip(replies, beside, strict=True)
     found = ((reply, _field(reply, "meta") if isinstance(reply, dict) else meta) for reply, meta in pairs)
-    return [(reply, meta if isinstance(meta, dict) else {}) for reply, meta in found]
+    return [(reply, as_dict(meta)) for reply, meta in found]
 
 
 def _choice(reply: Any, meta: Mapping[str, Any], incomplete: list[Gap]) -> Choice:
     return Choice(_message(reply, "assistant", incomplete), finish_reason(meta.get("finish_reason")))
 
 
-def _tools(taken: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    tools = taken.get("tools")
-    return tuple(tool for tool in tools if isinstance(tool, dict)) if isinstance(tools, list) else ()
+DIALECT = table.AttributeTable(
+    name="haystack",
+    written_by=__doc__,
+    marks=dict.fromkeys((OUTPUT_SPEC, STEP_INPUT, STEP_OUTPUT), frozenset()),
+    switch="set HAYSTACK_CONTENT_TRACING_ENABLED=true",
+    request=("haystack.component.input", STEP_INPUT),
+    response=("haystack.component.output", STEP_OUTPUT),
+    provider=(TYPE,),
+    also=(INPUT_SPEC, OUTPUT_SPEC),
+    tells=_tells,
+    operates=lambda attributes, scope_name, span_name: "chat",
+    reads=_read,
+)

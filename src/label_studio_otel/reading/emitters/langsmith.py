@@ -11,110 +11,40 @@ answer: its exception event is the sign, with the class and a traceback inside t
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.generation import Generation, TextPart
-from label_studio_otel.reading import gaps
-from label_studio_otel.reading.attributes import first_text, integer, json_of
+from label_studio_otel.generation import TextPart
+from label_studio_otel.reading import table
+from label_studio_otel.reading.attributes import first_text
 from label_studio_otel.reading.failure import EXCEPTION_MESSAGE, error_of, error_type_of, exception_of
-from label_studio_otel.reading.forms.any_form import operation_of, read_request, read_response
+from label_studio_otel.reading.forms import response_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from label_studio_otel.generation import Choice, Gap
+    from label_studio_otel.generation import Choice, Generation
     from label_studio_otel.spans import Span
 
-__all__ = ["keys", "matches", "name", "operation", "read"]
+__all__ = ["DIALECT"]
 
-name = "langsmith"
-
-KIND = "langsmith.span.kind"
-INPUTS = "gen_ai.prompt"
-OUTPUTS = "gen_ai.completion"
-PROVIDER = "gen_ai.system"
-REQUEST_MODEL = "gen_ai.request.model"
-RESPONSE_MODEL = "gen_ai.response.model"
-RESPONSE_ID = "gen_ai.response.id"
-INPUT_TOKENS = "gen_ai.usage.input_tokens"
-OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
-TOOLS = "gen_ai.tool.definitions"
-#: The application's own words.
-METADATA = "langsmith.metadata."
-
-keys = frozenset({KIND})
-
-_SWITCH = "unset LANGSMITH_HIDE_INPUTS and LANGSMITH_HIDE_OUTPUTS"
+METADATA = "langsmith.metadata."  # the application's own words
+TYPE = f"{METADATA}_type"
 
 #: The class of an exception and its words, as `repr` wrote them, before the traceback.
 _REPR = re.compile(r"""\s*([A-Za-z_][\w.]*)\((['"])(.*?)\2[,)]""", re.DOTALL)
 _TRACEBACK = "Traceback (most recent call last)"
 
 
-def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
-    """Tell a run of the kind `llm` from chains, tools, retrievers, embeddings, prompts and parsers."""
-    return attributes.get(KIND) == "llm"
-
-
-def operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
-    """Return what `read` gives as the operation."""
-    return operation_of(attributes.get(INPUTS))
-
-
-def read(span: Span) -> Generation:
-    """Read a run of a model."""
+def _read(span: Span) -> Generation:
     attributes = span.attributes
-    incomplete: list[Gap] = []
-    request = read_request(attributes.get(INPUTS), INPUTS, incomplete)
-    response = read_response(attributes.get(OUTPUTS), OUTPUTS, incomplete)
+    response = response_of(table.first_value(attributes, DIALECT.response))
     error_type, error = _failure(span)
-    choices = () if error and not _says_anything(response.choices) else response.choices
-    incomplete += gaps.missing(span, request.messages, choices, _SWITCH, failed=error is not None)
-    return Generation(
-        operation=request.operation,
-        messages=request.messages,
-        choices=choices,
-        provider=_provider(attributes),
-        request_model=first_text(attributes, REQUEST_MODEL)
-        or _metadata(attributes, "ls_model_name", "model_name", "model")
-        or request.model,
-        response_model=response.model or first_text(attributes, RESPONSE_MODEL),
-        response_id=response.id or first_text(attributes, RESPONSE_ID),
-        # What the provider said: LangChain counts cached tokens into those of the input.
-        input_tokens=_either(response.input_tokens, integer(attributes, INPUT_TOKENS)),
-        output_tokens=_either(response.output_tokens, integer(attributes, OUTPUT_TOKENS)),
-        error=error,
-        error_type=error_type,
-        conversation_id=_metadata(attributes, "conversation_id", "thread_id"),
-        session_id=_metadata(attributes, "session_id"),
-        user_id=_metadata(attributes, "user_id") or request.user,
-        run_id=_metadata(attributes, "run_id"),
-        tools=_tools(attributes) or request.tools,
-        incomplete=tuple(incomplete),
-    )
-
-
-def _provider(attributes: Mapping[str, Any]) -> str | None:
-    """Return the provider; `langchain` stands for one that LangSmith does not know."""
-    found = first_text(attributes, f"{METADATA}ls_provider", PROVIDER)
-    if found != "langchain":
-        return found
-    kind = _metadata(attributes, "_type")
-    return kind.partition("-")[0] if kind else None
-
-
-def _either(first: int | None, second: int | None) -> int | None:
-    return second if first is None else first
-
-
-def _metadata(attributes: Mapping[str, Any], *names: str) -> str | None:
-    return first_text(attributes, *(f"{METADATA}{name}" for name in names))
-
-
-def _tools(attributes: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    value = attributes.get(TOOLS)
-    tools = json_of(value) if isinstance(value, str) else value
-    return tuple(tool for tool in tools if isinstance(tool, dict)) if isinstance(tools, list) else ()
+    if error and not _says_anything(response.choices):
+        response = replace(response, choices=())
+    known: dict[str, Any] = {"error": error, "error_type": error_type}
+    if first_text(attributes, *DIALECT.provider) == "langchain":  # LangSmith does not know the provider
+        kind = first_text(attributes, TYPE)
+        known["provider"] = kind.partition("-")[0] if kind else None
+    return table.read(DIALECT, span, response=response, **known)
 
 
 def _failure(span: Span) -> tuple[str | None, str | None]:
@@ -130,3 +60,26 @@ def _failure(span: Span) -> tuple[str | None, str | None]:
 
 def _says_anything(choices: tuple[Choice, ...]) -> bool:
     return any(part != TextPart("") for choice in choices for part in choice.message.parts)
+
+
+DIALECT = table.AttributeTable(
+    name="langsmith",
+    written_by=__doc__,
+    marks={"langsmith.span.kind": frozenset({"llm"})},
+    switch="unset LANGSMITH_HIDE_INPUTS and LANGSMITH_HIDE_OUTPUTS",
+    request=("gen_ai.prompt",),
+    response=("gen_ai.completion",),
+    tools=("gen_ai.tool.definitions",),
+    provider=(f"{METADATA}ls_provider", "gen_ai.system"),
+    request_model=(*("gen_ai.request.model", f"{METADATA}ls_model_name", f"{METADATA}model_name", f"{METADATA}model"),),
+    response_model=("gen_ai.response.model",),
+    response_id=("gen_ai.response.id",),
+    input_tokens=("gen_ai.usage.input_tokens",),
+    output_tokens=("gen_ai.usage.output_tokens",),
+    conversation_id=(f"{METADATA}conversation_id", f"{METADATA}thread_id"),
+    session_id=(f"{METADATA}session_id",),
+    user_id=(f"{METADATA}user_id",),
+    run_id=(f"{METADATA}run_id",),
+    also=(TYPE, EXCEPTION_MESSAGE),
+    reads=_read,
+)

@@ -1,4 +1,4 @@
-"""Content blocks of Anthropic's Messages API, as instrumentations copy them from the wire.
+"""Messages of Anthropic's Messages API, as instrumentations copy them from the wire.
 
 https://github.com/anthropics/anthropic-sdk-python/blob/v0.75.0/src/anthropic/types/content_block_param.py
 """
@@ -7,18 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.generation import (
-    Choice,
-    Message,
-    Part,
-    ReasoningPart,
-    TextPart,
-    ToolCallPart,
-    ToolResponsePart,
-    UnknownPart,
-)
+from label_studio_otel.generation import Choice, Message, Part
+from label_studio_otel.reading.attributes import identifier
 from label_studio_otel.reading.finish_reason import finish_reason
-from label_studio_otel.reading.forms import media
+from label_studio_otel.reading.forms import media, parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,26 +19,18 @@ __all__ = ["KINDS", "block_of", "choices_of", "message_of", "system_of"]
 
 
 def block_of(raw: Any) -> Part:
-    """Read one block; one of a kind we do not know, or not in its kind's form, is kept as it came."""
-    if isinstance(raw, str):
-        return TextPart(raw)
-    kind = raw.get("type") if isinstance(raw, dict) else None
-    reader = _READERS.get(kind) if isinstance(kind, str) else None
-    return (reader(raw) if reader else None) or UnknownPart(raw)
+    """Read one block; an unknown one is kept as it came."""
+    return parts.part_by_type(raw, _READERS)
 
 
 def message_of(raw: Mapping[str, Any]) -> Message:
-    """Read a message of a request, or a response; one that holds nothing but results of tools is the tool's."""
-    role, content = raw.get("role"), raw.get("content")
-    parts = tuple(block_of(block) for block in content) if isinstance(content, list) else _plain(content)
-    if parts and all(isinstance(part, ToolResponsePart) for part in parts):
-        return Message("tool", parts)
-    return Message(role if isinstance(role, str) and role else "user", parts)
+    """Read a message of a request, or a response."""
+    return parts.message(identifier(raw, "role") or "user", system_of(raw.get("content")))
 
 
 def system_of(raw: Any) -> tuple[Part, ...]:
     """Read the request's `system`: a text or a list of blocks."""
-    return tuple(block_of(block) for block in raw) if isinstance(raw, (list, tuple)) else _plain(raw)
+    return tuple(map(block_of, raw)) if isinstance(raw, (list, tuple)) else parts.plain(raw)
 
 
 def choices_of(response: Mapping[str, Any]) -> tuple[Choice, ...] | None:
@@ -56,40 +40,21 @@ def choices_of(response: Mapping[str, Any]) -> tuple[Choice, ...] | None:
     return (Choice(message_of(response), finish_reason(response["stop_reason"])),)
 
 
-def _plain(content: Any) -> tuple[Part, ...]:
-    if content is None:
-        return ()
-    return (TextPart(content) if isinstance(content, str) else UnknownPart(content),)
-
-
-def _text(raw: Mapping[str, Any]) -> Part | None:
-    text = raw.get("text")
-    return TextPart(text) if isinstance(text, str) else None
-
-
-def _thinking(raw: Mapping[str, Any]) -> Part | None:
-    text = raw.get("thinking")
-    return ReasoningPart(text) if isinstance(text, str) else None
-
-
 def _tool_use(raw: Mapping[str, Any]) -> Part | None:
-    name, identifier = raw.get("name"), raw.get("id")
-    if not isinstance(name, str):
-        return None
-    return ToolCallPart(name, raw.get("input"), identifier if isinstance(identifier, str) else None)
+    return parts.call(raw.get("name"), raw.get("input"), raw.get("id"))
 
 
 def _tool_result(raw: Mapping[str, Any]) -> Part:
-    """Read what a tool answered; texts alone become one text, as they are what the model reads."""
-    content, identifier = raw.get("content"), raw.get("tool_use_id")
-    if isinstance(content, list):
-        texts = [block.get("text") for block in content if isinstance(block, dict) and block.get("type") == "text"]
-        if len(texts) == len(content) and all(isinstance(text, str) for text in texts):
-            content = "".join(text for text in texts if isinstance(text, str))
-    return ToolResponsePart(content, identifier if isinstance(identifier, str) else None)
+    """Read the result of a tool; blocks of text alone are one text, which is what the model reads."""
+    content = raw.get("content")
+    if isinstance(content, list) and all(isinstance(block, dict) and block.get("type") == "text" for block in content):
+        texts = [block.get("text") for block in content]
+        if all(isinstance(text, str) for text in texts):
+            content = "".join(texts)
+    return parts.result(content, raw.get("tool_use_id"))
 
 
-def _media_of(raw: Mapping[str, Any]) -> Part | None:
+def _media(raw: Mapping[str, Any]) -> Part | None:
     """Read an image or document; `source` says where it is."""
     modality = "image" if raw.get("type") == "image" else "file"
     source = raw.get("source")
@@ -103,19 +68,18 @@ def _media_of(raw: Mapping[str, Any]) -> Part | None:
         case "file":
             return media.by_id(source.get("file_id"), modality)
         case "text":
-            text = source.get("data")
-            return TextPart(text) if isinstance(text, str) else None
+            return parts.text(source.get("data"))
     return None
 
 
 _READERS: dict[str, Callable[[Mapping[str, Any]], Part | None]] = {
-    "text": _text,
-    "thinking": _thinking,
+    "text": lambda raw: parts.text(raw.get("text")),
+    "thinking": lambda raw: parts.reasoning(raw.get("thinking")),
     "tool_use": _tool_use,
     "server_tool_use": _tool_use,
     "tool_result": _tool_result,
-    "image": _media_of,
-    "document": _media_of,
+    "image": _media,
+    "document": _media,
 }
 
 #: The values of `type` that are read.

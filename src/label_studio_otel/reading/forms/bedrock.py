@@ -8,25 +8,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from label_studio_otel.generation import Part, ReasoningPart, TextPart, ToolCallPart, ToolResponsePart, UnknownPart
-from label_studio_otel.reading.forms import media
+from label_studio_otel.generation import Message, Part, UnknownPart
+from label_studio_otel.reading.attributes import as_dict, as_text
+from label_studio_otel.reading.forms import media, parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-__all__ = ["PLACEHOLDER", "are_blocks", "block_of", "media_of", "reasoning_of", "text_of"]
+__all__ = ["PLACEHOLDER", "are_blocks", "block_of", "is_message", "media_of", "message_of", "reasoning_of", "text_of"]
 
 
 def are_blocks(value: Any) -> TypeGuard[list[dict[str, Any]]]:
-    """Tell a list of nothing but such blocks."""
+    """Return whether this is a list of nothing but such blocks."""
     return isinstance(value, list) and all(isinstance(item, dict) and _kind(item) is not None for item in value)
 
 
 def block_of(raw: dict[str, Any]) -> Part:
-    """Read one block; one of a kind we do not know, or not in its kind's form, is kept as it came."""
+    """Read one block; an unknown one is kept as it came."""
     kind = _kind(raw) or ""
     reader = _READERS.get(kind)
     return (reader(raw[kind]) if reader else None) or UnknownPart(raw)
+
+
+def is_message(raw: Mapping[str, Any]) -> bool:
+    """Return whether this is a message whose content is such blocks."""
+    return bool(raw.get("content")) and are_blocks(raw["content"])
+
+
+def message_of(raw: Mapping[str, Any], default_role: str) -> Message:
+    """Read a message that `is_message`."""
+    return parts.message(str(raw.get("role", default_role)), tuple(map(block_of, raw["content"])))
 
 
 def text_of(content: Any) -> Any:
@@ -41,54 +52,39 @@ def text_of(content: Any) -> Any:
 
 def _plain_text(item: dict[str, Any]) -> str | None:
     """Return the text of a block that is nothing else, in Bedrock's form, Anthropic's or the conventions'."""
-    known = {"text"}, {"type", "text"}, {"type", "content"}
-    text = (
-        item.get("text", item.get("content")) if item.keys() in known and item.get("type", "text") == "text" else None
-    )
-    return text if isinstance(text, str) else None
+    if item.keys() not in ({"text"}, {"type", "text"}, {"type", "content"}) or item.get("type", "text") != "text":
+        return None
+    return as_text(item.get("text", item.get("content")))
 
 
 def _kind(raw: dict[str, Any]) -> str | None:
     return next((key for key in raw if key in _KINDS), None) if len(raw) == 1 else None
 
 
-def _text(raw: Any) -> Part | None:
-    return TextPart(raw) if isinstance(raw, str) else None
-
-
 def _tool_use(raw: Any) -> Part | None:
-    name = raw.get("name") if isinstance(raw, dict) else None
-    return ToolCallPart(name, raw.get("input"), _identifier(raw)) if isinstance(name, str) else None
+    call = as_dict(raw)
+    return parts.call(call.get("name"), call.get("input"), call.get("toolUseId"))
 
 
 def _tool_result(raw: Any) -> Part | None:
-    return ToolResponsePart(text_of(raw.get("content")), _identifier(raw)) if isinstance(raw, dict) else None
-
-
-def _identifier(raw: dict[str, Any]) -> str | None:
-    value = raw.get("toolUseId")
-    return value if isinstance(value, str) and value else None
+    return parts.result(text_of(raw.get("content")), raw.get("toolUseId")) if isinstance(raw, dict) else None
 
 
 def reasoning_of(raw: Any) -> Part | None:
     """Read the value of `reasoningContent`."""
-    text = raw.get("reasoningText") if isinstance(raw, dict) else None
-    text = text.get("text") if isinstance(text, dict) else text
-    return ReasoningPart(text) if isinstance(text, str) else None
+    text = as_dict(raw).get("reasoningText")
+    return parts.reasoning(text.get("text") if isinstance(text, dict) else text)
 
 
 def media_of(kind: str, raw: Any) -> Part | None:
     """Read the value of `image`, `document` or `video`."""
-    source = raw.get("source") if isinstance(raw, dict) else None
-    if not isinstance(source, dict):
+    source = as_dict(raw).get("source")
+    if not isinstance(source, dict) or source.get("bytes") == PLACEHOLDER:
         return None
     family = kind if kind in ("image", "video") else "file"
     form = raw.get("format")
     mime_type = f"{'application' if family == 'file' else family}/{form}" if isinstance(form, str) else ""
-    location = source.get("location") or source.get("s3Location")
-    uri = location.get("uri") if isinstance(location, dict) else None
-    if source.get("bytes") == PLACEHOLDER:
-        return None
+    uri = as_dict(source.get("location") or source.get("s3Location")).get("uri")
     return media.inline(source.get("bytes"), mime_type, family) or media.by_reference(uri, family, mime_type)
 
 
@@ -97,7 +93,7 @@ def media_of(kind: str, raw: Any) -> Part | None:
 PLACEHOLDER = "<replaced>"
 
 _READERS: dict[str, Callable[[Any], Part | None]] = {
-    "text": _text,
+    "text": parts.text,
     "toolUse": _tool_use,
     "toolResult": _tool_result,
     "reasoningContent": reasoning_of,

@@ -8,23 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.generation import (
-    Choice,
-    Message,
-    Part,
-    ReasoningPart,
-    TextPart,
-    ToolCallPart,
-    ToolResponsePart,
-    UnknownPart,
-)
+from label_studio_otel.generation import Choice, Message, Part, ToolCallPart, ToolResponsePart, UnknownPart
+from label_studio_otel.reading.attributes import as_dict, identifier, objects_of
 from label_studio_otel.reading.finish_reason import finish_reason
-from label_studio_otel.reading.forms import media
+from label_studio_otel.reading.forms import media, parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["choices_of", "messages_of", "part_of"]
+__all__ = ["choices_of", "is_message", "message_of", "messages_of", "part_of", "tools_of"]
 
 
 def messages_of(request: Mapping[str, Any]) -> tuple[Message, ...] | None:
@@ -34,7 +26,7 @@ def messages_of(request: Mapping[str, Any]) -> tuple[Message, ...] | None:
         contents = [contents]
     if not isinstance(contents, list):
         return None
-    config = _dict(request.get("config") or request.get("generation_config"))
+    config = as_dict(request.get("config") or request.get("generation_config"))
     system = _field(config, "system_instruction") or _field(request, "system_instruction")
     said = tuple(message for raw in contents for message in _messages(raw))
     return (Message("system", _parts(system)), *said) if system else said
@@ -48,50 +40,60 @@ def choices_of(response: Mapping[str, Any]) -> tuple[Choice, ...] | None:
     return None if candidates is None else tuple(_choice(raw) for raw in candidates)
 
 
+def tools_of(request: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Return the declarations of the functions in a request; tools that are no functions have none."""
+    groups = objects_of(as_dict(request.get("config")).get("tools") or request.get("tools"))
+    return tuple(tool for group in groups for tool in objects_of(_field(group, "function_declarations")))
+
+
+def is_message(raw: Mapping[str, Any]) -> bool:
+    """Return whether this is a content: a role and parts."""
+    return "content" not in raw and isinstance(raw.get("parts"), list)
+
+
+def message_of(raw: Mapping[str, Any], default_role: str) -> Message:
+    """Read a content as one message."""
+    return parts.message(_role(raw, default_role), _parts(raw))
+
+
 def part_of(raw: Any) -> Part:
-    """Read one part; one of a kind we do not know, or not in its kind's form, is kept as it came."""
-    if isinstance(raw, str):
-        return TextPart(raw)
+    """Read one part; an unknown one is kept as it came."""
     if not isinstance(raw, dict):
-        return UnknownPart(raw)
-    text = raw.get("text")
-    if isinstance(text, str):
-        return ReasoningPart(text) if raw.get("thought") is True else TextPart(text)
-    return _call(raw) or _result(raw) or _medium(raw) or UnknownPart(raw)
+        return parts.text_or_unknown(raw)
+    said = (parts.reasoning if raw.get("thought") is True else parts.text)(raw.get("text"))
+    return said or _call(raw) or _result(raw) or _medium(raw) or UnknownPart(raw)
 
 
 def _messages(raw: Any) -> Iterator[Message]:
     """Yield a content as a message; results of tools among its parts are the tools'."""
-    parts = _parts(raw)
-    results = tuple(part for part in parts if isinstance(part, ToolResponsePart))
+    found = _parts(raw)
+    results = tuple(part for part in found if isinstance(part, ToolResponsePart))
     if results:
         yield Message("tool", results)
-    said = tuple(part for part in parts if not isinstance(part, ToolResponsePart))
+    said = tuple(part for part in found if not isinstance(part, ToolResponsePart))
     if said or not results:
         yield Message(_role(raw), said)
 
 
-def _role(raw: Any) -> str:
-    role = raw.get("role") if isinstance(raw, dict) else None
-    if role in ("model", "assistant"):
-        return "assistant"
-    return role if isinstance(role, str) and role else "user"
+def _role(raw: Any, default_role: str = "user") -> str:
+    role = identifier(as_dict(raw), "role")
+    return "assistant" if role == "model" else role or default_role
 
 
 def _parts(content: Any) -> tuple[Part, ...]:
-    parts = content.get("parts") if isinstance(content, dict) else content
-    if isinstance(parts, list):
-        return tuple(part_of(part) for part in parts)
-    return () if parts is None else (part_of(parts),)
+    said = content.get("parts") if isinstance(content, dict) else content
+    if isinstance(said, list):
+        return tuple(map(part_of, said))
+    return () if said is None else (part_of(said),)
 
 
 def _choice(raw: Any) -> Choice:
-    candidate = _dict(raw)
-    parts = _parts(candidate.get("content"))
+    candidate = as_dict(raw)
+    said = _parts(candidate.get("content"))
     reason = finish_reason(_field(candidate, "finish_reason"))
     # Gemini stops after a call as after any other answer.
-    called = reason == "stop" and any(isinstance(part, ToolCallPart) for part in parts)
-    return Choice(Message("assistant", parts), "tool_call" if called else reason)
+    called = reason == "stop" and any(isinstance(part, ToolCallPart) for part in said)
+    return Choice(Message("assistant", said), "tool_call" if called else reason)
 
 
 def _is_content(value: Any) -> bool:
@@ -99,23 +101,17 @@ def _is_content(value: Any) -> bool:
 
 
 def _call(raw: Mapping[str, Any]) -> Part | None:
-    call = _dict(_field(raw, "function_call"))
-    name, identifier = call.get("name"), call.get("id")
-    if not isinstance(name, str):
-        return None
-    return ToolCallPart(name, call.get("args") or {}, identifier if isinstance(identifier, str) else None)
+    call = as_dict(_field(raw, "function_call"))
+    return parts.call(call.get("name"), call.get("args") or {}, call.get("id"))
 
 
 def _result(raw: Mapping[str, Any]) -> Part | None:
-    result = _dict(_field(raw, "function_response"))
-    identifier = result.get("id")
-    if "response" not in result:
-        return None
-    return ToolResponsePart(result["response"], identifier if isinstance(identifier, str) else None)
+    result = as_dict(_field(raw, "function_response"))
+    return parts.result(result["response"], result.get("id")) if "response" in result else None
 
 
 def _medium(raw: Mapping[str, Any]) -> Part | None:
-    data, file = _dict(_field(raw, "inline_data")), _dict(_field(raw, "file_data"))
+    data, file = as_dict(_field(raw, "inline_data")), as_dict(_field(raw, "file_data"))
     return media.inline(data.get("data"), _field(data, "mime_type"), "file") or media.by_reference(
         _field(file, "file_uri"), _modality(_field(file, "mime_type")), _field(file, "mime_type")
     )
@@ -130,7 +126,3 @@ def _field(raw: Mapping[str, Any], name: str) -> Any:
     """Return a field by its name in snake case or camel case."""
     head, *tail = name.split("_")
     return raw.get(name, raw.get(head + "".join(word.capitalize() for word in tail)))
-
-
-def _dict(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -8,18 +8,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.generation import (
-    Choice,
-    Message,
-    Part,
-    ReasoningPart,
-    TextPart,
-    ToolCallPart,
-    ToolResponsePart,
-    UnknownPart,
-)
+from label_studio_otel.generation import Choice, Message, Part, ReasoningPart, TextPart, UnknownPart
+from label_studio_otel.reading.attributes import as_dict, as_text
 from label_studio_otel.reading.finish_reason import finish_reason
-from label_studio_otel.reading.forms import media
+from label_studio_otel.reading.forms import media, parts
 
 if TYPE_CHECKING:
     import ast
@@ -57,12 +49,11 @@ def _read(raw: Any) -> tuple[Message, Mapping[str, Any]] | None:
         fields = value_of(ast.parse(f"ChatMessage({raw[start.end() :].lstrip()}", mode="eval").body)
     except (SyntaxError, TypeError, ValueError, MemoryError, RecursionError):
         return None
-    name, content, meta = (fields.get(field) for field in ("_name", "_content", "_meta"))
+    content = fields.get("_content")
     if not isinstance(content, list):
         return None
-    parts = tuple(part for block in content for part in parts_of(block))
-    message = Message(start[1], parts, name if isinstance(name, str) else None)
-    return message, meta if isinstance(meta, dict) else {}
+    said = tuple(part for block in content for part in parts_of(block))
+    return Message(start[1], said, as_text(fields.get("_name"))), as_dict(fields.get("_meta"))
 
 
 def value_of(node: ast.expr) -> Any:
@@ -86,9 +77,9 @@ def parts_of(block: Any) -> tuple[Part, ...]:
         case {"class": "ReasoningContent", "reasoning_text": str(text)}:
             return (ReasoningPart(text),)
         case {"class": "ToolCall", "tool_name": str(name), "arguments": arguments}:
-            return (ToolCallPart(name, arguments, _identifier(block)),)
+            return (parts.call(name, arguments, block.get("id")) or UnknownPart(block),)
         case {"class": "ToolCallResult", "result": result, "origin": origin}:
-            return (ToolResponsePart(result, _identifier(origin)),)
+            return (parts.result(result, as_dict(origin).get("id")),)
         case {"class": "ImageContent", "base64_image": str(data)} if data.endswith(_CUT):
             return ()
         case {"class": "ImageContent" | "FileContent" as kind}:
@@ -96,8 +87,3 @@ def parts_of(block: Any) -> tuple[Part, ...]:
             medium = media.inline(data, block.get("mime_type"), "image" if kind == "ImageContent" else "file")
             return (medium or UnknownPart(block),)
     return (UnknownPart(block),)
-
-
-def _identifier(raw: Any) -> str | None:
-    identifier = raw.get("id") if isinstance(raw, dict) else None
-    return identifier if isinstance(identifier, str) else None

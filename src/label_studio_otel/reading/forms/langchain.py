@@ -15,25 +15,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.generation import (
-    Choice,
-    Message,
-    Part,
-    ReasoningPart,
-    RefusalPart,
-    TextPart,
-    ToolCallPart,
-    ToolResponsePart,
-    UnknownPart,
-)
+from label_studio_otel.generation import Choice, Message, Part, ReasoningPart, RefusalPart, UnknownPart
+from label_studio_otel.reading.attributes import as_dict, as_list, identifier
 from label_studio_otel.reading.finish_reason import finish_reason
-from label_studio_otel.reading.forms import media, openai_responses
-from label_studio_otel.reading.forms.openai_parts import arguments_of, joined, part_of, tool_call_of, with_calls
+from label_studio_otel.reading.forms import media, openai_responses, parts
+from label_studio_otel.reading.forms.openai_parts import joined, part_of, tool_call_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-__all__ = ["choices_of", "is_message", "message_of", "messages_of", "response_of"]
+__all__ = [
+    "choices_of",
+    "is_message",
+    "is_message_with_role",
+    "message_of",
+    "message_with_role",
+    "messages_of",
+    "response_of",
+]
 
 _ROLES = {
     "human": "user",
@@ -52,6 +51,11 @@ _ROLES = {
     "chat": "",
     "chatmessage": "",
 }
+_OPENAI_ROLES = frozenset({"system", "user", "assistant", "tool", "developer"})
+#: Keys that only LangChain's messages have, whatever they were made into.
+_ONLY_LANGCHAIN = frozenset({"additional_kwargs", "response_metadata", "invalid_tool_calls"})
+#: Kinds of content blocks that LangChain takes from a message's other fields.
+_ONLY_LANGCHAIN_BLOCKS = frozenset({"reasoning", "function_call", "custom_tool_call", "tool_call"})
 
 
 def messages_of(inputs: Any) -> tuple[Message, ...] | None:
@@ -63,7 +67,7 @@ def messages_of(inputs: Any) -> tuple[Message, ...] | None:
             return tuple(Message("user", (part_of(text),)) for text in texts)
         inputs = inputs.get("messages")
     raws = _flat(inputs)
-    return tuple(message_of(raw) for raw in raws) if raws and all(is_message(raw) for raw in raws) else None
+    return tuple(map(message_of, raws)) if raws and all(map(is_message, raws)) else None
 
 
 def choices_of(outputs: Any) -> tuple[Choice, ...] | None:
@@ -85,24 +89,46 @@ def response_of(outputs: Any) -> dict[str, Any]:
         # LangChain's own ids start with "run": another process cannot know them.
         if isinstance(identifier, str) and not identifier.startswith(("run-", "run--", "lc_run")):
             found.setdefault("id", identifier)
-        found |= _metadata(fields)
+        found |= as_dict(fields.get("response_metadata"))
     return found
 
 
 def is_message(raw: Any) -> bool:
     """Tell a dumped message of any of the three forms."""
     fields = _fields(raw)
-    return "content" in fields and _kind(raw) in _ROLES
+    return "content" in fields and _kind(raw, fields) in _ROLES
 
 
-def message_of(raw: Any) -> Message:
+def is_message_with_role(raw: Mapping[str, Any]) -> bool:
+    """Return whether this is a message that somebody gave a `role` for LangChain's `type`: its other keys tell."""
+    if str(raw.get("role", "user")) not in _OPENAI_ROLES:
+        return False
+    if not _ONLY_LANGCHAIN.isdisjoint(raw):
+        return True
+    calls, content = as_list(raw.get("tool_calls")), as_list(raw.get("content"))
+    return any(isinstance(call, dict) and "args" in call for call in calls) or any(
+        isinstance(block, dict) and str(block.get("type")) in _ONLY_LANGCHAIN_BLOCKS for block in content
+    )
+
+
+def message_with_role(raw: Mapping[str, Any], default_role: str) -> Message:
+    """Read a message that `is_message_with_role`."""
+    return message_of({**raw, "type": raw.get("role", default_role)})
+
+
+def message_of(raw: Any, default_role: str = "user") -> Message:
     """Read one message; what is none is kept as it came."""
-    if not is_message(raw):
-        return Message("user", (UnknownPart(raw),))
     fields = _fields(raw)
-    role, name = _role(raw, fields), fields.get("name")
-    parts = (_tool_result(fields),) if role == "tool" else _parts(fields)
-    return Message(role, parts, name if isinstance(name, str) and name else None)
+    role = _ROLES.get(_kind(raw, fields)) if "content" in fields else None
+    if role is None:
+        return Message(default_role, (UnknownPart(raw),))
+    if role == "tool":
+        result = parts.result(joined(fields["content"]), fields.get("tool_call_id"))
+        return parts.message(role, (result,), fields.get("name"))
+    extra = as_dict(fields.get("additional_kwargs"))
+    if extra.get("__openai_role__") == "developer":
+        role = "developer"
+    return parts.message(role or identifier(fields, "role") or "user", _parts(fields, extra), fields.get("name"))
 
 
 def _fields(raw: Any) -> Mapping[str, Any]:
@@ -114,38 +140,24 @@ def _fields(raw: Any) -> Mapping[str, Any]:
     return raw
 
 
-def _kind(raw: Mapping[str, Any]) -> str:
+def _kind(raw: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
     """Return the kind of a message by its `type`, else by the name of its class, without `Chunk`."""
-    kind = _fields(raw).get("type", raw.get("type"))
-    path = raw.get("id")
-    if kind in (None, "constructor") and isinstance(path, list) and path:
-        kind = path[-1]
+    kind = fields.get("type") or raw.get("type")
+    if kind is None or kind == "constructor":
+        path = raw.get("id")
+        kind = path[-1] if isinstance(path, list) and path else None
     return kind.lower().removesuffix("chunk") if isinstance(kind, str) else ""
 
 
-def _role(raw: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
-    extra = _dict(fields.get("additional_kwargs"))
-    if extra.get("__openai_role__") == "developer":
-        return "developer"
-    own = fields.get("role")
-    return _ROLES[_kind(raw)] or (own if isinstance(own, str) and own else "user")
-
-
-def _tool_result(fields: Mapping[str, Any]) -> ToolResponsePart:
-    identifier = fields.get("tool_call_id")
-    return ToolResponsePart(joined(fields.get("content")), identifier if isinstance(identifier, str) else None)
-
-
-def _parts(fields: Mapping[str, Any]) -> tuple[Part, ...]:
-    extra = _dict(fields.get("additional_kwargs"))
+def _parts(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> tuple[Part, ...]:
     calls = _calls(fields, extra)
     refusal = extra.get("refusal")
     more = [RefusalPart(refusal)] if isinstance(refusal, str) and refusal else []
     thoughts = _thoughts(extra.get("reasoning_content"))
-    content = list(_content(fields.get("content"), has_more=bool(calls or more)))
+    content = _content(fields.get("content"), has_more=bool(calls or more))
     if any(isinstance(part, ReasoningPart) for part in content):
         thoughts = ()
-    return (*thoughts, *with_calls(content, calls), *more)
+    return (*thoughts, *parts.with_calls(content, calls), *more)
 
 
 def _thoughts(text: Any) -> tuple[Part, ...]:
@@ -153,33 +165,26 @@ def _thoughts(text: Any) -> tuple[Part, ...]:
 
 
 def _calls(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> list[Part]:
-    calls: list[Part] = [_call(raw) for key in ("tool_calls", "invalid_tool_calls") for raw in _list(fields.get(key))]
+    calls = [*as_list(fields.get("tool_calls")), *as_list(fields.get("invalid_tool_calls"))]
     if calls:
-        return calls
+        return list(map(_call, calls))
     legacy = extra.get("function_call")
-    return [tool_call_of(raw) for raw in _list(extra.get("tool_calls"))] or (
-        [tool_call_of({"function": legacy})] if isinstance(legacy, dict) else []
-    )
+    raws = as_list(extra.get("tool_calls")) or ([{"function": legacy}] if isinstance(legacy, dict) else [])
+    return list(map(tool_call_of, raws))
 
 
 def _call(raw: Any) -> Part:
     """Read LangChain's tool call, or a provider's that stands in its place."""
-    if not isinstance(raw, dict) or "args" not in raw or not isinstance(raw.get("name"), str):
-        return tool_call_of(raw)
-    identifier = raw.get("id")
-    return ToolCallPart(raw["name"], arguments_of(raw["args"]), identifier if isinstance(identifier, str) else None)
+    if isinstance(raw, dict) and "args" in raw:
+        return parts.call(raw.get("name"), parts.arguments_of(raw["args"]), raw.get("id")) or tool_call_of(raw)
+    return tool_call_of(raw)
 
 
-def _content(content: Any, *, has_more: bool) -> Iterator[Part]:
+def _content(content: Any, *, has_more: bool) -> tuple[Part, ...]:
+    """Read the content; LangChain writes an empty text beside a tool call or a refusal, where the wire has none."""
     if isinstance(content, list):
-        for block in content:
-            yield from _block(block)
-    elif isinstance(content, str):
-        # LangChain writes "" where the wire has none.
-        if content or not has_more:
-            yield TextPart(content)
-    elif content is not None:
-        yield UnknownPart(content)
+        return tuple(part for block in content for part in _block(block))
+    return () if content == "" and has_more else parts.plain(content)
 
 
 def _block(raw: Any) -> tuple[Part, ...]:
@@ -213,16 +218,12 @@ def _choice(raw: Any) -> Choice:
     if not isinstance(raw, dict):
         return Choice(Message("assistant", (part_of(raw),)))
     said = raw.get("message")
-    info = _dict(raw.get("generation_info"))
+    info = as_dict(raw.get("generation_info"))
     if not is_message(said):
         return Choice(Message("assistant", (part_of(raw.get("text")),)), finish_reason(info.get("finish_reason")))
     message = message_of(said)
-    reason = _finish({**_metadata(_fields(said)), **info}, message)
+    reason = _finish(as_dict(_fields(said).get("response_metadata")) | info, message)
     return Choice(Message("assistant", message.parts, message.name), reason)
-
-
-def _metadata(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(_dict(fields.get("response_metadata")))
 
 
 def _finish(metadata: Mapping[str, Any], message: Message) -> str | None:
@@ -234,13 +235,5 @@ def _finish(metadata: Mapping[str, Any], message: Message) -> str | None:
 
 def _flat(value: Any) -> list[Any]:
     """Return a list of lists as one list: the outer one is the batch, of which a span holds one."""
-    items = _list(value)
+    items = as_list(value)
     return [inner for item in items for inner in (item if isinstance(item, list) else [item])]
-
-
-def _dict(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

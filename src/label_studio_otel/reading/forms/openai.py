@@ -14,24 +14,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.generation import (
-    Choice,
-    Message,
-    Part,
-    ReasoningPart,
-    RefusalPart,
-    TextPart,
-    ToolResponsePart,
-    UnknownPart,
-)
+from label_studio_otel.generation import Choice, Message, Part, ReasoningPart, RefusalPart, TextPart, UnknownPart
+from label_studio_otel.reading.attributes import as_list, identifier
 from label_studio_otel.reading.finish_reason import finish_reason
-from label_studio_otel.reading.forms import anthropic, media, openai_responses
+from label_studio_otel.reading.forms import anthropic, media, openai_responses, parts
 from label_studio_otel.reading.forms.openai_parts import joined, part_of, tool_call_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["choices_of", "message_of", "messages_of"]
+__all__ = ["choices_of", "content_of", "message_of", "messages_of"]
 
 
 def messages_of(request: Mapping[str, Any]) -> tuple[Message, ...] | None:
@@ -43,10 +35,9 @@ def messages_of(request: Mapping[str, Any]) -> tuple[Message, ...] | None:
     if isinstance(request.get("input"), (str, list)):
         return openai_responses.input_of(request)
     prompt = request.get("prompt")
-    if isinstance(prompt, str):
-        return (Message("user", (TextPart(prompt),)),)
-    if isinstance(prompt, list) and prompt and all(isinstance(text, str) for text in prompt):
-        return tuple(Message("user", (TextPart(text),)) for text in prompt)
+    texts = [prompt] if isinstance(prompt, str) else prompt
+    if isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts):
+        return parts.prompts(texts)
     return None
 
 
@@ -62,47 +53,41 @@ def choices_of(response: Mapping[str, Any]) -> tuple[Choice, ...] | None:
 
 def message_of(raw: Any, default_role: str = "user") -> Message:
     """Read one message of Chat Completions; a text becomes a message of the default role."""
-    if isinstance(raw, str):
-        return Message(default_role, (TextPart(raw),))
     if not isinstance(raw, dict):
-        return Message(default_role, (UnknownPart(raw),))
-    role, name = raw.get("role"), raw.get("name")
-    role = role if isinstance(role, str) and role else default_role
-    parts = _tool_result(raw) if role in {"tool", "function"} else tuple(_parts(raw))
-    if parts and role == "user" and all(isinstance(part, ToolResponsePart) for part in parts):
-        role = "tool"
-    return Message("tool" if role == "function" else role, parts, name if isinstance(name, str) and name else None)
-
-
-def _tool_result(raw: Mapping[str, Any]) -> tuple[Part, ...]:
-    content, identifier = raw.get("content"), raw.get("tool_call_id")
-    return (ToolResponsePart(joined(content), identifier if isinstance(identifier, str) else None),)
+        return Message(default_role, (parts.text_or_unknown(raw),))
+    role = identifier(raw, "role") or default_role
+    if role in {"tool", "function"}:
+        result = parts.result(joined(raw.get("content")), raw.get("tool_call_id"))
+        return parts.message("tool", (result,), raw.get("name"))
+    return parts.message(role, tuple(_parts(raw)), raw.get("name"))
 
 
 def _parts(raw: Mapping[str, Any]) -> Iterator[Part]:
     thought = raw.get("reasoning_content") or raw.get("reasoning")
     if isinstance(thought, str) and thought:
         yield ReasoningPart(thought)
-    calls = [tool_call_of(call) for call in _list(raw.get("tool_calls"))]
+    calls = list(map(tool_call_of, as_list(raw.get("tool_calls"))))
     if isinstance(raw.get("function_call"), dict):  # before tool_calls came, a message could have one
         calls.append(tool_call_of({"function": raw["function_call"]}))
     refusal = raw.get("refusal")
-    yield from _content(raw.get("content"), has_more=bool(calls or refusal))
+    yield from content_of(raw.get("content"), has_more=bool(calls or refusal))
     if isinstance(refusal, str) and refusal:
         yield RefusalPart(refusal)
     yield from _spoken(raw.get("audio"))
     yield from calls
 
 
-def _content(content: Any, *, has_more: bool) -> Iterator[Part]:
+def content_of(content: Any, *, has_more: bool) -> Iterator[Part]:
+    """Yield the parts of a message's content.
+
+    Args:
+        content: a text or a list of parts.
+        has_more: the message has a tool call or a refusal, beside which clients write an empty text for no content.
+    """
     if isinstance(content, list):
-        yield from (part_of(part) for part in content)
-    elif isinstance(content, str):
-        # Beside a tool call or a refusal an empty text is how clients write that there is none.
-        if content or not has_more:
-            yield TextPart(content)
-    elif content is not None:
-        yield UnknownPart(content)
+        yield from map(part_of, content)
+    elif content != "" or not has_more:
+        yield from parts.plain(content)
 
 
 def _spoken(audio: Any) -> Iterator[Part]:
@@ -128,7 +113,3 @@ def _choice(raw: Any) -> Choice:
 def _index(raw: Any) -> int:
     index = raw.get("index") if isinstance(raw, dict) else None
     return index if isinstance(index, int) else 0
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

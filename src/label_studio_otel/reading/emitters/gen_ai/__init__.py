@@ -5,7 +5,7 @@ AI, Logfire, OpenLIT, Strands, Semantic Kernel, Agent Framework, Google ADK, Lit
 https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/gen-ai/gen-ai-spans.md
 
 The operation tells an LLM call from the spans around it, which carry the same messages (`invoke_agent`,
-`execute_task`, …). The messages stand on the span, in an event of details (`_details`), in an event each (`_events`),
+`execute_task`, …). The messages stand on the span, in an event of details or in an event each (`events`),
 or in two of these places; the first that has them is read. The system message becomes the first one, wherever it was.
 """
 
@@ -13,32 +13,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.generation import Generation
-from label_studio_otel.reading.attributes import first_text, integer, json_of
-from label_studio_otel.reading.emitters.gen_ai import content as _content
-from label_studio_otel.reading.emitters.gen_ai import logfire
-from label_studio_otel.reading.emitters.gen_ai.details import merged, sources_of
-from label_studio_otel.reading.failure import error_of, error_type_of
-from label_studio_otel.reading.identities import identities
+from label_studio_otel.reading import table
+from label_studio_otel.reading.attributes import decoded, first_text
+from label_studio_otel.reading.emitters.gen_ai import content, logfire
+from label_studio_otel.reading.emitters.gen_ai.choices import FINISH_REASON, FINISH_REASONS
+from label_studio_otel.reading.emitters.gen_ai.events import EVENTS, merged, sources_of
+from label_studio_otel.reading.forms import Request, Response
+from label_studio_otel.reading.identities import USER_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from label_studio_otel.generation import Generation
     from label_studio_otel.spans import Span
 
-__all__ = ["keys", "matches", "name", "operation", "read"]
-
-name = "gen_ai"
+__all__ = ["DIALECT", "OPERATION", "SCOPES_WITHOUT_MESSAGES"]
 
 # https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/registry/attributes/gen-ai.md
 OPERATION = "gen_ai.operation.name"
-PROVIDER = "gen_ai.provider.name"
-SYSTEM = "gen_ai.system"  # the provider's name before 1.37
-REQUEST_MODEL = "gen_ai.request.model"
-RESPONSE_MODEL = "gen_ai.response.model"
-RESPONSE_ID = "gen_ai.response.id"
-INPUT_TOKENS = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")  # the second before 1.27
-OUTPUT_TOKENS = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
 # https://github.com/pydantic/logfire/blob/v4.15.0/logfire/_internal/integrations/llm_providers/semconv.py
 RAW_USAGE = "gen_ai.usage.raw"
 # https://github.com/traceloop/openllmetry/blob/0.62.4/packages/opentelemetry-semantic-conventions-ai/opentelemetry/semconv_ai/__init__.py
@@ -47,12 +39,6 @@ LLM_REQUEST_TYPE = "llm.request.type"
 LANGSMITH_KIND = "langsmith.span.kind"  # prompts have an operation, too
 # https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md
 OPENINFERENCE_KIND = "openinference.span.kind"
-
-# https://docs.litellm.ai/docs/observability/opentelemetry_integration and
-# https://github.com/openlit/openlit/blob/openlit-1.35.0/sdk/python/src/openlit/semcov/__init__.py
-USER_NAMES = ("enduser.id", "llm.user", "gen_ai.request.user")
-
-keys = frozenset({OPERATION, logfire.REQUEST})
 
 #: The conventions' three; LiteLLM writes the name of its function, OpenLLMetry 0.53 "llm_request".
 #: https://github.com/BerriAI/litellm/blob/v1.79.0-stable/litellm/types/utils.py (CallTypes)
@@ -72,14 +58,14 @@ _OPERATIONS = {
 
 _REQUESTS_OF_NO_LLM = ("embedding", "rerank")
 
-#: The Anthropic SDK's own span stands beside every instrumentation's and never holds a message (`_anthropic_sdk`).
-SCOPES_WITHOUT_MESSAGES = frozenset({"com.anthropic.sdk.python"})
+#: The Anthropic SDK's own span stands beside every instrumentation's and never holds a message (`anthropic_sdk`).
+SCOPES_WITHOUT_MESSAGES = ("com.anthropic.sdk.python",)
 
 
-def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
-    """Tell an LLM call by its operation; agents, tasks, tools and embeddings have others, or another kind."""
+def _tells(attributes: Mapping[str, Any], scope_name: str) -> bool:
+    """Return whether a span is an LLM call: agents, tasks, tools and embeddings have other operations, or a kind."""
     return (
-        _operation(attributes) is not None
+        _known_operation(attributes) is not None
         and scope_name not in SCOPES_WITHOUT_MESSAGES
         and attributes.get(OPENINFERENCE_KIND) in (None, "LLM")
         and attributes.get(TRACELOOP_KIND) is None
@@ -88,53 +74,73 @@ def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
     )
 
 
-def _operation(attributes: Mapping[str, Any]) -> str | None:
+def _known_operation(attributes: Mapping[str, Any]) -> str | None:
     named = attributes.get(OPERATION)
     if named is None:
         return logfire.operation_of(attributes)
     return _OPERATIONS.get(named) if isinstance(named, str) else None
 
 
-def operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
-    """Return what `read` gives as the operation."""
-    return _operation(attributes) or "chat"
+def _operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
+    return _known_operation(attributes) or "chat"
 
 
-def read(span: Span) -> Generation:
-    """Read an LLM call; what the span does not hold is named in `incomplete`.
+def _read(span: Span) -> Generation:
+    """Read an LLM call.
 
     Raises:
         DialectError: an attribute that should hold messages is neither text nor structured.
     """
     sources = sources_of(span)
     attributes = merged(sources)
-    content = _content.read(span, sources, attributes)
-    provider = first_text(attributes, PROVIDER, SYSTEM)
-    request_model, response_model = first_text(attributes, REQUEST_MODEL), first_text(attributes, RESPONSE_MODEL)
-    return Generation(
-        operation=operation(span.attributes, span.scope_name, span.name),
-        messages=content.messages,
-        choices=content.choices,
-        provider=provider,
+    said = content.read(span, sources, attributes)
+    provider = first_text(attributes, *DIALECT.provider)
+    asked, answered = (first_text(attributes, *names) for names in (DIALECT.request_model, DIALECT.response_model))
+    return table.read(
+        DIALECT,
+        span,
+        Request(said.messages),
+        Response(said.choices),
+        attributes=_with_raw_usage(attributes),
+        operation=_operation(span.attributes, span.scope_name, span.name),
         # OpenLIT's LangChain instrumentation writes the provider where it finds no model.
-        request_model=None if request_model == provider else request_model,
-        response_model=None if response_model == provider else response_model,
-        response_id=first_text(attributes, RESPONSE_ID),
-        input_tokens=_count(attributes, INPUT_TOKENS),
-        output_tokens=_count(attributes, OUTPUT_TOKENS),
-        error=error_of(span),
-        error_type=error_type_of(span),
-        tools=content.tools,
-        incomplete=tuple(content.gaps),
-        **identities(attributes, *USER_NAMES),
+        request_model=None if asked == provider else asked,
+        response_model=None if answered == provider else answered,
+        tools=said.tools,
+        incomplete=tuple(said.gaps),
     )
 
 
-def _count(attributes: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    raw = attributes.get(RAW_USAGE)
-    usage = json_of(raw) if isinstance(raw, str) else raw
-    if isinstance(usage, dict):
-        # The provider's own counts; Logfire adds those of the cache to Anthropic's input.
-        attributes = {**attributes, **{f"gen_ai.usage.{name}": value for name, value in usage.items()}}
-    counts = (integer(attributes, name) for name in names)
-    return next((count for count in counts if count is not None), None)
+def _with_raw_usage(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the attributes with the provider's own counts; Logfire adds those of the cache to Anthropic's input."""
+    usage = decoded(attributes.get(RAW_USAGE))
+    if not isinstance(usage, dict):
+        return attributes
+    return {**attributes, **{f"gen_ai.usage.{name}": value for name, value in usage.items()}}
+
+
+DIALECT = table.AttributeTable(
+    name="gen_ai",
+    written_by=__doc__,
+    marks=dict.fromkeys((OPERATION, logfire.REQUEST), frozenset()),
+    request=(content.SYSTEM_INSTRUCTIONS, content.INPUT_MESSAGES, logfire.REQUEST),
+    response=(content.OUTPUT_MESSAGES, content.REASONING, logfire.RESPONSE),
+    tools=(content.TOOL_DEFINITIONS,),
+    provider=("gen_ai.provider.name", "gen_ai.system"),  # the second before 1.37
+    request_model=("gen_ai.request.model",),
+    response_model=("gen_ai.response.model",),
+    response_id=("gen_ai.response.id",),
+    input_tokens=("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),  # the second before 1.27
+    output_tokens=("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
+    # https://docs.litellm.ai/docs/observability/opentelemetry_integration and
+    # https://github.com/openlit/openlit/blob/openlit-1.35.0/sdk/python/src/openlit/semcov/__init__.py
+    user_id=(*USER_ID, "enduser.id", "llm.user", "gen_ai.request.user"),
+    also=(
+        *(RAW_USAGE, content.CHOICE_COUNT, content.PARAMETERS, logfire.TEMPLATE),
+        *(FINISH_REASONS, FINISH_REASON, *EVENTS),
+        *(TRACELOOP_KIND, LLM_REQUEST_TYPE, LANGSMITH_KIND, OPENINFERENCE_KIND),
+    ),
+    tells=_tells,
+    operates=_operation,
+    reads=_read,
+)

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.generation import Choice, Message, Part, TextPart, ToolCallPart
 from label_studio_otel.reading.attributes import string_list
-from label_studio_otel.reading.emitters.gen_ai.messages import message_of
 from label_studio_otel.reading.finish_reason import finish_reason
+from label_studio_otel.reading.forms.gen_ai import message_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from label_studio_otel.spans import Span
 
-__all__ = ["FINISH_REASONS", "choices_of", "finish_reasons"]
+__all__ = ["FINISH_REASON", "FINISH_REASONS", "choices_of", "choices_without_content", "finish_reasons"]
 
 # https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/registry/attributes/gen-ai.md
 FINISH_REASONS = "gen_ai.response.finish_reasons"
@@ -55,6 +55,11 @@ def choices_of(items: Sequence[Any], attributes: Mapping[str, Any], span: Span) 
         parts = (part for choice in choices for part in choice.message.parts)
         return (_joined(choices, tuple(part for part in parts if part != TextPart("")), last),)
     return tuple(choices)
+
+
+def choices_without_content(attributes: Mapping[str, Any], span: Span) -> tuple[Choice, ...]:
+    """Return an empty answer for each finish reason: an answer without content is not written, its reason is."""
+    return choices_of([{"parts": []} for _ in finish_reasons(attributes)], attributes, span)
 
 
 def _choice(raw: Any, reason: str | None, span: Span) -> Choice:

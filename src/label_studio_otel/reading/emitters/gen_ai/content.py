@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 from label_studio_otel.errors import DialectError
 from label_studio_otel.generation import Choice, Gap, Message, ReasoningPart, TextPart, ToolCallPart
 from label_studio_otel.reading import gaps as _gaps
-from label_studio_otel.reading.attributes import integer, json_of
+from label_studio_otel.reading.attributes import as_dict, decoded, integer, objects_of
 from label_studio_otel.reading.emitters.gen_ai import logfire
-from label_studio_otel.reading.emitters.gen_ai.choices import choices_of, finish_reasons
-from label_studio_otel.reading.emitters.gen_ai.emitters import emitter_of
+from label_studio_otel.reading.emitters.gen_ai.capture_settings import capture_settings_of
+from label_studio_otel.reading.emitters.gen_ai.choices import choices_of, choices_without_content
 from label_studio_otel.reading.emitters.gen_ai.events import messages_in_events
 from label_studio_otel.reading.emitters.gen_ai.litellm import function_calls, functions, with_calls
-from label_studio_otel.reading.emitters.gen_ai.messages import messages_of, part_of, split, without_stump
-from label_studio_otel.reading.emitters.gen_ai.parts import withheld, without_media
 from label_studio_otel.reading.emitters.gen_ai.redaction import placeholder_in, scrubbed
-from label_studio_otel.reading.emitters.gen_ai.turns import tied
+from label_studio_otel.reading.forms.gen_ai import drop_partial_end, messages_of, split
+from label_studio_otel.reading.forms.gen_ai_parts import content_withheld, media_withheld, part_of
+from label_studio_otel.reading.turns import join_turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from label_studio_otel.generation import Part
-    from label_studio_otel.reading.emitters.gen_ai.emitters import Emitter
+    from label_studio_otel.reading.emitters.gen_ai.capture_settings import CaptureSettings
     from label_studio_otel.reading.emitters.gen_ai.events import EventMessages
     from label_studio_otel.spans import Span
 
@@ -78,19 +78,15 @@ class _Reading:
         choices = self._choices(said)
         if not choices and self._span.status_code != "ERROR":
             # An answer without content is not written, its finish reason is.
-            choices = choices_of(
-                [{"parts": []} for _ in finish_reasons(self._attributes)], self._attributes, self._span
-            )
-        tools = self._tools() or tuple(tool for tool in said.tools if isinstance(tool, dict))
+            choices = choices_without_content(self._attributes, self._span)
+        tools = self._tools() or objects_of(said.tools)
         gaps = self._all_gaps(said, messages, choices)
-        return Content(tied(messages or self._parameters()), choices, tools, gaps)
+        return Content(join_turns(messages or self._parameters()), choices, tools, gaps)
 
     def _parameters(self) -> list[Message]:
         """Return the instructions from the parameters of the request, which Pydantic AI has even of a failed call."""
-        value = self._attributes.get(PARAMETERS)
-        parameters = json_of(value) if isinstance(value, str) else value
-        parts = parameters.get("instruction_parts") if isinstance(parameters, dict) else None
-        texts = [part.get("content") for part in _list(parts) if isinstance(part, dict)]
+        parameters = as_dict(decoded(self._attributes.get(PARAMETERS)))
+        texts = [part.get("content") for part in objects_of(parameters.get("instruction_parts"))]
         said = [text for text in texts if isinstance(text, str) and text]
         return [Message("system", (TextPart("\n\n".join(said)),))] if said else []
 
@@ -100,7 +96,7 @@ class _Reading:
         request = None if messages else logfire.request_of(self._attributes)
         if request:
             return list(request.messages)
-        return without_stump(messages) if cut else messages
+        return drop_partial_end(messages) if cut else messages
 
     def _with_instructions(self, messages: list[Message]) -> list[Message]:
         """Put the instructions first, unless the messages begin with them."""
@@ -118,8 +114,8 @@ class _Reading:
         if isinstance(value, str) and items and not all(isinstance(item, dict) and "type" in item for item in items):
             return () if cut else (TextPart(value),)
         parts = tuple(map(part_of, items))
-        stumpless = without_stump([Message("system", parts)]) if cut else [Message("system", parts)]
-        return stumpless[0].parts if stumpless else ()
+        whole = drop_partial_end([Message("system", parts)]) if cut else [Message("system", parts)]
+        return whole[0].parts if whole else ()
 
     def _choices(self, said: EventMessages) -> tuple[Choice, ...]:
         items, cut = self._items(OUTPUT_MESSAGES)
@@ -127,7 +123,7 @@ class _Reading:
             items or said.answers or logfire.answers_of(self._attributes), self._attributes, self._span
         )
         if cut and choices:
-            last = without_stump([choices[-1].message])
+            last = drop_partial_end([choices[-1].message])
             choices = (*choices[:-1], *(Choice(message, choices[-1].finish_reason) for message in last))
         return with_calls(self._with_reasoning(choices), function_calls(self._attributes))
 
@@ -169,24 +165,19 @@ class _Reading:
 
     def _tools(self) -> tuple[Mapping[str, Any], ...]:
         value = self._attributes.get(TOOL_DEFINITIONS)
-        decoded = json_of(value) if isinstance(value, str) else value
-        if isinstance(value, str) and value and decoded is None:
+        listed = decoded(value)
+        if isinstance(value, str) and value and listed is None:
             self._gaps.append(_gaps.truncated(TOOL_DEFINITIONS))
-        tools = [json_of(tool) if isinstance(tool, str) else tool for tool in _list(decoded)]
-        request = None if tools else logfire.request_of(self._attributes)
-        return (
-            tuple(tool for tool in tools if isinstance(tool, dict))
-            or functions(self._attributes)
-            or (request.tools if request else ())
-        )
+        request = None if listed else logfire.request_of(self._attributes)
+        return objects_of(listed) or functions(self._attributes) or (request.tools if request else ())
 
     def _without_withheld(self, messages: list[Message]) -> list[Message]:
         """Drop the parts that came without content; nothing is left of a call whose content is off."""
         parts = [part for message in messages for part in message.parts]
-        if any(map(without_media, parts)):
+        if any(map(media_withheld, parts)):
             self._gaps.append(_gaps.media_not_captured("images and files"))
-        if any(map(withheld, parts)):
-            self._gaps.append(_gaps.content_not_captured(emitter_of(self._span.scope_name).switch))
+        if any(map(content_withheld, parts)):
+            self._gaps.append(_gaps.content_not_captured(capture_settings_of(self._span.scope_name).switch))
         return [shown for message in messages if (shown := _shown(message))]
 
     def _all_gaps(self, said: EventMessages, messages: list[Message], choices: Sequence[Choice]) -> list[Gap]:
@@ -199,7 +190,7 @@ class _Reading:
         cut = any(gap.reason == "attribute_truncated" for gap in gaps)  # then nothing may be left to be read
         said_any = any(map(_says, [*messages, *(choice.message for choice in choices)]))
         if _EXPLAIN_ALL.isdisjoint(gap.reason for gap in gaps) and (said_any or not cut):
-            gaps += _missing(span, emitter_of(span.scope_name), messages, choices, log_came=said.came)
+            gaps += _missing(span, capture_settings_of(span.scope_name), messages, choices, log_came=said.came)
         asked = integer(self._attributes, CHOICE_COUNT)
         if asked and 0 < len(choices) < asked and any(_says(choice.message) for choice in choices):
             gaps.append(_gaps.choices_missing(asked, len(choices)))
@@ -211,12 +202,8 @@ _EXPLAIN_ALL = frozenset({"attributes_dropped", "content_not_captured", "events_
 
 
 def _shown(message: Message) -> Message | None:
-    parts = tuple(part for part in message.parts if not withheld(part) and not without_media(part))
+    parts = tuple(part for part in message.parts if not content_withheld(part) and not media_withheld(part))
     return Message(message.role, parts, message.name) if parts or not message.parts else None
-
-
-def _list(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, (list, tuple)) else ()
 
 
 def _leading_system_parts(messages: list[Message]) -> tuple[Part, ...]:
@@ -238,18 +225,20 @@ def _placeholders(messages: Iterable[Message]) -> list[Gap]:
 
 
 def _missing(
-    span: Span, emitter: Emitter, messages: Sequence[Message], choices: Sequence[Choice], *, log_came: bool
+    span: Span, settings: CaptureSettings, messages: Sequence[Message], choices: Sequence[Choice], *, log_came: bool
 ) -> list[Gap]:
     failed = span.status_code == "ERROR"
     says = [_says(message) for message in messages]
     if not any(says) and not any(_says(choice.message) for choice in choices):
-        if failed and emitter.silent_when_failed:
+        if failed and settings.silent_when_failed:
             return [_gaps.no_input()]
-        if emitter.in_log and not log_came:
+        if settings.in_log and not log_came:
             return [_gaps.log_events_missing()]
-        return [_gaps.content_not_captured(emitter.switch)] if emitter.switch else [_gaps.no_input(), _gaps.no_output()]
+        return (
+            [_gaps.content_not_captured(settings.switch)] if settings.switch else [_gaps.no_input(), _gaps.no_output()]
+        )
     if not messages:
-        return [_gaps.log_events_missing() if emitter.input_in_log else _gaps.no_input()]
+        return [_gaps.log_events_missing() if settings.input_in_log else _gaps.no_input()]
     if not all(says):
         return [_gaps.media_not_captured("messages of several parts")]
     return [] if choices or failed else [_gaps.no_output()]

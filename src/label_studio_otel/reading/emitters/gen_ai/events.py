@@ -1,6 +1,11 @@
-"""Messages in events, one event each: of a span (Strands, Azure) or of the log (OpenLLMetry, OpenTelemetry once).
+"""Messages in events of a span or of the log.
 
-https://github.com/open-telemetry/semantic-conventions/blob/v1.36.0/docs/gen-ai/gen-ai-events.md
+- One event each (Strands, Azure, OpenLLMetry, OpenTelemetry before 1.37):
+  https://github.com/open-telemetry/semantic-conventions/blob/v1.36.0/docs/gen-ai/gen-ai-events.md
+- One event with the span's attributes once more and all messages, `gen_ai.client.inference.operation.details`:
+  https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/gen-ai/gen-ai-events.md
+  A log event has the messages structured; span and log can both have them. Strands writes span events of that name,
+  each with one of the instructions, the input and the output, as JSON.
 
 The body of a log event is structured, or the JSON of that (Semantic Kernel); a span event has it in its attributes,
 where values are texts: Strands writes the JSON of Bedrock's blocks, Azure one `gen_ai.event.content` with all of it.
@@ -11,9 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.reading.attributes import json_of
-from label_studio_otel.reading.emitters.gen_ai.messages import messages_of
+from label_studio_otel.reading.attributes import as_dict, as_list, decoded, json_of
 from label_studio_otel.reading.forms import bedrock
+from label_studio_otel.reading.forms.gen_ai import messages_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,7 +26,7 @@ if TYPE_CHECKING:
     from label_studio_otel.generation import Message
     from label_studio_otel.spans import Span
 
-__all__ = ["EventMessages", "messages_in_events"]
+__all__ = ["EVENTS", "EventMessages", "merged", "messages_in_events", "sources_of"]
 
 ROLES = {
     "gen_ai.system.message": "system",
@@ -35,10 +40,28 @@ _NAMES = frozenset({*ROLES, CHOICE})
 PROMPT_EVENT, PROMPT = "gen_ai.content.prompt", "gen_ai.prompt"
 COMPLETION_EVENT, COMPLETION = "gen_ai.content.completion", "gen_ai.completion"
 # https://github.com/pydantic/pydantic-ai/blob/v0.8.1/pydantic_ai_slim/pydantic_ai/models/instrumented.py
-EVENTS = "events"
+EVENTS_ATTRIBUTE = "events"
 EVENT_NAME = "event.name"
 # https://github.com/Azure/azure-sdk-for-python/blob/azure-ai-inference_1.0.0b9/sdk/ai/azure-ai-inference/azure/ai/inference/tracing.py
 EVENT_CONTENT = "gen_ai.event.content"
+DETAILS = "gen_ai.client.inference.operation.details"
+
+#: All names above, for the documentation.
+EVENTS = (*ROLES, CHOICE, PROMPT_EVENT, PROMPT, COMPLETION_EVENT, COMPLETION, EVENTS_ATTRIBUTE, EVENT_CONTENT, DETAILS)
+
+
+def sources_of(span: Span) -> tuple[Mapping[str, Any], ...]:
+    """Return the attributes of the span, and of its details in events and in the log."""
+    events = (event.attributes for event in span.events if event.name == DETAILS)
+    logs = (record.attributes for record in span.logs if record.event_name == DETAILS)
+    return (span.attributes, *events, *logs)
+
+
+def merged(sources: tuple[Mapping[str, Any], ...]) -> Mapping[str, Any]:
+    """Return one mapping, in which the first of the sources wins that says something."""
+    if len(sources) == 1:
+        return sources[0]
+    return {key: value for source in reversed(sources) for key, value in source.items() if value not in (None, "")}
 
 
 @dataclass(slots=True)
@@ -67,9 +90,8 @@ def messages_in_events(span: Span) -> EventMessages:
 def _of_span(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for event in span.events:
         if event.name in _NAMES:
-            content = event.attributes.get(EVENT_CONTENT)
-            decoded = json_of(content) if isinstance(content, str) else None
-            yield event.name, decoded if isinstance(decoded, dict) else _of_attributes(event.attributes)
+            content = decoded(event.attributes.get(EVENT_CONTENT))
+            yield event.name, content if isinstance(content, dict) else _of_attributes(event.attributes)
 
 
 def _of_two(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -82,8 +104,8 @@ def _of_two(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _listed(value: Any) -> list[dict[str, Any]]:
-    decoded = json_of(value) if isinstance(value, str) else value
-    items = [decoded] if isinstance(decoded, dict) else decoded
+    content = decoded(value)
+    items = [content] if isinstance(content, dict) else content
     if isinstance(items, list) and items and all(isinstance(item, dict) for item in items):
         return items
     return [{"content": value}] if isinstance(value, str) and value else []
@@ -98,31 +120,27 @@ def _of_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
 def _of_log(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for record in span.logs:
         if record.event_name in _NAMES:
-            body = record.body
-            decoded = json_of(body) if isinstance(body, str) else body
-            yield record.event_name, decoded if isinstance(decoded, dict) else {"content": body}
+            body = decoded(record.body)
+            yield record.event_name, body if isinstance(body, dict) else {"content": record.body}
 
 
 def _of_attribute(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the events that Pydantic AI and Logfire once wrote into one attribute, as JSON."""
-    value = span.attributes.get(EVENTS)
-    events = json_of(value) if isinstance(value, str) else value
-    for event in events if isinstance(events, (list, tuple)) else ():
-        name = event.get(EVENT_NAME) if isinstance(event, dict) else None
+    for event in as_list(decoded(span.attributes.get(EVENTS_ATTRIBUTE))):
+        name = as_dict(event).get(EVENT_NAME)
         if isinstance(name, str) and name in _NAMES:
             yield name, event
 
 
 def _add(said: EventMessages, name: str, body: Mapping[str, Any]) -> None:
+    said.came = True
     if name == CHOICE:
-        said.came = True
         said.answers.append(_answer(body))
         return
-    said.came = True
     role, content = ROLES[name], body.get("content")
     if isinstance(content, dict) and content.keys() == {"tools"}:
         # OpenLLMetry writes Anthropic's tools as a message of the user.
-        said.tools += content["tools"] if isinstance(content["tools"], list) else ()
+        said.tools += as_list(content["tools"])
         return
     said.messages += messages_of({"role": role, **body, "content": content}, role)
 

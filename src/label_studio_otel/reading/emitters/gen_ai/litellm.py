@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.generation import Choice, Message, TextPart, ToolCallPart
-from label_studio_otel.reading.forms.openai_parts import arguments_of
+from label_studio_otel.reading.forms.parts import arguments_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.reading.attributes import json_of
-from label_studio_otel.reading.forms import any_form
+from label_studio_otel.reading.attributes import as_dict, decoded
+from label_studio_otel.reading.forms import known_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from label_studio_otel.reading.forms.any_form import Request
+    from label_studio_otel.reading.forms import Request
 
-__all__ = ["REQUEST", "answers_of", "operation_of", "request_of"]
+__all__ = ["REQUEST", "RESPONSE", "TEMPLATE", "answers_of", "operation_of", "request_of"]
 
 REQUEST = "request_data"
 RESPONSE = "response_data"
@@ -43,16 +43,12 @@ def operation_of(attributes: Mapping[str, Any]) -> str | None:
 
 def request_of(attributes: Mapping[str, Any]) -> Request | None:
     """Read the request; None where its messages are not there."""
-    value = attributes.get(REQUEST)
-    return any_form.request_of(json_of(value) if isinstance(value, str) else value)
+    return known_request(decoded(attributes.get(REQUEST)))
 
 
 def answers_of(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the answer as a message; none where there is none."""
-    value = attributes.get(RESPONSE)
-    response = json_of(value) if isinstance(value, str) else value
-    if not isinstance(response, dict):
-        return []
+    response = as_dict(decoded(attributes.get(RESPONSE)))
     message = response.get("message")
     if isinstance(message, dict):
         return [message]

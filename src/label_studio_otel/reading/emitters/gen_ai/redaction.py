@@ -19,11 +19,12 @@ _PLACEHOLDERS = (
     # https://docs.litellm.ai/docs/proxy/logging#redact-messages-response-content
     (re.compile(r"redacted-by-litellm"), "litellm.turn_off_message_logging"),
 )
+_BEGINNINGS = ("[", "_", "<", "r")
 
 
 def scrubbed(value: Any) -> str | None:
     """Return the switch of a placeholder that stands for a whole value; None of any other value."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or value[:1] not in _BEGINNINGS:
         return None
     return next((switch for pattern, switch in _PLACEHOLDERS if pattern.fullmatch(value)), None)
 

@@ -2,8 +2,8 @@
 
 https://github.com/Arize-ai/openinference/blob/python-openinference-semantic-conventions-v0.1.25/spec/semantic_conventions.md
 
-A call stands twice in its span: flattened (`_openinference_messages`), and as the request and response themselves in
-`input.value` and `output.value` (`_openinference_values`). The latter say more, and what they say belongs together:
+A call stands twice in its span: flattened (`messages`), and as the request and response themselves in
+`input.value` and `output.value` (`values`). The latter say more, and what they say belongs together:
 of a span that Google's ADK uses for two calls, the flattened attributes hold a mixture. They are read where they are
 whole and in a form that is known; a span without them is read as flattened.
 """
@@ -14,24 +14,24 @@ import re
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from label_studio_otel.generation import Choice, Gap, Generation, Message, TextPart, UnknownPart
-from label_studio_otel.reading import gaps
-from label_studio_otel.reading.attributes import first_text, integer, json_of, string_list
+from label_studio_otel.reading import gaps, table
+from label_studio_otel.reading.attributes import as_dict, decoded, first_text, objects_of, string_list
 from label_studio_otel.reading.emitters.openinference.messages import (
     CONTENT,
+    NAMES,
     REDACTED,
     ROLE,
     merged,
     messages_of,
-    shown,
+    without_redacted,
 )
 from label_studio_otel.reading.emitters.openinference.values import Value, answered_by, tools_of, usage_of, value_of
 from label_studio_otel.reading.emitters.openinference.values import choices_of as choices_of_value
 from label_studio_otel.reading.emitters.openinference.values import messages_of as messages_of_value
-from label_studio_otel.reading.failure import error_of, error_type_of
-from label_studio_otel.reading.finish_reason import finish_reason, unsaid_reason
-from label_studio_otel.reading.forms import langchain
-from label_studio_otel.reading.identities import identities
-from label_studio_otel.reading.indexed import indexed, mend
+from label_studio_otel.reading.finish_reason import finish_reason, implied_reason
+from label_studio_otel.reading.forms import Request, Response, langchain, parts
+from label_studio_otel.reading.identities import IDENTITIES
+from label_studio_otel.reading.indexed import indexed, repair_first
 from label_studio_otel.reading.providers import provider_of_class
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ if TYPE_CHECKING:
 
     from label_studio_otel.spans import Span
 
-__all__ = ["keys", "matches", "name", "operation", "read"]
-
-name = "openinference"
+__all__ = ["DIALECT"]
 
 # https://github.com/Arize-ai/openinference/blob/python-openinference-semantic-conventions-v0.1.25/python/openinference-semantic-conventions/src/openinference/semconv/trace/__init__.py
 KIND = "openinference.span.kind"
@@ -53,15 +51,7 @@ INPUT_VALUE = "input.value"
 INPUT_MIME_TYPE = "input.mime_type"
 OUTPUT_VALUE = "output.value"
 OUTPUT_MIME_TYPE = "output.mime_type"
-MODEL_NAME = "llm.model_name"
-REQUEST_MODEL_NAME = "llm.request.model_name"
-RESPONSE_MODEL_NAME = "llm.response.model_name"
 PARAMETERS = "llm.invocation_parameters"
-PROVIDER = "llm.provider"
-SYSTEM = "llm.system"
-INPUT_TOKENS = "llm.token_count.prompt"
-OUTPUT_TOKENS = "llm.token_count.completion"
-FINISH_REASON = "llm.finish_reason"
 TOOLS = "llm.tools."
 TOOL = "tool.json_schema"
 PROMPT_TEMPLATE = "llm.prompt_template.template"
@@ -69,8 +59,6 @@ METADATA = "metadata"
 # https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/registry/attributes/gen-ai.md
 GEN_AI_OPERATION = "gen_ai.operation.name"
 GEN_AI_MESSAGES = "gen_ai.input.messages"
-
-keys = frozenset({KIND})
 
 _LLM = "LLM"
 #: https://github.com/openai/openai-agents-python/blob/v0.6.0/src/agents/models/openai_responses.py
@@ -82,8 +70,8 @@ _SWITCH = f"unset {_HIDDEN}"
 _IMAGES = "OPENINFERENCE_BASE64_IMAGE_MAX_LENGTH, OPENINFERENCE_HIDE_INPUT_IMAGES"
 
 
-def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
-    """Tell an LLM call by the span's kind; some packages use it for what they do before a call, or instead of one."""
+def _tells(attributes: Mapping[str, Any], scope_name: str) -> bool:
+    """Return whether a span is an LLM call: its kind tells, but some packages use it for other work, too."""
     if attributes.get(KIND) != _LLM or _prepares(attributes):
         return False
     # A span that keeps to the GenAI conventions, to which somebody added these, is read by those.
@@ -91,7 +79,7 @@ def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
 
 
 def _prepares(attributes: Mapping[str, Any]) -> bool:
-    """Tell a span of this kind that called no model: counted tokens, or made a prompt for the call that follows."""
+    """Return whether a span called no model: it counted tokens, or made a prompt for the call that follows."""
     output = attributes.get(OUTPUT_VALUE)
     if isinstance(output, str) and output.startswith(('{"input_tokens":', '{"total_tokens":')):
         return True  # Anthropic's and Google's counting of tokens
@@ -103,50 +91,44 @@ def _prepares(attributes: Mapping[str, Any]) -> bool:
     return '"chat_history": ' in value or (prompts and PROMPTS not in attributes)
 
 
-def operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
-    """Return what `read` gives as the operation."""
+def _operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
     prompted = any(key.startswith(PROMPTS) for key in attributes)
     is_chat = not prompted or any(key.startswith(INPUT_MESSAGES) for key in attributes)
     return "chat" if is_chat else "text_completion"
 
 
-def read(span: Span) -> Generation:
-    """Read an LLM call; what the span does not hold is named in `incomplete`."""
+def _read(span: Span) -> Generation:
     attributes = span.attributes
     request = value_of(attributes.get(INPUT_VALUE), attributes.get(INPUT_MIME_TYPE))
     response = value_of(attributes.get(OUTPUT_VALUE), attributes.get(OUTPUT_MIME_TYPE))
-    messages = _messages(span, request, response)
-    choices = _choices(span, response)
-    request_model, response_model = _models(span, request, response)
-    input_tokens, output_tokens = usage_of(response)
-    metadata = json_of(str(attributes.get(METADATA))) or {}
-    return Generation(
-        operation=operation(attributes, span.scope_name, span.name),
-        messages=messages,
-        choices=choices,
+    messages, choices = _messages(span, request, response), _choices(span, response)
+    asked, answered = _models(span, request, response)
+    known: dict[str, Any] = {**_identities(attributes)}
+    if _cut_short(span):
+        known |= {"error": None, "error_type": None}
+    return table.read(
+        DIALECT,
+        span,
+        Request(messages),
+        Response(choices, _response_id(response), None, *usage_of(response)),
         provider=_provider(span),
-        request_model=request_model,
-        response_model=response_model,
-        response_id=_response_id(response),
-        input_tokens=integer(attributes, INPUT_TOKENS) if input_tokens is None else input_tokens,
-        output_tokens=integer(attributes, OUTPUT_TOKENS) if output_tokens is None else output_tokens,
-        error=None if _cut_short(span) else error_of(span),
-        error_type=None if _cut_short(span) else error_type_of(span),
+        request_model=asked,
+        response_model=answered,
         tools=_tools(attributes, request),
         incomplete=tuple(_incomplete(span, request, response, messages, choices)),
-        **_identities(attributes, metadata if isinstance(metadata, dict) else {}),
+        **known,
     )
 
 
 def _messages(span: Span, request: Value, response: Value) -> tuple[Message, ...]:
     items = indexed(span.attributes, INPUT_MESSAGES)
     if span.dropped_attributes:
-        mend(items, ROLE, CONTENT)
+        repair_first(items, ROLE, CONTENT)
     flat = tuple(message for message in messages_of(items.values(), "user") if message.parts)
     whole = _with_instructions(messages_of_value(request) or (), flat, response)
     if not whole or (flat and (request.cut or not all(map(_is_read, whole)))):
         whole = flat or tuple(_prompts(span.attributes)) or _plain(span.attributes)
-    return tuple(message for message in map(shown, _as_sent(whole, span.scope_name)) if message.parts)
+    return tuple(message for message in map(without_redacted, _as_sent(whole, span.scope_name)) if message.parts)
 
 
 def _is_read(message: Message) -> bool:
@@ -170,13 +152,12 @@ def _with_instructions(
 def _prompts(attributes: Mapping[str, Any]) -> Iterator[Message]:
     flat = [fields.get("prompt.text") for fields in indexed(attributes, f"{PROMPTS}.").values()]
     texts = [*string_list(attributes.get(PROMPTS)), *flat]
-    yield from (Message("user", (TextPart(text),)) for text in texts if _is_said(text))
+    yield from parts.prompts(filter(_is_said, texts))
 
 
 def _plain(attributes: Mapping[str, Any]) -> tuple[Message, ...]:
     """Return what a function that somebody instrumented by hand was given."""
-    value = attributes.get(INPUT_VALUE)
-    return (Message("user", (TextPart(value),)),) if _is_said(value) else ()
+    return parts.prompts(filter(_is_said, [attributes.get(INPUT_VALUE)]))
 
 
 def _as_sent(messages: tuple[Message, ...], scope_name: str) -> tuple[Message, ...]:
@@ -195,7 +176,7 @@ def _choices(span: Span, response: Value) -> tuple[Choice, ...]:
     whole = choices_of_value(response)
     if whole is None or (flat and (response.cut or not all(_is_read(choice.message) for choice in whole))):
         whole = tuple(map(Choice, flat)) or tuple(_completions(attributes)) or _answer(attributes)
-    reason = finish_reason(attributes.get(FINISH_REASON)) or finish_reason(_cut_short(span))
+    reason = finish_reason(table.first_value(attributes, DIALECT.finish_reason)) or finish_reason(_cut_short(span))
     if not whole and reason:  # and the answer is hidden
         whole = (Choice(Message("assistant", ())),)
     elif span.status_code == "ERROR":
@@ -210,8 +191,8 @@ def _cut_short(span: Span) -> str | None:
 
 
 def _with_reason(choice: Choice, reason: str | None) -> Choice:
-    message = shown(choice.message)
-    return Choice(message, choice.finish_reason or reason or unsaid_reason(message.parts))
+    message = without_redacted(choice.message)
+    return Choice(message, choice.finish_reason or reason or implied_reason(message.parts))
 
 
 def _completions(attributes: Mapping[str, Any]) -> Iterator[Choice]:
@@ -234,14 +215,15 @@ def _is_said(value: Any) -> TypeGuard[str]:
 def _models(span: Span, request: Value, response: Value) -> tuple[str | None, str | None]:
     """Return the model that was asked for and the one that answered; `llm.model_name` can be either."""
     attributes = span.attributes
-    decoded = json_of(str(attributes.get(PARAMETERS)))
+    written = as_dict(decoded(attributes.get(PARAMETERS)))
     # The Agents SDK writes the response here.
-    parameters = decoded if isinstance(decoded, dict) and "created_at" not in decoded else {}
-    asked = first_text(attributes, REQUEST_MODEL_NAME) or first_text(request.fields, "model")
+    parameters = {} if "created_at" in written else written
+    asked_name, answered_name, either = "llm.request.model_name", "llm.response.model_name", "llm.model_name"
+    asked = first_text(attributes, asked_name) or first_text(request.fields, "model")
     asked = asked or first_text(parameters, "model", "model_name")
-    answered = first_text(attributes, RESPONSE_MODEL_NAME) or answered_by(response)
-    named = first_text(attributes, MODEL_NAME)
-    of_the_answer = not parameters if decoded else span.scope_name.rpartition(".")[2] in _OF_THE_RESPONSE
+    answered = first_text(attributes, answered_name) or answered_by(response)
+    named = first_text(attributes, either)
+    of_the_answer = not parameters if written else span.scope_name.rpartition(".")[2] in _OF_THE_RESPONSE
     if asked is None and named != answered and (span.status_code == "ERROR" or not of_the_answer):
         asked = named
     elif answered is None and named != asked:
@@ -255,22 +237,24 @@ def _response_id(response: Value) -> str | None:
 
 
 def _provider(span: Span) -> str | None:
-    provider = first_text(span.attributes, PROVIDER, SYSTEM)
+    provider = first_text(span.attributes, *DIALECT.provider)
     return provider.lower() if provider else provider_of_class(span.name, span.scope_name)
 
 
 def _tools(attributes: Mapping[str, Any], request: Value) -> tuple[Mapping[str, Any], ...]:
-    schemas = [fields.get(TOOL) for fields in indexed(attributes, TOOLS).values()]
-    tools = [json_of(schema) if isinstance(schema, str) else schema for schema in schemas]
-    return tuple(tool for tool in tools if isinstance(tool, dict)) or tools_of(request)
+    return objects_of([fields.get(TOOL) for fields in indexed(attributes, TOOLS).values()]) or tools_of(request)
 
 
-def _identities(attributes: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, str | None]:
-    found = identities(attributes)
-    found["session_id"] = found["session_id"] or first_text(metadata, "session_id")
-    found["user_id"] = found["user_id"] or first_text(metadata, "user_id")
-    found["conversation_id"] = found["conversation_id"] or first_text(metadata, "conversation_id", "thread_id")
-    return found
+def _identities(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """Return what only the metadata know, which the application wrote."""
+    metadata = as_dict(decoded(attributes.get(METADATA)))
+    names = {
+        "session_id": ("session_id",),
+        "user_id": ("user_id",),
+        "conversation_id": ("conversation_id", "thread_id"),
+    }
+    found = {field: first_text(metadata, *keys) for field, keys in names.items()}
+    return {field: value for field, value in found.items() if value and not first_text(attributes, *IDENTITIES[field])}
 
 
 def _incomplete(
@@ -291,3 +275,26 @@ def _incomplete(
         yield gaps.no_input()
     elif not choices and span.status_code != "ERROR":
         yield gaps.no_output()
+
+
+DIALECT = table.AttributeTable(
+    name="openinference",
+    written_by=__doc__,
+    marks={KIND: frozenset({_LLM})},
+    request=(INPUT_VALUE, f"{INPUT_MESSAGES}*", f"{PROMPTS}*"),
+    response=(OUTPUT_VALUE, f"{OUTPUT_MESSAGES}*", f"{CHOICES}*"),
+    tools=(f"{TOOLS}*", TOOL),
+    finish_reason=("llm.finish_reason",),
+    provider=("llm.provider", "llm.system"),
+    request_model=("llm.request.model_name", "llm.model_name", PARAMETERS),
+    response_model=("llm.response.model_name", "llm.model_name"),
+    input_tokens=("llm.token_count.prompt",),
+    output_tokens=("llm.token_count.completion",),
+    also=(
+        *(INPUT_MIME_TYPE, OUTPUT_MIME_TYPE, METADATA, PROMPT_TEMPLATE, GEN_AI_OPERATION, GEN_AI_MESSAGES),
+        *NAMES,
+    ),
+    tells=_tells,
+    operates=_operation,
+    reads=_read,
+)

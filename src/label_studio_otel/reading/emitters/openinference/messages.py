@@ -26,15 +26,15 @@ from label_studio_otel.generation import (
     UnknownPart,
     UriPart,
 )
-from label_studio_otel.reading.attributes import first_text, json_of
-from label_studio_otel.reading.forms import media
-from label_studio_otel.reading.forms.openai_parts import arguments_of, joined, part_of, with_calls
+from label_studio_otel.reading.attributes import decoded, first_text, json_of
+from label_studio_otel.reading.forms import media, parts
+from label_studio_otel.reading.forms.openai_parts import joined, part_of
 from label_studio_otel.reading.indexed import indexed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["CONTENT", "REDACTED", "ROLE", "merged", "messages_of", "shown"]
+__all__ = ["CONTENT", "NAMES", "REDACTED", "ROLE", "merged", "messages_of", "without_redacted"]
 
 REDACTED = "__REDACTED__"
 
@@ -47,6 +47,11 @@ TOOL_CALLS = "message.tool_calls."
 FUNCTION_NAME = "message.function_call_name"
 FUNCTION_ARGUMENTS = "message.function_call_arguments_json"
 FUNCTIONS = "function."
+#: All of them, for the documentation.
+NAMES = (
+    *(ROLE, CONTENT, NAME, TOOL_CALL_ID, f"{CONTENTS}*", f"{TOOL_CALLS}*", FUNCTION_NAME, FUNCTION_ARGUMENTS),
+    f"{FUNCTIONS}*",
+)
 
 _PART = "message_content."
 _CALL = "tool_call."
@@ -73,7 +78,7 @@ def merged(messages: Iterable[Message]) -> tuple[Message, ...]:
     return tuple(found)
 
 
-def shown(message: Message) -> Message:
+def without_redacted(message: Message) -> Message:
     """Return a message without the parts that were replaced by the placeholder."""
     if not any(map(_is_hidden, message.parts)):
         return message
@@ -115,23 +120,23 @@ def _messages(fields: Mapping[str, Any], default_role: str) -> Iterator[Message]
 
 
 def _function(value: Any) -> ToolResponsePart:
-    result = json_of(value) if isinstance(value, str) else value
+    result = decoded(value)
     if not isinstance(result, dict) or "content" not in result:
         return ToolResponsePart(value)
-    return ToolResponsePart(result["content"], first_text(result, "call_id"))
+    return parts.result(result["content"], result.get("call_id"))
 
 
 def _tool_result(fields: Mapping[str, Any]) -> Iterator[Part]:
-    parts = tuple(_contents(fields))
+    contents = tuple(_contents(fields))
     content = fields.get(CONTENT)
     if content is None:
-        texts = [part.content for part in parts if isinstance(part, TextPart)]
+        texts = [part.content for part in contents if isinstance(part, TextPart)]
         content = "".join(texts) if texts else None
     if content == REDACTED:
         return
     if content is not None or TOOL_CALL_ID in fields:
         yield ToolResponsePart("" if content is None else _result(content), first_text(fields, TOOL_CALL_ID))
-    yield from (part for part in parts if not isinstance(part, TextPart))
+    yield from (part for part in contents if not isinstance(part, TextPart))
 
 
 def _result(content: Any) -> Any:
@@ -151,7 +156,7 @@ def _parts(fields: Mapping[str, Any]) -> Iterator[Part]:
         contents.insert(0, UnknownPart(content))
     # Beside a call an empty text is how clients write that there is none.
     said = [part for part in contents if not calls or part != TextPart("")]
-    yield from with_calls(said, calls)
+    yield from parts.with_calls(said, calls)
 
 
 def _contents(fields: Mapping[str, Any]) -> Iterator[Part]:
@@ -194,12 +199,10 @@ def _tool_calls(fields: Mapping[str, Any]) -> Iterator[Part]:
         yield _call(call)
     name = first_text(fields, FUNCTION_NAME)
     if name is not None:  # before tool_calls came, a message could have one
-        yield ToolCallPart(name, arguments_of(fields.get(FUNCTION_ARGUMENTS)))
+        yield ToolCallPart(name, parts.arguments_of(fields.get(FUNCTION_ARGUMENTS)))
 
 
 def _call(fields: Mapping[str, Any]) -> Part:
     name = first_text(fields, f"{_CALL}function.name")
-    arguments = fields.get(f"{_CALL}function.arguments", {})
-    if name is None:
-        return UnknownPart(dict(fields))
-    return ToolCallPart(name, arguments_of(arguments), first_text(fields, f"{_CALL}id"))
+    arguments = parts.arguments_of(fields.get(f"{_CALL}function.arguments", {}))
+    return parts.call(name, arguments, first_text(fields, f"{_CALL}id")) or UnknownPart(dict(fields))

@@ -1,4 +1,4 @@
-"""What stands in OpenInference's `input.value` and `output.value`: the request and the response, in whose form ever.
+"""What stands in OpenInference's `input.value` and `output.value`: the request and the response, in any form.
 
 They hold what the flattened attributes have no place for: sound, files, refusals, the text of a completion, the
 provider's id. Only forms that are known are read; anything else may be an argument of the instrumented function.
@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.generation import Choice, Message, Part, TextPart
-from label_studio_otel.reading.attributes import first_text, json_of
+from label_studio_otel.reading.attributes import as_dict, as_list, first_text, json_of
 from label_studio_otel.reading.finish_reason import finish_reason
-from label_studio_otel.reading.forms import any_form as _payload
-from label_studio_otel.reading.forms import google as _google
-from label_studio_otel.reading.forms import haystack_repr, langchain, openai
+from label_studio_otel.reading.forms import google, haystack_repr, known_request, known_response, langchain, openai
 from label_studio_otel.reading.forms.openai_parts import tool_call_of
 from label_studio_otel.reading.truncated_json import beginning_of
 
@@ -48,7 +46,7 @@ def value_of(raw: Any, mime_type: Any) -> Value:
     cut = content is None and mime_type == "application/json"
     if cut:
         content = beginning_of(raw)
-    return Value(content, cut, content if isinstance(content, dict) else {})
+    return Value(content, cut, as_dict(content))
 
 
 def messages_of(value: Value) -> tuple[Message, ...] | None:
@@ -57,10 +55,10 @@ def messages_of(value: Value) -> tuple[Message, ...] | None:
     shown = fields.get("messages")
     if isinstance(shown, list) and any(isinstance(raw, str) for raw in shown):
         return haystack_repr.messages_of(shown)
-    google = _google.messages_of(fields)
-    if google is not None:
-        return google
-    request = _payload.request_of(value.content)
+    contents = google.messages_of(fields)
+    if contents is not None:
+        return contents
+    request = known_request(value.content)
     return request.messages if request and (request.operation == "chat" or "prompt" in fields) else None
 
 
@@ -72,7 +70,7 @@ def choices_of(value: Value) -> tuple[Choice, ...] | None:
     return (
         langchain.choices_of(fields)
         or openai.choices_of(fields)
-        or _google.choices_of(fields)
+        or google.choices_of(fields)
         or haystack_repr.choices_of(fields.get("replies"))
         or _autogen(fields)
     )
@@ -88,15 +86,14 @@ def answered_by(value: Value) -> str | None:
 
 def usage_of(value: Value) -> tuple[int | None, int | None]:
     """Return the tokens of input and output as the provider counted them; writers add cached ones, or once a choice."""
-    response = _payload.response_of(value.content) if value.fields and not value.cut else None
+    response = known_response(value.content) if value.fields and not value.cut else None
     return (response.input_tokens, response.output_tokens) if response else (None, None)
 
 
 def tools_of(value: Value) -> tuple[Mapping[str, Any], ...]:
     """Return the definitions of tools in a request; of Haystack's, shown by their `repr`, the name."""
-    tools = value.fields.get("tools")
     found: list[Mapping[str, Any]] = []
-    for tool in tools if isinstance(tools, list) else ():
+    for tool in as_list(value.fields.get("tools")):
         shown = _TOOL.match(tool) if isinstance(tool, str) else None
         if shown:
             found.append({"name": shown[1]})

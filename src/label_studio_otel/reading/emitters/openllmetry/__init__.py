@@ -8,7 +8,7 @@ https://github.com/traceloop/openllmetry/blob/0.53.4/packages/opentelemetry-inst
 
 `gen_ai.prompt.N.*` is the Nth message, `gen_ai.completion.N.*` the Nth choice. Beyond that:
 
-- content that is no text is the JSON of the provider's parts in the same attribute (`_openllmetry_content`);
+- content that is no text is the JSON of the provider's parts in the same attribute (`content`);
 - a prompt of OpenAI's Completions is `gen_ai.prompt.0.user`: the role is the field;
 - Anthropic's thinking is a choice of its own, of role `thinking`, before the one it belongs to;
 - a streamed answer of LangChain has the role `unknown`;
@@ -20,51 +20,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.generation import Choice, Generation, Message, ReasoningPart, ToolResponsePart
-from label_studio_otel.reading import gaps
-from label_studio_otel.reading.attributes import first_integer, first_text, json_of
-from label_studio_otel.reading.emitters.gen_ai.choices import choices_of
-from label_studio_otel.reading.emitters.gen_ai.emitters import emitter_of
-from label_studio_otel.reading.emitters.gen_ai.events import messages_in_events
-from label_studio_otel.reading.emitters.gen_ai.turns import tied
+from label_studio_otel.generation import Choice, Message, ReasoningPart, ToolResponsePart
+from label_studio_otel.reading import gaps, table
+from label_studio_otel.reading.attributes import decoded, first_integer, first_text
+from label_studio_otel.reading.emitters.gen_ai.capture_settings import capture_settings_of
+from label_studio_otel.reading.emitters.gen_ai.choices import FINISH_REASON, FINISH_REASONS, choices_of
+from label_studio_otel.reading.emitters.gen_ai.events import EVENTS, messages_in_events
 from label_studio_otel.reading.emitters.openllmetry.content import parts_of
-from label_studio_otel.reading.failure import error_of, error_type_of
-from label_studio_otel.reading.finish_reason import finish_reason, unsaid_reason
-from label_studio_otel.reading.identities import identities
-from label_studio_otel.reading.indexed import indexed, mend
+from label_studio_otel.reading.finish_reason import finish_reason, implied_reason
+from label_studio_otel.reading.forms import Request, Response, parts
+from label_studio_otel.reading.identities import ASSOCIATION, USER_ID
+from label_studio_otel.reading.indexed import indexed, repair_first
 from label_studio_otel.reading.providers import provider_of_class
+from label_studio_otel.reading.turns import join_turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from label_studio_otel.generation import Gap, Part
+    from label_studio_otel.generation import Gap, Generation, Part
     from label_studio_otel.spans import Span
 
-__all__ = ["keys", "matches", "name", "operation", "read"]
-
-name = "openllmetry"
+__all__ = ["DIALECT"]
 
 # https://github.com/traceloop/openllmetry/blob/0.53.4/packages/opentelemetry-semantic-conventions-ai/opentelemetry/semconv_ai/__init__.py
 PROMPTS = "gen_ai.prompt."
 COMPLETIONS = "gen_ai.completion."
 REQUEST_TYPE = "llm.request.type"
 FUNCTIONS = "llm.request.functions."
-USER = "llm.user"
 SPAN_KIND = "traceloop.span.kind"  # on workflows, tasks, agents and tools only
-LANGCHAIN_PROVIDER = "traceloop.association.properties.ls_provider"
-SYSTEM = "gen_ai.system"
-REQUEST_MODEL = "gen_ai.request.model"
-RESPONSE_MODEL = "gen_ai.response.model"
-RESPONSE_ID = "gen_ai.response.id"
-FINISH_REASON = "llm.response.finish_reason"
-INPUT_TOKENS = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")  # the later name first
-OUTPUT_TOKENS = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
+LANGCHAIN_PROVIDER = f"{ASSOCIATION}ls_provider"
 # Spans of other dialects that have some of these attributes, too.
 INPUT_MESSAGES = "gen_ai.input.messages"
 OUTPUT_MESSAGES = "gen_ai.output.messages"
 OPENINFERENCE_KIND = "openinference.span.kind"
 
-keys = frozenset(
+_KEYS = frozenset(
     {
         REQUEST_TYPE,
         f"{PROMPTS}0.role",
@@ -83,49 +73,43 @@ _THINKING = "thinking"
 _NO_PROVIDERS = frozenset({"langchain", "llamaindex"})
 
 
-def matches(attributes: Mapping[str, Any], scope_name: str) -> bool:
-    """Tell an LLM call by its messages, or by the type of its request: an embedding has a prompt, too, and no role."""
+def _tells(attributes: Mapping[str, Any], scope_name: str) -> bool:
+    """Return whether a span is an LLM call: an embedding has a prompt, too, and no role."""
     if SPAN_KIND in attributes or INPUT_MESSAGES in attributes or OUTPUT_MESSAGES in attributes:
         return False
     if attributes.get(OPENINFERENCE_KIND, "LLM") != "LLM":
         return False
     if REQUEST_TYPE in attributes:
         return attributes[REQUEST_TYPE] in _REQUEST_TYPES
-    return not keys.isdisjoint(attributes)
+    return not _KEYS.isdisjoint(attributes)
 
 
-def operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
+def _operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
     """Return what was asked for; Anthropic's chat says `completion`, too, and only the span's name tells."""
     completion = attributes.get(REQUEST_TYPE) == "completion" and not span_name.endswith(".chat")
     return "text_completion" if completion else "chat"
 
 
-def read(span: Span) -> Generation:
-    """Read an LLM call; what the span does not hold is named in `incomplete`."""
+def _read(span: Span) -> Generation:
     attributes = span.attributes
     incomplete: list[Gap] = []
     messages = _messages(span, incomplete)
     choices = _choices(span, incomplete)
     if not messages or not choices:  # OpenLLMetry from 0.41 can write them as log events
         said = messages_in_events(span)
-        messages = messages or tuple(tied(said.messages))
+        messages = messages or tuple(join_turns(said.messages))
         choices = choices or choices_of(said.answers, attributes, span)
     incomplete += _missing(span, messages, choices)
-    return Generation(
-        operation=operation(attributes, span.scope_name, span.name),
-        messages=messages,
-        choices=choices,
+    return table.read(
+        DIALECT,
+        span,
+        Request(messages),
+        Response(choices),
         provider=_provider(span),
-        request_model=first_text(attributes, REQUEST_MODEL),
-        response_model=first_text(attributes, RESPONSE_MODEL),
-        response_id=first_text(attributes, RESPONSE_ID),
-        input_tokens=_count(span, INPUT_TOKENS, len(choices)),
-        output_tokens=_count(span, OUTPUT_TOKENS, len(choices)),
-        error=error_of(span),
-        error_type=error_type_of(span),
-        tools=_tools(attributes),
+        input_tokens=_count(span, DIALECT.input_tokens, len(choices)),
+        output_tokens=_count(span, DIALECT.output_tokens, len(choices)),
+        tools=tuple(map(_tool, indexed(attributes, FUNCTIONS).values())),
         incomplete=tuple(incomplete),
-        **identities(attributes, USER),
     )
 
 
@@ -135,7 +119,7 @@ def _count(span: Span, names: tuple[str, ...], choices: int) -> int | None:
     No prompt has no token: 0 is what the instrumentation writes for a stream that it did not count.
     """
     count = first_integer(span.attributes, *names)
-    if count is None or first_integer(span.attributes, *INPUT_TOKENS) == 0:
+    if count is None or first_integer(span.attributes, *DIALECT.input_tokens) == 0:
         return None
     added = choices > 1 and span.scope_name.endswith(".langchain") and count % choices == 0
     return count // choices if added else count
@@ -143,7 +127,7 @@ def _count(span: Span, names: tuple[str, ...], choices: int) -> int | None:
 
 def _provider(span: Span) -> str | None:
     """Return the provider; the first releases named the framework instead, and the span after LangChain's class."""
-    system = first_text(span.attributes, SYSTEM)
+    system = first_text(span.attributes, *DIALECT.provider[:1])
     if system is not None and system.lower() not in _NO_PROVIDERS:
         return system.lower()
     return first_text(span.attributes, LANGCHAIN_PROVIDER) or provider_of_class(span.name, span.scope_name)
@@ -152,7 +136,7 @@ def _provider(span: Span) -> str | None:
 def _messages(span: Span, incomplete: list[Gap]) -> tuple[Message, ...]:
     prompts = indexed(span.attributes, PROMPTS)
     if span.dropped_attributes:
-        mend(prompts, "role", "content")
+        repair_first(prompts, "role", "content")
     messages = [_message(fields) for fields in prompts.values()]
     # An empty message has no content, either; but the instrumentation goes on after it.
     if len(messages) > 1 and messages[-1].role == "user" and not messages[-1].parts:
@@ -167,10 +151,7 @@ def _message(fields: Mapping[str, Any]) -> Message:
         fields = {**fields, "content": fields.get("content", fields.get(role))}
     if role in {"tool", "function"}:
         return Message("tool", _tool_result(fields))
-    parts = parts_of(fields)
-    if parts and all(isinstance(part, ToolResponsePart) for part in parts):
-        role = "tool"
-    return Message(role, parts)
+    return parts.message(role, parts_of(fields))
 
 
 def _tool_result(fields: Mapping[str, Any]) -> tuple[Part, ...]:
@@ -187,12 +168,12 @@ def _choices(span: Span, incomplete: list[Gap]) -> tuple[Choice, ...]:
         if fields.get("role") == _THINKING:
             thoughts += _thought(fields)
             continue
-        parts = thoughts + _answer(fields, incomplete)
-        choices.append(Choice(Message("assistant", parts), finish_reason(reason) or unsaid_reason(parts)))
+        said = thoughts + _answer(fields, incomplete)
+        choices.append(Choice(Message("assistant", said), finish_reason(reason) or implied_reason(said)))
         thoughts, reason = (), None
     if thoughts:  # and nothing after them
         choices.append(Choice(Message("assistant", thoughts), finish_reason(reason)))
-    return _with_reason(span, tuple(choices))
+    return tuple(choices)
 
 
 def _thought(fields: Mapping[str, Any]) -> tuple[Part, ...]:
@@ -210,23 +191,12 @@ def _answer(fields: Mapping[str, Any], incomplete: list[Gap]) -> tuple[Part, ...
     return parts_of(fields)
 
 
-def _with_reason(span: Span, choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
-    reason = finish_reason(span.attributes.get(FINISH_REASON))
-    if reason is None or len(choices) != 1 or choices[0].finish_reason:
-        return choices
-    return (Choice(choices[0].message, reason),)
-
-
-def _tools(attributes: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    return tuple(_tool(fields) for fields in indexed(attributes, FUNCTIONS).values())
-
-
 def _tool(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     tool = {field: fields[field] for field in ("name", "description") if field in fields}
     parameters = fields.get("parameters", fields.get("input_schema"))
     if parameters is not None:
-        decoded = json_of(parameters) if isinstance(parameters, str) else parameters
-        tool["parameters"] = parameters if decoded is None else decoded
+        found = decoded(parameters)
+        tool["parameters"] = parameters if found is None else found
     return tool
 
 
@@ -235,10 +205,35 @@ def _missing(span: Span, messages: tuple[Message, ...], choices: tuple[Choice, .
     if span.dropped_attributes:
         yield gaps.attributes_dropped(span.dropped_attributes)
     if not messages and not answered:
-        yield gaps.content_not_captured(emitter_of(span.scope_name).switch)
-    elif not messages and emitter_of(span.scope_name).input_in_log:
+        yield gaps.content_not_captured(capture_settings_of(span.scope_name).switch)
+    elif not messages and capture_settings_of(span.scope_name).input_in_log:
         yield gaps.log_events_missing()
     elif not messages:
         yield gaps.no_input()
     elif not choices and span.status_code != "ERROR":
         yield gaps.no_output()
+
+
+DIALECT = table.AttributeTable(
+    name="openllmetry",
+    written_by=__doc__,
+    marks=dict.fromkeys(_KEYS, frozenset()),
+    request=(f"{PROMPTS}*",),
+    response=(f"{COMPLETIONS}*",),
+    tools=(f"{FUNCTIONS}*",),
+    finish_reason=("llm.response.finish_reason",),
+    provider=("gen_ai.system", LANGCHAIN_PROVIDER),
+    request_model=("gen_ai.request.model",),
+    response_model=("gen_ai.response.model",),
+    response_id=("gen_ai.response.id",),
+    input_tokens=("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),  # the later name first
+    output_tokens=("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
+    user_id=(*USER_ID, "llm.user"),
+    also=(
+        *(REQUEST_TYPE, SPAN_KIND, INPUT_MESSAGES, OUTPUT_MESSAGES, OPENINFERENCE_KIND),
+        *(FINISH_REASONS, FINISH_REASON, *EVENTS),
+    ),
+    tells=_tells,
+    operates=_operation,
+    reads=_read,
+)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.generation import ReasoningPart, TextPart, ToolCallPart, UnknownPart
+from label_studio_otel.generation import ReasoningPart, TextPart, UnknownPart
 from label_studio_otel.reading.attributes import first_text, json_of
-from label_studio_otel.reading.forms import openai_responses
-from label_studio_otel.reading.forms.openai_parts import KINDS, arguments_of, part_of, with_calls
+from label_studio_otel.reading.forms import openai_responses, parts
+from label_studio_otel.reading.forms.openai_parts import KINDS, part_of
 from label_studio_otel.reading.indexed import indexed
 
 if TYPE_CHECKING:
@@ -38,15 +38,13 @@ def parts_of(fields: Mapping[str, Any]) -> tuple[Part, ...]:
     if legacy and not calls:
         calls = [_call(legacy)]
     content = _content(fields.get("content"), has_calls=bool(calls))
-    return (*_reasoning(fields.get("reasoning")), *with_calls(content, calls))
+    return (*_reasoning(fields.get("reasoning")), *parts.with_calls(content, calls))
 
 
 def _call(fields: Mapping[str, Any]) -> Part:
     name = first_text(fields, "name", "function.name")
-    arguments = fields.get("arguments", fields.get("function.arguments"))
-    if name is None:
-        return UnknownPart(dict(fields))
-    return ToolCallPart(name, arguments_of(arguments), first_text(fields, "id"))
+    arguments = parts.arguments_of(fields.get("arguments", fields.get("function.arguments")))
+    return parts.call(name, arguments, first_text(fields, "id")) or UnknownPart(dict(fields))
 
 
 def _reasoning(value: Any) -> tuple[Part, ...]:
@@ -59,9 +57,9 @@ def _reasoning(value: Any) -> tuple[Part, ...]:
 
 def _content(value: Any, *, has_calls: bool) -> Iterator[Part]:
     if isinstance(value, str):
-        parts = _decoded(value)
-        if parts is not None:
-            yield from (part for raw in parts for part in _part(raw))
+        found = _decoded(value)
+        if found is not None:
+            yield from (part for raw in found for part in _part(raw))
         elif value not in _NOTHING or not has_calls:
             yield TextPart(value)
     elif isinstance(value, (list, tuple)):
@@ -74,19 +72,19 @@ def _decoded(text: str) -> list[Any] | None:
     """Return the parts that a text is the JSON of, None where it is a text."""
     if not text.startswith("[{"):
         return None
-    parts = json_of(text)
-    if not isinstance(parts, list) or not all(_is_part(part) for part in parts) or _is_plain_text(parts):
+    found = json_of(text)
+    if not isinstance(found, list) or not all(map(_is_part, found)) or _is_plain_text(found):
         return None
     # OpenLLMetry writes with `json.dumps`; the JSON of somebody else is what somebody said.
-    return parts if text in {json.dumps(parts), json.dumps(parts, ensure_ascii=False)} else None
+    return found if text in {json.dumps(found), json.dumps(found, ensure_ascii=False)} else None
 
 
 def _is_part(raw: Any) -> bool:
     return isinstance(raw, dict) and isinstance(raw.get("type"), str) and raw["type"] in KINDS.union(_ITEMS)
 
 
-def _is_plain_text(parts: list[Any]) -> bool:
-    return len(parts) == 1 and parts[0].keys() == _PLAIN_TEXT
+def _is_plain_text(found: list[Any]) -> bool:
+    return len(found) == 1 and found[0].keys() == _PLAIN_TEXT
 
 
 def _part(raw: Any) -> tuple[Part, ...]:

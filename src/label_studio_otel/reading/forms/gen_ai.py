@@ -1,8 +1,8 @@
 """Messages in the JSON form of OpenTelemetry's GenAI conventions, as instrumentations really write them.
 
 The schemas are gen-ai-input-messages.json and gen-ai-output-messages.json
-(https://github.com/open-telemetry/semantic-conventions/tree/v1.37.0/docs/gen-ai); for the parts see `_parts`. What was
-met beyond them:
+(https://github.com/open-telemetry/semantic-conventions/tree/v1.37.0/docs/gen-ai); for the parts see `gen_ai_parts`.
+Instrumentations differ from the schemas:
 
 - OpenLLMetry writes the role of a streamed answer as "unknown", an empty answer as `parts: []`, and a tool call of
   Anthropic or of OpenAI's Responses API twice: as `tool_call` and as a text, the JSON of its block (OpenLIT: its
@@ -10,9 +10,9 @@ met beyond them:
 - the results of tools stand in a message of the user (Anthropic, Google, Pydantic AI) or as plain text in one of the
   tool (LiteLLM, OpenLIT), with the id beside the parts or without;
 - LiteLLM leaves `tool_calls` beside `parts`;
-- a length limit of the SDK cuts the JSON in the middle, without a mark (`_cut`).
+- a length limit of the SDK cuts the JSON in the middle, without a mark (`truncated_json`).
 
-Nothing is dropped: a part or message that nobody knows becomes an `UnknownPart`, text that is no JSON stays text.
+An unknown part or message becomes an `UnknownPart`, text that is no JSON stays text.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ from label_studio_otel.generation import (
     ToolResponsePart,
     UnknownPart,
 )
-from label_studio_otel.reading.attributes import json_of
-from label_studio_otel.reading.emitters.gen_ai.echoed_calls import unechoed
-from label_studio_otel.reading.emitters.gen_ai.parts import part_of
+from label_studio_otel.reading.attributes import identifier, json_of
+from label_studio_otel.reading.forms import parts
+from label_studio_otel.reading.forms.gen_ai_parts import part_of
+from label_studio_otel.reading.forms.gen_ai_repeated_calls import without_repeated_calls
 from label_studio_otel.reading.forms.openai_parts import tool_call_of
 from label_studio_otel.reading.truncated_json import beginning_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["message_of", "messages_of", "part_of", "split", "without_stump"]
+__all__ = ["drop_partial_end", "is_message", "message_of", "messages_of", "split"]
 
 _CUT_LIST = re.compile(r'\[\s*\{\s*"\w+"\s*:')
 
@@ -54,7 +55,7 @@ _UNKNOWN_ROLE = "unknown"
 def split(value: Any) -> tuple[list[Any], bool]:
     """Take a list of messages or parts apart: its items, and whether a length limit cut it.
 
-    Text that is no JSON is one item. Of a list that is cut, the last item may be half of one (`without_stump`).
+    Text that is no JSON is one item. Of a list that is cut, the last item may be half of one (`drop_partial_end`).
 
     Raises:
         TypeError: neither text nor structured.
@@ -98,19 +99,20 @@ def messages_of(raw: Any, default_role: str) -> Iterator[Message]:
         yield Message(message.role, tuple(said), message.name)
 
 
+def is_message(raw: Mapping[str, Any]) -> bool:
+    """Return whether this is a message with parts that have a type."""
+    found = raw.get("parts") if "content" not in raw else None
+    return isinstance(found, list) and any(isinstance(part, dict) and "type" in part for part in found)
+
+
 def message_of(raw: Any, default_role: str) -> Message:
     """Read one message; a text becomes a message of the default role."""
-    if isinstance(raw, str):
-        return Message(default_role, (TextPart(raw),))
     if not isinstance(raw, dict):
-        return Message(default_role, (UnknownPart(raw),))
-    role, name = raw.get("role"), raw.get("name")
-    role = role if isinstance(role, str) and role not in ("", _UNKNOWN_ROLE) else default_role
-    role = _ROLES.get(role, role)
-    parts = _without_blanks(tuple(_without_echoes(tuple(_parts(raw)))))
-    if role == "tool":
-        parts = _results(raw, parts)
-    return Message(role, parts, name if isinstance(name, str) and name else None)
+        return Message(default_role, (parts.text_or_unknown(raw),))
+    role = identifier(raw, "role") or _UNKNOWN_ROLE
+    role = default_role if role == _UNKNOWN_ROLE else _ROLES.get(role, role)
+    said = _without_blanks(tuple(_without_repeated_calls(tuple(_parts(raw)))))
+    return Message(role, _results(raw, said) if role == "tool" else said, identifier(raw, "name"))
 
 
 def _parts(raw: Mapping[str, Any]) -> Iterator[Part]:
@@ -140,35 +142,32 @@ def _parts(raw: Mapping[str, Any]) -> Iterator[Part]:
 _SAID_ELSEWHERE = frozenset({"content", "parts", "tool_calls", "refusal", "reasoning_content"})
 
 
-def _without_blanks(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+def _without_blanks(said: tuple[Part, ...]) -> tuple[Part, ...]:
     """Drop the empty texts beside which something is said: they stand where a tool is called, or a stream ended."""
-    said = tuple(part for part in parts if part != TextPart(""))
-    return said or parts[:1]
+    return tuple(part for part in said if part != TextPart("")) or said[:1]
 
 
-def _without_echoes(parts: tuple[Part, ...]) -> Iterator[Part]:
-    """Drop what says a tool call again: among `content` and `tool_calls`, or as the text of its block."""
-    calls = {part.id for part in parts if isinstance(part, ToolCallPart) and part.id}
+def _without_repeated_calls(said: tuple[Part, ...]) -> Iterator[Part]:
+    """Yield a tool call once that stands in `content` and in `tool_calls`, or also as the text of its block."""
+    calls = {part.id for part in said if isinstance(part, ToolCallPart) and part.id}
     called: set[str | None] = set()
-    for part in parts:
+    for part in said:
         if isinstance(part, TextPart):
-            yield from unechoed(part.content, calls)
+            yield from without_repeated_calls(part.content, calls)
         elif not isinstance(part, ToolCallPart) or part.id not in called:
             called |= {part.id} & calls if isinstance(part, ToolCallPart) else set()
             yield part
 
 
-def _results(raw: Mapping[str, Any], parts: tuple[Part, ...]) -> tuple[Part, ...]:
+def _results(raw: Mapping[str, Any], said: tuple[Part, ...]) -> tuple[Part, ...]:
     """Read what a tool said in plain text as its result."""
-    texts = [part.content for part in parts if isinstance(part, TextPart)]
-    if not texts or len(texts) != len(parts):
-        return parts
-    identifiers = (raw.get("tool_call_id"), raw.get("id"))
-    identifier = next((value for value in identifiers if isinstance(value, str) and value), None)
-    return (ToolResponsePart("".join(texts), identifier),)
+    texts = [part.content for part in said if isinstance(part, TextPart)]
+    if not texts or len(texts) != len(said):
+        return said
+    return (parts.result("".join(texts), identifier(raw, "tool_call_id", "id")),)
 
 
-def without_stump(messages: Iterable[Message]) -> list[Message]:
+def drop_partial_end(messages: Iterable[Message]) -> list[Message]:
     """Drop what cannot be read of the end of a list that was cut: half a part, or a message of nothing else."""
     whole = list(messages)
     last = whole[-1] if whole else None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Emitter", "emitter_of"]
+__all__ = ["CaptureSettings", "capture_settings_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Emitter:
+class CaptureSettings:
     """One instrumentation, or a family that shares its settings."""
 
     #: What switches the content on.
@@ -25,12 +25,12 @@ _TRACELOOP = "set TRACELOOP_TRACE_CONTENT=true"
 _GENAI = "set OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 #: By the beginning of the scope's name; the first that fits.
-_EMITTERS: tuple[tuple[str, Emitter], ...] = (
+_BY_SCOPE: tuple[tuple[str, CaptureSettings], ...] = (
     # https://github.com/traceloop/openllmetry/blob/0.62.4/packages/traceloop-sdk/README.md
-    ("opentelemetry.instrumentation.openai_agents", Emitter(_TRACELOOP, silent_when_failed=True)),
-    ("opentelemetry.instrumentation.langchain", Emitter(_TRACELOOP, input_in_log=True)),
+    ("opentelemetry.instrumentation.openai_agents", CaptureSettings(_TRACELOOP, silent_when_failed=True)),
+    ("opentelemetry.instrumentation.langchain", CaptureSettings(_TRACELOOP, input_in_log=True)),
     *(
-        (f"opentelemetry.instrumentation.{package}", Emitter(_TRACELOOP))
+        (f"opentelemetry.instrumentation.{package}", CaptureSettings(_TRACELOOP))
         for package in (
             *("alephalpha", "anthropic", "bedrock", "cohere", "crewai", "google_generativeai", "groq", "haystack"),
             *("llamaindex", "mistralai", "ollama", "openai.", "replicate", "sagemaker", "together", "transformers"),
@@ -38,28 +38,31 @@ _EMITTERS: tuple[tuple[str, Emitter], ...] = (
         )
     ),
     # https://github.com/open-telemetry/opentelemetry-python-contrib/blob/v0.60b0/instrumentation-genai/opentelemetry-instrumentation-openai-v2/README.rst
-    ("opentelemetry.instrumentation.openai_v2", Emitter(f"{_GENAI}=true", in_log=True)),
+    ("opentelemetry.instrumentation.openai_v2", CaptureSettings(f"{_GENAI}=true", in_log=True)),
     # https://github.com/open-telemetry/opentelemetry-python-contrib/blob/v0.60b0/util/opentelemetry-util-genai/README.rst
-    ("opentelemetry.", Emitter(f"{_GENAI}=SPAN_ONLY")),
+    ("opentelemetry.", CaptureSettings(f"{_GENAI}=SPAN_ONLY")),
     # https://github.com/google/adk-python/blob/v1.18.0/src/google/adk/telemetry/tracing.py
-    ("gcp.vertex.agent", Emitter(f"{_GENAI}=SPAN_ONLY")),
+    ("gcp.vertex.agent", CaptureSettings(f"{_GENAI}=SPAN_ONLY")),
     # https://github.com/pydantic/pydantic-ai/blob/v1.20.0/docs/logfire.md#excluding-prompts-and-completions
-    ("pydantic-ai", Emitter("set InstrumentationSettings(include_content=True)", silent_when_failed=True)),
+    ("pydantic-ai", CaptureSettings("set InstrumentationSettings(include_content=True)", silent_when_failed=True)),
     # It has no switch: what is missing is what it does not record.
-    ("logfire", Emitter("")),
+    ("logfire", CaptureSettings("")),
     # https://github.com/openlit/openlit/blob/openlit-1.35.0/sdk/python/README.md
-    ("openlit", Emitter("set openlit.init(capture_message_content=True)", silent_when_failed=True)),
+    ("openlit", CaptureSettings("set openlit.init(capture_message_content=True)", silent_when_failed=True)),
     # https://learn.microsoft.com/semantic-kernel/concepts/enterprise-readiness/observability/
-    ("semantic_kernel", Emitter("set SEMANTICKERNEL_EXPERIMENTAL_GENAI_ENABLE_OTEL_DIAGNOSTICS_SENSITIVE=true", True)),
+    (
+        "semantic_kernel",
+        CaptureSettings("set SEMANTICKERNEL_EXPERIMENTAL_GENAI_ENABLE_OTEL_DIAGNOSTICS_SENSITIVE=true", True),
+    ),
     # https://learn.microsoft.com/agent-framework/user-guide/observability
-    ("agent_framework", Emitter("set ENABLE_SENSITIVE_DATA=true")),
+    ("agent_framework", CaptureSettings("set ENABLE_SENSITIVE_DATA=true")),
     # https://docs.litellm.ai/docs/observability/opentelemetry_integration#redacting-messages-response-content-from-opentelemetry-logging
-    ("litellm", Emitter("set litellm.turn_off_message_logging=False")),
+    ("litellm", CaptureSettings("set litellm.turn_off_message_logging=False")),
     # https://ai-sdk.dev/docs/ai-sdk-core/telemetry: the scope of the AI SDK 7
-    ("gen_ai", Emitter("set recordInputs and recordOutputs to true")),
+    ("gen_ai", CaptureSettings("set recordInputs and recordOutputs to true")),
 )
 
 
-def emitter_of(scope_name: str) -> Emitter:
+def capture_settings_of(scope_name: str) -> CaptureSettings:
     """Return what is known of who wrote a span; of one that nobody knows, the conventions' own switch."""
-    return next((emitter for prefix, emitter in _EMITTERS if scope_name.startswith(prefix)), Emitter(_GENAI))
+    return next((emitter for prefix, emitter in _BY_SCOPE if scope_name.startswith(prefix)), CaptureSettings(_GENAI))

@@ -10,19 +10,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.generation import Part, ReasoningPart, TextPart
-from label_studio_otel.reading.emitters.gen_ai.parts import dumped, part_of
+from label_studio_otel.reading.forms.gen_ai_parts import dumped, part_of
 from label_studio_otel.reading.python_repr import literals_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["unechoed"]
+__all__ = ["without_repeated_calls"]
 
 _CALLS = ("tool_use", "server_tool_use", "function_call", "input_json_delta")
 _STREAMED = (*_CALLS, "text", "reasoning", "thinking", "refusal")
 
 
-def unechoed(text: str, calls: set[str]) -> Iterator[Part]:
+def without_repeated_calls(text: str, calls: set[str]) -> Iterator[Part]:
     """Yield what a text says, without the tool calls that its message has itself.
 
     Args:

@@ -14,12 +14,12 @@ from label_studio_otel.generation import Message, Part, ToolCallPart, ToolRespon
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["tied"]
+__all__ = ["join_turns"]
 
 _ITEM_ID = "fc_"
 
 
-def tied(messages: Iterable[Message]) -> tuple[Message, ...]:
+def join_turns(messages: Iterable[Message]) -> tuple[Message, ...]:
     """Return the messages with each turn in one, and each result tied to its call, where the number leaves no doubt."""
     result = list(_whole_turns(messages))
     start = 0

@@ -1,0 +1,259 @@
+"""A dialect as a table: what marks the LLM calls of an emitter, and which attributes hold what.
+
+`AttributeTable` is data that `read` interprets, and from which `matches`, `keys` and docs/dialects.md are made. An
+emitter that writes something in a way of its own has a function beside its table, which calls `read` with what it
+found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from label_studio_otel.generation import Generation
+from label_studio_otel.reading import gaps
+from label_studio_otel.reading.attributes import as_dict, decoded, first_integer, first_text, objects_of, string_list
+from label_studio_otel.reading.failure import error_of, error_type_of
+from label_studio_otel.reading.finish_reason import finish_reason
+from label_studio_otel.reading.forms import Request, Response, operation_of, request_of, response_of
+from label_studio_otel.reading.identities import IDENTITIES
+from label_studio_otel.reading.stored_media import with_stored_media
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from label_studio_otel.generation import Choice, Gap, Part
+    from label_studio_otel.spans import Span
+
+__all__ = ["AttributeTable", "first_value", "read"]
+
+Names = tuple[str, ...]
+
+_JSON_BEGINNINGS = ('"', "[", "{")
+_JSON_WORDS = ("null", "true", "false")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributeTable:
+    """Where an emitter writes an LLM call. Of several attributes the first that says something is read."""
+
+    #: As logs, `convert` and `DialectError` name the dialect.
+    name: str
+    #: The attributes that mark a span of this emitter, each with its values on an LLM call; no values: any will do.
+    marks: Mapping[str, frozenset[str]]
+    #: Who writes it, for people: the first paragraph stands in docs/dialects.md.
+    written_by: str | None = None
+    #: How the scope's name begins; none: any scope.
+    scopes: Names = ()
+    #: What brings messages back that were not recorded, such as `set TRACELOOP_TRACE_CONTENT=true`.
+    switch: str = ""
+
+    #: The whole request and the whole response, or their messages, in any form (`reading.forms`).
+    request: Names = ()
+    response: Names = ()
+    tools: Names = ()
+    finish_reason: Names = ()
+
+    provider: Names = ()
+    request_model: Names = ()
+    response_model: Names = ()
+    response_id: Names = ()
+    input_tokens: Names = ()
+    output_tokens: Names = ()
+    #: An object whose fields are the counts of tokens.
+    usage: Names = ()
+
+    conversation_id: Names = ()
+    session_id: Names = ()
+    user_id: Names = ()
+    run_id: Names = ()
+    prompt_name: Names = ()
+    prompt_version: Names = ()
+
+    #: Other attributes and events that the functions below read.
+    also: Names = ()
+    #: Texts stand as JSON, in quotes.
+    texts_are_json: bool = False
+    #: An answer that was not recorded looks like an empty one: only the tokens tell.
+    hidden_is_empty: bool = False
+    #: Reads the note that stands where media were cut out, given it and the modality of its part.
+    stored_media: Callable[[str, str], Part | None] | None = None
+
+    #: Whether a span is an LLM call, where `marks` alone cannot tell; runs in the application's thread.
+    tells: Callable[[Mapping[str, Any], str], bool] | None = None
+    #: The operation by attributes, scope's name and span's name, where the request's form does not say it.
+    operates: Callable[[Mapping[str, Any], str, str], str] | None = None
+    #: Reads the call, where `read` alone cannot.
+    reads: Callable[[Span], Generation] | None = None
+
+    @cached_property
+    def identities(self) -> Mapping[str, Names]:
+        """The attributes for who and what the call belonged to, the emitter's own before those of all."""
+        return {field: (*getattr(self, field), *shared) for field, shared in IDENTITIES.items()}
+
+    @cached_property
+    def all_identities(self) -> frozenset[str]:
+        """All attributes of `identities`."""
+        return frozenset(name for names in self.identities.values() for name in names)
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Attributes of which a span of this dialect has at least one."""
+        return frozenset(self.marks)
+
+    @cached_property
+    def matches(self) -> Callable[[Mapping[str, Any], str], bool]:
+        """Whether a span with these attributes, of a scope of this name, is an LLM call of this dialect."""
+        return self.tells or self._is_marked
+
+    def _is_marked(self, attributes: Mapping[str, Any], scope_name: str) -> bool:
+        if self.scopes and not scope_name.startswith(self.scopes):
+            return False
+        for mark, values in self.marks.items():
+            value = attributes.get(mark)
+            if value is not None and (not values or (isinstance(value, str) and value in values)):
+                return True
+        return False
+
+    def operation(self, attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
+        """Return the operation that `read` gives."""
+        if self.operates is not None:
+            return self.operates(attributes, scope_name, span_name)
+        return operation_of(first_value(attributes, self.request))
+
+    def read(self, span: Span) -> Generation:
+        """Read an LLM call; what its span does not hold is named in `incomplete`."""
+        return self.reads(span) if self.reads is not None else read(self, span)
+
+    def text(self, attributes: Mapping[str, Any], names: Names) -> str | None:
+        """Return the first of these attributes that says something, as text."""
+        if not self.texts_are_json:
+            return first_text(attributes, *names)
+        for name in names:
+            value = attributes.get(name)
+            if value is not None and (text := first_text({name: _decoded_text(value)}, name)):
+                return text
+        return None
+
+
+def _decoded_text(value: Any) -> Any:
+    """Return the value of a JSON text, a text that is no JSON as it came; None for one of which a quote was cut."""
+    if not isinstance(value, str) or value[:1] not in _JSON_BEGINNINGS:
+        return None if value in _JSON_WORDS else value
+    found = decoded(value)
+    return value if found is None and value[0] != '"' else found
+
+
+def first_value(attributes: Mapping[str, Any], names: Names) -> Any:
+    """Return the first of these attributes that is there, None where there is none."""
+    for name in names:
+        value = attributes.get(name)
+        if value is not None:
+            return value
+    return None
+
+
+def read(
+    table: AttributeTable,
+    span: Span,
+    request: Request | None = None,
+    response: Response | None = None,
+    *,
+    attributes: Mapping[str, Any] | None = None,
+    **known: Any,
+) -> Generation:
+    """Read an LLM call by its table.
+
+    Args:
+        table: the emitter's.
+        span: the call's.
+        request: as it was read, None to read it from the table's attributes.
+        response: likewise.
+        attributes: where to look, in place of the span's.
+        known: fields of `Generation` as they were read, in place of what the table says.
+    """
+    attributes = span.attributes if attributes is None else attributes
+    request = request or request_of(first_value(attributes, table.request))
+    response = response or response_of(first_value(attributes, table.response))
+    fields: dict[str, Any] = {
+        "operation": request.operation,
+        "messages": request.messages,
+        "choices": _with_reasons(response.choices, table, attributes),
+        # The response has the provider's own counts, to which an emitter can have added.
+        "input_tokens": response.input_tokens,
+        "output_tokens": response.output_tokens,
+        "error": error_of(span),
+        "error_type": error_type_of(span),
+    }
+    fields |= known
+    if table.operates and "operation" not in known:
+        fields["operation"] = table.operates(attributes, span.scope_name, span.name)
+    # What is known is not looked for: each look-up takes time.
+    if "provider" not in known:
+        fields["provider"] = table.text(attributes, table.provider)
+    if "request_model" not in known:
+        fields["request_model"] = table.text(attributes, table.request_model) or request.model
+    if "response_model" not in known:
+        fields["response_model"] = response.model or table.text(attributes, table.response_model)
+    if "response_id" not in known:
+        fields["response_id"] = response.id or table.text(attributes, table.response_id)
+    if "tools" not in known:
+        fields["tools"] = objects_of(first_value(attributes, table.tools)) or request.tools
+    for count in ("input_tokens", "output_tokens"):
+        if fields[count] is None and count not in known:
+            fields[count] = _count(table, attributes, count)
+    fields = _identities(table, attributes) | fields
+    fields["user_id"] = fields.get("user_id") or request.user
+    if "incomplete" not in known:
+        fields["incomplete"] = tuple(_incomplete(table, span, request, response, fields))
+    return Generation(**fields)
+
+
+def _identities(table: AttributeTable, attributes: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return who and what the call belonged to; most spans say nothing of it, and are not asked for each name."""
+    held = table.all_identities.intersection(attributes)
+    if not held:
+        return {}
+    fields = table.identities.items()
+    return {field: table.text(attributes, names) for field, names in fields if not held.isdisjoint(names)}
+
+
+def _count(table: AttributeTable, attributes: Mapping[str, Any], field: str) -> int | None:
+    count = first_integer(attributes, *(table.input_tokens if field == "input_tokens" else table.output_tokens))
+    if count is not None or not table.usage:
+        return count
+    return first_integer(as_dict(decoded(first_value(attributes, table.usage))), field)
+
+
+def _with_reasons(
+    choices: tuple[Choice, ...], table: AttributeTable, attributes: Mapping[str, Any]
+) -> tuple[Choice, ...]:
+    """Give the choices the reasons that stand apart from them, where there is one for each."""
+    if not table.finish_reason or not choices or all(choice.finish_reason for choice in choices):
+        return choices
+    value = first_value(attributes, table.finish_reason)
+    text = table.text(attributes, table.finish_reason) if isinstance(value, str) else None
+    reasons = string_list(value) or ((text,) if text else ())
+    if len(reasons) != len(choices):
+        return choices
+    pairs = zip(choices, reasons, strict=True)
+    return tuple(replace(one, finish_reason=one.finish_reason or finish_reason(reason)) for one, reason in pairs)
+
+
+def _incomplete(
+    table: AttributeTable, span: Span, request: Request, response: Response, fields: dict[str, Any]
+) -> Iterator[Gap]:
+    """Yield what is missing, and put what is known of stored media into the fields."""
+    for said, names in ((request, table.request), (response, table.response)):
+        if said.is_cut:
+            yield gaps.truncated(next(name for name in names if span.attributes.get(name) is not None))
+    if table.stored_media:
+        media: list[Gap] = []
+        stored = with_stored_media(fields["messages"], fields["choices"], table.stored_media, media)
+        fields["messages"], fields["choices"] = stored
+        yield from media
+    hidden = table.hidden_is_empty and fields["output_tokens"]
+    answers = [choice for choice in fields["choices"] if choice.message.parts or not hidden]
+    failed = fields["error"] is not None
+    yield from gaps.missing(span, fields["messages"], answers, table.switch, failed=failed)
