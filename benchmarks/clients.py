@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from label_studio_otel.delivery.deliverer import Deliverer
+from label_studio_otel.delivery.hooks import Hooks
 from label_studio_otel.pipeline import spool_directory
 from label_studio_otel.settings import load
 
@@ -126,7 +127,7 @@ def outage(options: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
     fork_safe_import.deliverer()
     clock, begin = Clock(), memory("VmRSS")
-    deliverer = Deliverer(settings_of(options), clock=clock)
+    deliverer = Deliverer(settings_of(options), hooks=Hooks(clock=clock, steady_clock=clock))
     for _ in range(60):
         deliverer.step()
         clock.skipped += 60.0

@@ -7,9 +7,10 @@ import sys
 import weakref
 from typing import Any
 
+from label_studio_otel import process
 from label_studio_otel.delivery import deliverer
 from label_studio_otel.delivery.reconciliation import Reconciliation
-from label_studio_otel.delivery.sending import Delivery
+from label_studio_otel.delivery.sending import BatchSender
 from label_studio_otel.label_studio import client
 from label_studio_otel.outbox.batches import Batches
 from label_studio_otel.sdk import fork_safe_import
@@ -22,7 +23,7 @@ def _blind_resend() -> None:
         self.release(batch, self._clock(), reason)
 
     Batches.mark_uncertain = doubt  # type: ignore[method-assign]
-    Delivery._copied = lambda *_: False  # type: ignore[method-assign, assignment]
+    BatchSender._has_surplus_tasks = lambda *_: False  # type: ignore[method-assign, assignment]
 
 
 def _hundred_rows() -> None:
@@ -39,7 +40,7 @@ def _hundred_rows() -> None:
 
 def _no_repair() -> None:
     """A prediction that did not arrive is left out."""
-    Reconciliation._repair = lambda *_: None  # type: ignore[method-assign, assignment]
+    Reconciliation._add_missing_predictions = lambda *_: None  # type: ignore[method-assign, assignment]
 
 
 def _sqlite_across_fork() -> None:
@@ -53,7 +54,7 @@ def _sqlite_across_fork() -> None:
         for one in made.values():
             one._outbox.close()
 
-    deliverer._deliverers = _Nobody()  # what the hooks of a fork go through
+    process._parts[process.ForkOrder.OUTBOXES] = _Nobody()  # what a fork goes through
     fork_safe_import.deliverer = lambda: kept  # type: ignore[assignment, return-value]
     os.register_at_fork(after_in_parent=close)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.delivery.deliverer import Deliverer
-from label_studio_otel.delivery.sending import Delivery
+from label_studio_otel.delivery.destinations import Delivery
+from label_studio_otel.delivery.hooks import Hooks
 from label_studio_otel.label_studio.client import LabelStudio
 from label_studio_otel.label_studio.transport import Response
 from label_studio_otel.outbox.items import NewItem
@@ -56,6 +58,11 @@ def payload(span: Span, destination: Destination = PROMPTS) -> bytes:
     return b"".join(record(span, destination))[spool.FRAME.size :]
 
 
+def hooks_at(clock: Callable[[], float], **hooks: Any) -> Hooks:
+    """Return hooks whose two clocks are the same one."""
+    return Hooks(**{"clock": clock, "steady_clock": clock, **hooks})
+
+
 class Bench:
     """An outbox with a clock that only tests move, and the delivery of it to one server."""
 
@@ -67,19 +74,24 @@ class Bench:
         *,
         clock: FakeClock | None = None,
         read_timeout: float = 30.0,
-        uncertain_wait: float = 900.0,
-        **options: Any,
+        restarted_at: float = 0.0,
+        meanwhile: Callable[[], object] = lambda: None,
+        **arguments: Any,
     ) -> None:
         self.clock = clock or FakeClock()
         self.outbox = Outbox.in_file(directory / "outbox.db", clock=self.clock)
         self.said: list[tuple[str, str | None]] = []
+        self.client = LabelStudio(url, api_key, read_timeout=read_timeout, clock=self.clock)
         self.delivery = Delivery(
             self.outbox,
-            LabelStudio(url, api_key, read_timeout=read_timeout, clock=self.clock),
-            clock=self.clock,
-            uncertain_wait=uncertain_wait,
-            report=lambda destination, reason: self.said.append((destination, reason)),
-            **options,
+            self.client,
+            load({"state_dir": directory, **arguments}, {}),
+            hooks_at(
+                self.clock,
+                report=lambda destination, reason: self.said.append((destination, reason)),
+                meanwhile=meanwhile,
+            ),
+            restarted_at=restarted_at,
         )
 
     def put(self, *spans: Span, destination: Destination = PROMPTS) -> None:
@@ -159,8 +171,11 @@ class State:
         for one in spans:
             assert self.writer.append(record(one, destination))
 
-    def deliverer(self, **options: Any) -> Deliverer:
-        deliverer = Deliverer(self.settings, clock=self.clock, **options)
+    def deliverer(
+        self, *, settle_delay: float = 0.0, steady_clock: FakeClock | None = None, **settings: Any
+    ) -> Deliverer:
+        hooks = hooks_at(self.clock, steady_clock=steady_clock or self.clock)
+        deliverer = Deliverer(replace(self.settings, **settings), settle_delay=settle_delay, hooks=hooks)
         self._made.append(deliverer)
         return deliverer
 

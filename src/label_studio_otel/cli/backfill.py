@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 #: Seconds that calls wait for their log events, where another process delivers after this one was ended.
-SETTLE = 10.0
+SETTLE_DELAY_S = 10.0
 
 
 def add_parser(commands: Any) -> None:
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         return backfill.code
     logging.getLogger("label_studio_otel").setLevel(logging.ERROR)  # `drain` reports errors at the end
     outbox = Outbox.in_file(settings.directory / OUTBOX)
-    deliverer = Deliverer(settings, settle=SETTLE, outbox=outbox)
+    deliverer = Deliverer(settings, settle_delay=SETTLE_DELAY_S, outbox=outbox)
     with closing(deliverer):
         try:
             new = _take_in(backfill, deliverer, outbox, settings, args.timeout)
@@ -91,7 +91,7 @@ def _take_in(
 def _accept_all(outbox: Outbox, records: Iterator[NewItem | NewEvent], counts: Counts, max_bytes: int) -> bool:
     """Store the records that the outbox has room for; return True when these were all."""
     try:
-        accept(outbox, records, time.time() + SETTLE, counts=counts, max_state_bytes=max_bytes)
+        accept(outbox, records, time.time() + SETTLE_DELAY_S, counts=counts, max_state_bytes=max_bytes)
     except OutboxFull:
         return False
     return True
@@ -103,7 +103,7 @@ def _make_room(deliverer: Deliverer, outbox: Outbox, max_bytes: int, timeout: fl
     Raises:
         OutboxFull: nothing could be delivered for `timeout` seconds.
     """
-    deliverer.waive()
+    deliverer.skip_settling()
     end = time.monotonic() + timeout
     while outbox.used_bytes() >= max_bytes:
         if deliverer.step():

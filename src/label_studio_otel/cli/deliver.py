@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from label_studio_otel.cli import _settings
 from label_studio_otel.cli.status import progress_of, server_directories, summary_of
 from label_studio_otel.delivery.deliverer import Deliverer
+from label_studio_otel.delivery.hooks import Hooks
 from label_studio_otel.errors import OutboxError
 from label_studio_otel.log import one_line
 from label_studio_otel.metrics.instruments import register
@@ -28,7 +29,7 @@ __all__ = ["POLL_SECONDS", "add_parser", "add_timeout", "drain", "run"]
 POLL_SECONDS = 0.25
 WATCH_POLL_SECONDS = 1.0
 #: Seconds that a call waits for its log events and for other spans of the same call.
-SETTLE = 2.0
+SETTLE_DELAY_S = 2.0
 OPEN_STATES = ("pending", "leased", "uncertain")
 
 
@@ -69,10 +70,9 @@ def run(args: argparse.Namespace) -> int:
     source = ServerMetrics(settings.url)
     deliverer = Deliverer(
         settings,
-        settle=SETTLE if args.watch else 0.0,
+        settle_delay=SETTLE_DELAY_S if args.watch else 0.0,
         restarted_at=time.time() if args.server_restarted else 0.0,
-        observe=source.record_latency,
-        imported=source.record_import,
+        hooks=Hooks(observe_latency=source.record_latency, observe_import=source.record_import),
     )
     source.counts += (deliverer.counts,)
     try:
@@ -104,7 +104,7 @@ def drain(deliverer: Deliverer, settings: Settings, timeout: float) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     logging.getLogger("label_studio_otel").setLevel(logging.ERROR)  # `_verdict` reports errors
-    deliverer.waive()
+    deliverer.skip_settling()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("delivering", total=None)

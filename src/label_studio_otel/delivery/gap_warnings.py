@@ -1,5 +1,6 @@
-"""What calls lack, said once in the log where somebody can set something against it: the application's own limits and
-switches. The labeler reads all of it, in each task's `incomplete`.
+"""Warns of what LLM calls lack, where a setting of the application can mend it.
+
+The log gets each kind of gap once for each instrumentation. The labeler reads all gaps, in `incomplete` of the task.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ if TYPE_CHECKING:
 
     from label_studio_otel.generation import Gap
 
-__all__ = ["say"]
+__all__ = ["GapWarnings"]
 
-#: Gaps whose sentence names a setting or a switch; it holds nothing that anybody said to a model.
-CURABLE = frozenset(
+#: The kinds whose sentence names a setting or a switch. Such a sentence quotes nothing that was said to a model.
+MENDABLE = frozenset(
     {
         "attribute_truncated",
         "attributes_dropped",
@@ -26,22 +27,35 @@ CURABLE = frozenset(
         "redacted",
     }
 )
-#: Instrumentations that are named with one kind of gap: whoever sends spans chooses their names.
-MOST_NAMED = 20
+#: Instrumentations that are named for one kind of gap: a sender of spans can choose any number of names.
+MAX_NAMED = 20
 
 
-def say(scope_name: str, gaps: Iterable[Gap]) -> None:
-    """Warn of these gaps of a call, each once for its kind and the instrumentation that recorded it."""
-    recorder = log.quoted(scope_name) if scope_name else "an instrumentation without a name"
-    for gap in gaps:
-        if gap.reason not in CURABLE:
-            continue
-        topic = f"gap {gap.reason} "
-        if not log.said(topic + recorder) and log.number_said(topic) >= MOST_NAMED:
-            log.warn_once(
-                f"gaps {gap.reason}",
-                f"LLM calls recorded by more than {MOST_NAMED} instrumentations are incomplete, and no more are named: "
-                f"{gap.sentence}",
-            )
+class GapWarnings:
+    """The warnings of one deliverer."""
+
+    def __init__(self) -> None:
+        #: The instrumentations that were named, by the kind of gap.
+        self._named: dict[str, set[str]] = {}
+
+    def warn(self, scope_name: str, gaps: Iterable[Gap]) -> None:
+        """Warn of the gaps of a call, each kind once for the instrumentation that recorded the call.
+
+        Args:
+            scope_name: of the instrumentation.
+        """
+        instrumentation = log.quoted(scope_name) if scope_name else "an instrumentation without a name"
+        for gap in gaps:
+            if gap.reason in MENDABLE:
+                self._warn(instrumentation, gap)
+
+    def _warn(self, instrumentation: str, gap: Gap) -> None:
+        named = self._named.setdefault(gap.reason, set())
+        if len(named) < MAX_NAMED:
+            named.add(instrumentation)
+        if instrumentation in named:
+            topic, who = f"gap {gap.reason} {instrumentation}", f"by {instrumentation}"
         else:
-            log.warn_once(topic + recorder, f"LLM calls recorded by {recorder} are incomplete: {gap.sentence}")
+            topic, who = f"gaps {gap.reason}", f"by more than {MAX_NAMED} instrumentations"
+        more = "" if instrumentation in named else ", and no more are named"
+        log.warn_once(topic, f"LLM calls recorded {who} are incomplete{more}: {gap.sentence}")

@@ -1,12 +1,13 @@
-"""Who delivers: the one process that holds the lock of a server's directory.
+"""Lets one process deliver from a state directory: the one that holds the directory's lock.
 
-The kernel gives the lock back when its holder dies, however it dies, and never by a process id, which a restarted
-container gives to somebody else.
+The kernel releases the lock when its process ends, in whatever way. A file with a process id would not do: in a
+container that is started again, another process can have the same id.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,12 @@ except ImportError:
 
 __all__ = ["DirectoryLock"]
 
+#: The errors that mean that another process holds the lock; `msvcrt` has EACCES for it.
+HELD_ERRORS = {errno.EWOULDBLOCK, errno.EAGAIN} if fcntl is not None else {errno.EACCES, errno.EDEADLK}
+
 
 class DirectoryLock:
-    """An exclusive lock on a directory, by a file in it."""
+    """An exclusive lock on a directory, which is a lock on a file in it."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "deliver.lock"
@@ -33,43 +37,44 @@ class DirectoryLock:
 
     @property
     def held(self) -> bool:
-        """True while this process holds it."""
+        """True while this process holds the lock by this object."""
         return self._fd is not None
 
     def was_used(self) -> bool:
-        """Tell whether anybody ever held it."""
+        """Return whether any process ever held the lock."""
         return self._path.exists()
 
     def acquire(self) -> bool:
-        """Take the lock if it is free; True when it is held.
+        """Take the lock where no other process has it; return whether it is held now.
 
         Raises:
-            OSError: the directory cannot be written.
+            OSError: the directory cannot be written, or its file system has no locks.
         """
         if self._fd is not None:
             return True
         make_directory(self._path.parent)
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        if not _lock(fd):
+        try:
+            _lock(fd)
+        except OSError as error:
             os.close(fd)
-            return False
+            if error.errno in HELD_ERRORS:
+                return False
+            reason = f"{error.strerror}: this file system cannot lock the file, a local disk can"
+            raise OSError(error.errno, reason, str(self._path)) from error
         self._fd = fd
         return True
 
     def release(self) -> None:
-        """Give the lock back; in a forked child, let go of the parent's without giving it back."""
+        """Release the lock. A forked child closes its file with this, and the parent keeps the lock."""
         fd, self._fd = self._fd, None
         if fd is not None:
             with contextlib.suppress(OSError):
                 os.close(fd)
 
 
-def _lock(fd: int) -> bool:
-    try:
-        if fcntl is not None:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        else:
-            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-    except OSError:
-        return False
-    return True
+def _lock(fd: int) -> None:
+    if fcntl is not None:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    else:
+        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)

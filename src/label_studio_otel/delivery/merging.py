@@ -1,6 +1,6 @@
-"""One task per call: of several spans of the same call, the fullest is sent and the others are kept as its doubles.
+"""Finds the spans of one call among those to be sent, so that the call becomes one task.
 
-It is sent with the facts that only the others know.
+Of the spans of a call the richest is sent, with what only the others tell. The others are marked as merged.
 """
 
 from __future__ import annotations
@@ -11,125 +11,129 @@ from typing import TYPE_CHECKING
 
 from label_studio_otel.calls.fingerprint import ECHO_TIMEOUT_S, Fingerprint, fingerprint
 from label_studio_otel.calls.matching import match
+from label_studio_otel.delivery.rendering import SpanReader
 from label_studio_otel.errors import DialectError, SpoolError
 from label_studio_otel.generation import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from label_studio_otel.delivery.rendering import Preparation, Prepared
+    from label_studio_otel.delivery.hooks import Hooks
+    from label_studio_otel.delivery.rendering import RenderedTask, Renderer
     from label_studio_otel.generation import Generation
-    from label_studio_otel.metrics.counts import Counts
     from label_studio_otel.outbox.items import DestinationRow, Overlap
     from label_studio_otel.outbox.outbox import Outbox
     from label_studio_otel.tasks.labeling_config import LabelConfig
 
 __all__ = ["Merging"]
 
-#: Calls whose other spans' facts are kept in memory, for a batch that is sent again and for one that comes later.
-MAX_KNOWN = 1000
+#: Calls of which the merged spans' supplements are kept in memory, for a batch that is rendered again later.
+MAX_CALLS_WITH_SUPPLEMENTS = 1000
+#: SQLite's highest integer.
+MAX_TIME = 2**63 - 1
 
 
 class Merging:
-    """Finds the doubles among what is about to be sent, what still waits, and what was sent."""
+    """Merges the spans to be sent with each other, with those that still wait, and with those that were sent."""
 
-    def __init__(self, outbox: Outbox, preparation: Preparation, counts: Counts, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, outbox: Outbox, renderer: Renderer, hooks: Hooks) -> None:
         self._outbox = outbox
-        self._preparation = preparation
-        self._counts = counts
-        #: What the doubles of a call know, by the key of its item that is sent.
-        self._known: dict[str, list[Generation]] = {}
+        self._renderer = renderer
+        self._hooks = hooks
+        #: What the merged spans of a call tell, by the key of the item that is sent for the call.
+        self._supplements: dict[str, list[Generation]] = {}
 
-    def needed(self, target: DestinationRow) -> bool:
-        """Tell whether a destination can have doubles: spans of several scopes, or of Logfire, which writes two."""
-        scopes = self._outbox.destinations.scopes(target.id)
+    def is_needed(self, row: DestinationRow) -> bool:
+        """Return whether a destination can get several spans of a call.
+
+        It can where spans of several instrumentations come, or of Logfire, which writes two for a streamed call.
+        """
+        scopes = self._outbox.destinations.scopes(row.id)
         return len(scopes) > 1 or any(scope.startswith("logfire") for scope in scopes)
 
     def merge(
-        self, target: DestinationRow, prepared: Sequence[Prepared], config: LabelConfig, *, patient: bool
-    ) -> list[Prepared]:
-        """Return what is to be sent; its fingerprints are kept for what comes later.
+        self, row: DestinationRow, tasks: Sequence[RenderedTask], config: LabelConfig, *, patient: bool
+    ) -> list[RenderedTask]:
+        """Return the tasks to be sent, and keep their fingerprints for spans that come later.
 
         Args:
-            config: for what is rendered again, with what its doubles know.
-            patient: let a stream that has only begun wait for the span that Logfire writes at its end.
+            config: for tasks that are rendered again, with supplements.
+            patient: let the first span of a stream wait for the second, which Logfire writes when the stream ends.
         """
-        prints = {one.fingerprint.key: one.fingerprint for one in prepared if one.fingerprint}
-        ids = {one.item.key: one.item.id for one in prepared}
-        if not prints:
-            return list(prepared)
-        new = {ids[key]: mark.encode() for key, mark in prints.items()}
-        started = min(one.window[0] for one in prints.values())
-        ended = max(one.window[1] for one in prints.values())
+        if not any(one.fingerprint for one in tasks):
+            return list(tasks)
+        merged = self._merge_spans(row, tasks)
+        remaining = [one for one in tasks if one.item.key not in merged]
+        waiting = self._waiting(remaining) if patient else {}
+        self._outbox.postpone(waiting)
+        return [self._completed(one, config) for one in remaining if one.item.id not in waiting]
+
+    def _merge_spans(self, row: DestinationRow, tasks: Sequence[RenderedTask]) -> dict[str, str]:
+        """Mark the spans that are merged into others; return the key of the other by the key of the merged span."""
+        prints = {one.fingerprint.key: one.fingerprint for one in tasks if one.fingerprint}
+        ids = {one.item.key: one.item.id for one in tasks}
+        unsaved = {ids[key]: mark.encode() for key, mark in prints.items()}
+        start = max(0, min(one.window[0] for one in prints.values()))
+        end = min(max(one.window[1] for one in prints.values()), MAX_TIME)
+        #: By the key of a span that was sent or merged: the key of the span that is its call's task.
         decided: dict[str, str] = {}
-        for other in self._outbox.overlapping(target.id, max(0, started), min(ended, 2**63 - 1)):
-            if other.key in prints:
-                continue
-            mark = self._fingerprint(other)
+        reader = SpanReader(self._outbox)
+        for other in self._outbox.overlapping(row.id, start, end):
+            mark = None if other.key in prints else self._fingerprint(reader, other)
             if mark is None:
                 continue
             prints[other.key], ids[other.key] = mark, other.id
             if other.state != "pending":
                 decided[other.key] = other.winner if other.state == "doubled" and other.winner else other.key
             elif other.fingerprint is None:
-                new[other.id] = mark.encode()
-        self._outbox.note_fingerprints(new)
-        losers = match(prints.values(), {key: _last(key, decided) for key in decided})
-        for loser, winner in losers.items():
+                unsaved[other.id] = mark.encode()
+        self._outbox.note_fingerprints(unsaved)
+        merged = match(prints.values(), {key: _final(key, decided) for key in decided})
+        for key, winner in merged.items():
             if winner not in decided:
-                self._learn(ids[loser], loser, winner)
-        self._outbox.mark_merged({ids[loser]: winner for loser, winner in losers.items()})
-        self._counts.doubles += len(losers)
-        waiting = self._waiting([one for one in prepared if one.item.key not in losers]) if patient else {}
-        self._outbox.postpone(waiting)
-        return [
-            self._completed(one, config)
-            for one in prepared
-            if one.item.key not in losers and one.item.id not in waiting
-        ]
+                self._keep_supplement(reader, ids[key], key, winner)
+        self._outbox.mark_merged({ids[key]: winner for key, winner in merged.items()})
+        self._hooks.counts.doubles += len(merged)
+        return merged
 
-    def _learn(self, item: int, loser: str, winner: str) -> None:
-        """Keep what an item knows, whose record goes now."""
-        known = self._known.pop(loser, [])
+    def _keep_supplement(self, reader: SpanReader, item: int, key: str, winner: str) -> None:
+        """Keep what a merged span tells: the outbox deletes its record with the mark."""
+        supplements = self._supplements.pop(key, [])
         with contextlib.suppress(SpoolError, DialectError):
-            known.append(_facts(self._preparation.read(self._outbox.record(item))[1]))
-        self._known.setdefault(winner, []).extend(known)
-        while len(self._known) > MAX_KNOWN:
-            del self._known[next(iter(self._known))]
+            supplements.append(_without_content(reader.read(self._outbox.record(item))[1]))
+        self._supplements.setdefault(winner, []).extend(supplements)
+        while len(self._supplements) > MAX_CALLS_WITH_SUPPLEMENTS:
+            del self._supplements[next(iter(self._supplements))]
 
-    def _completed(self, prepared: Prepared, config: LabelConfig) -> Prepared:
-        known = self._known.get(prepared.item.key)
-        return self._preparation.completed(prepared, known, config) if known else prepared
+    def _completed(self, task: RenderedTask, config: LabelConfig) -> RenderedTask:
+        supplements = self._supplements.get(task.item.key)
+        return self._renderer.completed(task, supplements, config) if supplements else task
 
-    def _waiting(self, prepared: Sequence[Prepared]) -> dict[int, float]:
-        """Return until when what has only begun waits, by item."""
-        until = {one.item.id: one.item.taken_at + ECHO_TIMEOUT_S for one in prepared if _begun(one)}
-        return {item: at for item, at in until.items() if at > self._clock()}
+    def _waiting(self, tasks: Sequence[RenderedTask]) -> dict[int, float]:
+        """Return the time until which the first span of a stream waits, by item."""
+        begun = [one.item for one in tasks if one.fingerprint is not None and one.fingerprint.begun]
+        until = {item.id: item.taken_at + ECHO_TIMEOUT_S for item in begun}
+        return {item: at for item, at in until.items() if at > self._hooks.clock()}
 
-    def _fingerprint(self, other: Overlap) -> Fingerprint | None:
+    def _fingerprint(self, reader: SpanReader, other: Overlap) -> Fingerprint | None:
+        """Return the fingerprint of another item, None where it cannot be read."""
         try:
             if other.fingerprint is not None:
                 return Fingerprint.decode(other.fingerprint)
-            self._preparation.pause()
-            # One at a time: those of thousands that waited through an outage are gigabytes.
-            return fingerprint(*self._preparation.read(self._outbox.record(other.id)))
+            self._hooks.pause()
+            # Records are read one at a time: after an outage, those of all waiting items can be gigabytes.
+            return fingerprint(*reader.read(self._outbox.record(other.id)))
         except (ValueError, SpoolError, DialectError):
             return None
 
 
-def _facts(generation: Generation) -> Generation:
-    """Return a call without what was said."""
+def _without_content(generation: Generation) -> Generation:
     choices = tuple(replace(choice, message=Message(choice.message.role, ())) for choice in generation.choices)
     return replace(generation, messages=(), choices=choices, error=None, incomplete=())
 
 
-def _begun(prepared: Prepared) -> bool:
-    return prepared.fingerprint is not None and prepared.fingerprint.begun
-
-
-def _last(key: str, decided: dict[str, str]) -> str:
-    """Return the item that stands for a call: one that won once may have lost later."""
+def _final(key: str, decided: dict[str, str]) -> str:
+    """Return the item that is the task of a call: one into which others were merged may have been merged later."""
     seen = {key}
     while (winner := decided.get(key, key)) not in seen:
         seen.add(winner)

@@ -1,4 +1,4 @@
-"""The next batch, prepared while Label Studio works on the last one."""
+"""Renders the next batch of a destination while Label Studio works on an import."""
 
 from __future__ import annotations
 
@@ -8,78 +8,75 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from label_studio_otel.delivery.batch_size import Pace
+    from label_studio_otel.delivery.batch_size import BatchSize
     from label_studio_otel.delivery.merging import Merging
-    from label_studio_otel.delivery.rendering import Preparation, Preparing
+    from label_studio_otel.delivery.rendering import RenderedBatch, Renderer
     from label_studio_otel.outbox.items import DestinationRow, Item
     from label_studio_otel.outbox.outbox import Outbox
     from label_studio_otel.tasks.labeling_config import LabelConfig
 
-__all__ = ["Ahead"]
+__all__ = ["BatchPrefetcher"]
 
-#: Records read at once.
-PAGE = 25
+#: Items that are read from the outbox at once: 500 records can be large.
+PAGE_SIZE = 25
 
 
-class Ahead:
-    """Prepares batches, one for each destination before it is needed.
+class BatchPrefetcher:
+    """The next batch of each destination.
 
     Args:
         meanwhile: called while Label Studio works on an import.
     """
 
-    def __init__(
-        self, outbox: Outbox, preparation: Preparation, merging: Merging, meanwhile: Callable[[], object]
-    ) -> None:
+    def __init__(self, outbox: Outbox, renderer: Renderer, merging: Merging, meanwhile: Callable[[], object]) -> None:
         self._outbox = outbox
-        self._preparation = preparation
+        self._renderer = renderer
         self._merging = merging
         self._meanwhile = meanwhile
-        #: By destination: the next batch, and for which labeling config it was rendered.
-        self._batches: dict[int, tuple[Preparing, LabelConfig]] = {}
-        #: By destination: whether the last batch that was taken needed fingerprints.
+        #: By destination: its next batch, and the labeling config for which that was rendered.
+        self._batches: dict[int, tuple[RenderedBatch, LabelConfig]] = {}
+        #: By destination: whether its last batch needed fingerprints.
         self._fingerprints: dict[int, bool] = {}
 
-    def forget(self, target: int | None = None) -> None:
-        """Drop what was prepared for a destination, by default for all."""
-        if target is None:
-            self._batches.clear()
-        else:
-            self._batches.pop(target, None)
+    def drop(self, destination_id: int) -> None:
+        """Drop the batch that was rendered for a destination."""
+        self._batches.pop(destination_id, None)
 
-    def take(self, target: DestinationRow, config: LabelConfig, pace: Pace) -> Preparing:
-        """Return the next batch: that prepared before, if it still fits and all of it may still be sent.
+    def drop_all(self) -> None:
+        """Drop the batches of all destinations."""
+        self._batches.clear()
+
+    def next_batch(self, row: DestinationRow, config: LabelConfig, size: BatchSize) -> RenderedBatch:
+        """Return the next batch: the prefetched one where it still fits and all its items are still pending.
 
         Raises:
-            DestinationBlocked: the labeling config wants what no call has.
+            DestinationBlocked: the labeling config has a variable that no call can fill.
         """
-        fingerprints = self._fingerprints[target.id] = self._merging.needed(target)
-        preparing, rendered_for = self._batches.pop(target.id, (None, None))
-        if preparing is not None and rendered_for == config and preparing.fingerprints == fingerprints:
-            fits = len(preparing.tasks) <= pace.tasks and preparing.size <= pace.bytes
-            if fits and self._outbox.are_pending([one.item for one in preparing.tasks]):
-                return preparing
-        return self._prepared(target, config, pace, fingerprints=fingerprints)
+        fingerprints = self._fingerprints[row.id] = self._merging.is_needed(row)
+        batch, rendered_for = self._batches.pop(row.id, (None, None))
+        if batch is not None and rendered_for == config and batch.has_fingerprints == fingerprints:
+            fits = len(batch.tasks) <= size.tasks and batch.size <= size.bytes
+            if fits and self._outbox.are_pending([one.item for one in batch.tasks]):
+                return batch
+        return self._render(row, config, size, fingerprints)
 
-    def prepare(self, target: DestinationRow, config: LabelConfig, pace: Pace) -> None:
-        """Use the time in which Label Studio works; whatever goes wrong here is met again by the next step."""
+    def prefetch(self, row: DestinationRow, config: LabelConfig, size: BatchSize) -> None:
+        """Render the next batch of a destination. An error here is met again, and raised, by `next_batch`."""
         with contextlib.suppress(Exception):
             self._meanwhile()
-            # Whether fingerprints are needed is asked anew when the batch is taken.
-            fingerprints = self._fingerprints.get(target.id, True)
-            preparing = self._prepared(target, config, pace, fingerprints=fingerprints)
-            if preparing.tasks:
-                self._batches[target.id] = preparing, config
+            # Whether fingerprints are needed may change until `next_batch`, which checks it.
+            batch = self._render(row, config, size, self._fingerprints.get(row.id, True))
+            if batch.tasks:
+                self._batches[row.id] = batch, config
 
-    def _prepared(self, target: DestinationRow, config: LabelConfig, pace: Pace, *, fingerprints: bool) -> Preparing:
-        return self._preparation.prepare(self._due(target, pace.tasks), config, pace, fingerprints=fingerprints)
+    def _render(self, row: DestinationRow, config: LabelConfig, size: BatchSize, fingerprints: bool) -> RenderedBatch:
+        return self._renderer.render_batch(self._due_items(row, size.tasks), config, size, fingerprints=fingerprints)
 
-    def _due(self, target: DestinationRow, number: int) -> Iterator[Item]:
-        """Yield what may go into one batch, page by page: 500 records can be large."""
-        left, after = number, 0
+    def _due_items(self, row: DestinationRow, limit: int) -> Iterator[Item]:
+        left, after = limit, 0
         while left > 0:
-            page = self._outbox.due_items(target.id, min(left, PAGE), after)
+            page = self._outbox.due_items(row.id, min(left, PAGE_SIZE), after)
             yield from page
-            if len(page) < PAGE:
+            if len(page) < PAGE_SIZE:
                 return
             left, after = left - len(page), page[-1].id

@@ -1,4 +1,7 @@
-"""From items to tasks ready to be sent: decode, read, render; what cannot be read is set apart."""
+"""Renders items of the outbox as tasks.
+
+An item's record is decoded, its span is read with its log events, and the labeling config of the project is filled.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from label_studio_otel import reading
 from label_studio_otel.calls.assembly import completed
 from label_studio_otel.calls.fingerprint import fingerprint
 from label_studio_otel.calls.log_events import attach
-from label_studio_otel.delivery import gap_warnings
+from label_studio_otel.delivery.gap_warnings import GapWarnings
 from label_studio_otel.errors import DestinationBlocked, DialectError, SpoolError
 from label_studio_otel.spans import LogRecord, Span
 from label_studio_otel.spool import record as spool
@@ -20,146 +23,151 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from label_studio_otel.calls.fingerprint import Fingerprint
-    from label_studio_otel.delivery.batch_size import Pace
+    from label_studio_otel.delivery.batch_size import BatchSize
     from label_studio_otel.generation import Generation
     from label_studio_otel.outbox.items import Item
     from label_studio_otel.outbox.outbox import Outbox
+    from label_studio_otel.settings import Settings
     from label_studio_otel.tasks.labeling_config import LabelConfig
 
-__all__ = ["Preparation", "Prepared", "Preparing"]
+__all__ = ["RenderedBatch", "RenderedTask", "Renderer", "SpanReader"]
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class RenderedTask:
     """A task as it is sent."""
 
     item: Item
+    #: JSON.
     body: bytes
+    #: Number of predictions in it.
     predictions: int
-    #: None where there can be no doubles.
+    #: None where the destination gets one span per call.
     fingerprint: Fingerprint | None = None
 
 
 @dataclass(slots=True)
-class Preparing:
-    """What became of the items of one batch."""
+class RenderedBatch:
+    """The tasks of the items that were due."""
 
-    tasks: list[Prepared] = field(default_factory=list)
+    tasks: list[RenderedTask] = field(default_factory=list)
+    #: Bytes of all bodies.
     size: int = 0
-    fingerprints: bool = False
-    #: Why, by item.
+    has_fingerprints: bool = False
+    #: The reasons of the items that cannot be rendered, by id.
     unreadable: dict[int, str] = field(default_factory=dict)
 
 
-class Preparation:
-    """Renders items for a project's labeling config.
+class SpanReader:
+    """Reads the records of an outbox. Whether the outbox has log events at all is asked once for each reader."""
 
-    Args:
-        max_task_bytes: of a rendered task's JSON.
-        max_image_bytes: of an inline image for an <Image> tag.
-        trace_link: template of a URL; None for no link.
-        pause: called between two tasks, to let the application's threads run.
-    """
-
-    def __init__(
-        self,
-        outbox: Outbox,
-        *,
-        max_task_bytes: int,
-        max_image_bytes: int,
-        trace_link: str | None = None,
-        pause: Callable[[], None],
-    ) -> None:
+    def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self.pause = pause
-        self._events = True
-        self._encode = partial(
-            task.encode, max_bytes=max_task_bytes, max_image_bytes=max_image_bytes, trace_link=trace_link
-        )
-
-    def prepare(self, items: Iterable[Item], config: LabelConfig, pace: Pace, *, fingerprints: bool) -> Preparing:
-        """Render items until the batch is full.
-
-        Args:
-            fingerprints: make those too.
-
-        Raises:
-            DestinationBlocked: the labeling config wants what no call has.
-        """
-        preparing = Preparing(fingerprints=fingerprints)
-        most = pace.tasks
-        self._events = self._outbox.has_events()
-        for item in items:
-            most = min(most, item.at_most or most)
-            if len(preparing.tasks) >= most:
-                break
-            self.pause()
-            try:
-                prepared = self._prepared(item, config, fingerprints)
-            except (SpoolError, DialectError) as error:
-                preparing.unreadable[item.id] = str(error)
-                continue
-            if preparing.tasks and preparing.size + len(prepared.body) > pace.bytes:
-                break
-            preparing.size += len(prepared.body)
-            preparing.tasks.append(prepared)
-        return preparing
-
-    def _prepared(self, item: Item, config: LabelConfig, fingerprints: bool) -> Prepared:
-        span, generation = self.read(item.record)
-        gap_warnings.say(span.scope_name, generation.incomplete)
-        rendered, body = self._task(span, generation, config)
-        mark = fingerprint(span, generation) if fingerprints else None
-        return Prepared(item, body, len(rendered.get("predictions", ())), mark)
-
-    def completed(self, prepared: Prepared, others: Iterable[Generation], config: LabelConfig) -> Prepared:
-        """Return a task with the facts that other spans of its call know, as it was where that cannot be rendered."""
-        try:
-            span, generation = self.read(prepared.item.record)
-            for other in others:
-                generation = completed(generation, other)
-            rendered, body = self._task(span, generation, config)
-        except (SpoolError, DialectError):
-            return prepared
-        return replace(prepared, body=body, predictions=len(rendered.get("predictions", ())))
-
-    def rendered(self, item: Item, config: LabelConfig) -> dict[str, Any]:
-        """Return the task of an item.
-
-        Raises:
-            SpoolError, DialectError: it cannot be read; the message holds no content.
-            DestinationBlocked: the labeling config wants what no call has.
-        """
-        self._events = self._outbox.has_events()
-        return self._task(*self.read(item.record), config)[0]
+        self._has_events = outbox.has_events()
 
     def read(self, record: bytes) -> tuple[Span, Generation]:
-        """Return the span of a record with its log events, and what it says.
+        """Return the span of a record, with its log events attached, and the call that it tells of.
 
         Raises:
-            SpoolError, DialectError: it cannot be read.
+            SpoolError, DialectError: the record cannot be read. The message holds no content.
         """
         fields = spool.decode(record).span
         if fields is None:
             raise SpoolError("the record holds no span")
         try:
             span = Span.from_fields(fields)
-            if self._events:
-                span = attach(span, self._logs(span))
+            if self._has_events:
+                span = attach(span, self._log_records(span))
             return span, reading.read(span)
         except DialectError:
             raise
-        except Exception as error:  # whatever a span holds, the others of its batch go on
+        except Exception as error:  # an error of ours: the other items of the batch are delivered nevertheless
             raise DialectError(f"span {fields.get('spanId')} cannot be read: {type(error).__name__}") from error
 
-    def _logs(self, span: Span) -> list[LogRecord]:
+    def _log_records(self, span: Span) -> list[LogRecord]:
         records = map(spool.decode, self._outbox.events(f"{span.trace_id}:{span.span_id}"))
         return [LogRecord.from_fields(record.log) for record in records if record.log is not None]
+
+
+class Renderer:
+    """Renders items for the labeling config of a project.
+
+    Args:
+        settings: how large a task and an image may be, and the link to a trace.
+        pause: called between two items, to let the application's threads run.
+    """
+
+    def __init__(self, outbox: Outbox, settings: Settings, pause: Callable[[], None]) -> None:
+        self._outbox = outbox
+        self._pause = pause
+        self._gap_warnings = GapWarnings()
+        self._encode = partial(
+            task.encode,
+            max_bytes=settings.max_task_bytes,
+            max_image_bytes=settings.max_image_bytes,
+            trace_link=settings.trace_link,
+        )
+
+    def render_batch(
+        self, items: Iterable[Item], config: LabelConfig, size: BatchSize, *, fingerprints: bool
+    ) -> RenderedBatch:
+        """Render items until the batch is full.
+
+        Args:
+            fingerprints: compute the fingerprints of the spans too.
+
+        Raises:
+            DestinationBlocked: the labeling config has a variable that no call can fill.
+        """
+        batch = RenderedBatch(has_fingerprints=fingerprints)
+        reader, max_tasks = SpanReader(self._outbox), size.tasks
+        for item in items:
+            max_tasks = min(max_tasks, item.at_most or max_tasks)
+            if len(batch.tasks) >= max_tasks:
+                break
+            self._pause()
+            try:
+                rendered = self._render(reader, item, config, fingerprints)
+            except (SpoolError, DialectError) as error:
+                batch.unreadable[item.id] = str(error)
+                continue
+            if batch.tasks and batch.size + len(rendered.body) > size.bytes:
+                break
+            batch.size += len(rendered.body)
+            batch.tasks.append(rendered)
+        return batch
+
+    def render(self, item: Item, config: LabelConfig) -> dict[str, Any]:
+        """Return the task of an item.
+
+        Raises:
+            SpoolError, DialectError: the item cannot be read or rendered. The message holds no content.
+            DestinationBlocked: the labeling config has a variable that no call can fill.
+        """
+        return self._task(*SpanReader(self._outbox).read(item.record), config)[0]
+
+    def completed(self, rendered: RenderedTask, supplements: Iterable[Generation], config: LabelConfig) -> RenderedTask:
+        """Return a task with what other spans of its call tell; where that cannot be rendered, the task as it was."""
+        try:
+            span, generation = SpanReader(self._outbox).read(rendered.item.record)
+            for supplement in supplements:
+                generation = completed(generation, supplement)
+            as_dict, body = self._task(span, generation, config)
+        except (SpoolError, DialectError):
+            return rendered
+        return replace(rendered, body=body, predictions=len(as_dict.get("predictions", ())))
+
+    def _render(self, reader: SpanReader, item: Item, config: LabelConfig, fingerprints: bool) -> RenderedTask:
+        span, generation = reader.read(item.record)
+        self._gap_warnings.warn(span.scope_name, generation.incomplete)
+        as_dict, body = self._task(span, generation, config)
+        mark = fingerprint(span, generation) if fingerprints else None
+        return RenderedTask(item, body, len(as_dict.get("predictions", ())), mark)
 
     def _task(self, span: Span, generation: Generation, config: LabelConfig) -> tuple[dict[str, Any], bytes]:
         try:
             return self._encode(span, generation, config)
         except DestinationBlocked:
             raise
-        except Exception as error:
+        except Exception as error:  # an error of ours, as above
             raise DialectError(f"span {span.span_id} cannot be rendered: {type(error).__name__}") from error

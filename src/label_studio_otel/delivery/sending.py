@@ -1,315 +1,194 @@
-"""From pending items to tasks that are known to be there: prepare, lease, import, compare the counts, look up.
+"""Sends one batch: lease its items, import its tasks, compare what arrived.
 
-The one rule: after a request whose answer does not prove what happened, its items are *looked up* by their keys
-before any of them is sent again. Presence is believed at once, absence only after `uncertain_wait` of looking.
+Read `BatchSender.send` from top to bottom: each way in which an import can end is one branch. Where the response does
+not prove what arrived, the items are marked as uncertain, and `reconciliation` looks them up before they are sent
+again.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from label_studio_otel import log
-from label_studio_otel.delivery.backoff import delay
-from label_studio_otel.delivery.batch_size import Pace
-from label_studio_otel.delivery.merging import Merging
-from label_studio_otel.delivery.prefetch import Ahead
-from label_studio_otel.delivery.reconciliation import Reconciliation
-from label_studio_otel.delivery.rendering import Preparation
 from label_studio_otel.errors import (
     BatchTooLarge,
     DeliveryError,
     DestinationBlocked,
     ItemRejected,
-    LabelStudioOtelError,
     Retryable,
     Uncertain,
 )
-from label_studio_otel.label_studio.projects import Projects
-from label_studio_otel.metrics.counts import Counts
 from label_studio_otel.tasks import task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from label_studio_otel.delivery.rendering import Prepared
+    from label_studio_otel.delivery.batch_size import BatchSize
+    from label_studio_otel.delivery.hooks import Hooks
+    from label_studio_otel.delivery.prefetch import BatchPrefetcher
+    from label_studio_otel.delivery.rendering import RenderedTask
     from label_studio_otel.label_studio.client import LabelStudio
-    from label_studio_otel.label_studio.projects import ResolvedProject
+    from label_studio_otel.label_studio.projects import Projects, ResolvedProject
     from label_studio_otel.label_studio.resources import ImportResult
-    from label_studio_otel.outbox.items import DestinationRow, Item
+    from label_studio_otel.outbox.items import DestinationRow
     from label_studio_otel.outbox.outbox import Outbox
 
-__all__ = ["ABSENT_FROM", "LOOKUP_BEFORE", "Delivery"]
+__all__ = ["BatchSender", "OutgoingBatch"]
 
-#: A number kept in the outbox: calls that began before then may have been delivered by an outbox that was lost.
-LOOKUP_BEFORE = "lookup_before"
-#: Another: from then on it is believed that they are not there; a request may have been under way.
-ABSENT_FROM = "absent_from"
-
-_WANTED = re.compile(r'"([^"]*)" key is expected in task data')
+_MISSING_VARIABLE = re.compile(r'"([^"]*)" key is expected in task data')
 
 
-class Delivery:
-    """Delivers what is due in an outbox to one Label Studio server. One thread calls.
+@dataclass(slots=True)
+class OutgoingBatch:
+    """Tasks for one import."""
 
-    Args:
-        clock: seconds since the epoch.
-        uncertain_wait: seconds of unchanged absence before a batch in doubt counts as not arrived.
-        restarted_at: the server's process is known to have begun then; what was sent before is not being worked on.
-        patient: let a call that has only begun wait for the rest of it.
-        max_task_bytes: of a rendered task's JSON.
-        max_image_bytes: of an inline image for an <Image> tag.
-        trace_link: template of a URL that each task gets, None for none.
-        report: called with a destination and what blocks it, or None when it is open again.
-        observe: called with the seconds between a call's arrival and its task's.
-        pause: called between two tasks, to let the application's threads run.
-        meanwhile: called while Label Studio works on an import.
-    """
+    row: DestinationRow
+    project: ResolvedProject
+    tasks: list[RenderedTask]
+    size: BatchSize
+    #: Id of the batch in the outbox, once its items are leased.
+    id: int | None = None
+
+
+class BatchSender:
+    """Sends batches to one Label Studio server."""
 
     def __init__(
         self,
         outbox: Outbox,
         client: LabelStudio,
-        *,
-        clock: Callable[[], float],
-        uncertain_wait: float = 900.0,
-        restarted_at: float = 0.0,
-        patient: bool = False,
-        max_task_bytes: int = task.MAX_BYTES,
-        max_image_bytes: int = task.MAX_IMAGE_BYTES,
-        trace_link: str | None = None,
-        counts: Counts | None = None,
-        report: Callable[[str, str | None], None] = lambda _, __: None,
-        observe: Callable[[float], None] = lambda _: None,
-        pause: Callable[[], None] = lambda: None,
-        meanwhile: Callable[[], object] = lambda: None,
+        projects: Projects,
+        prefetcher: BatchPrefetcher,
+        hooks: Hooks,
     ) -> None:
         self._outbox = outbox
         self._client = client
-        self._clock = clock
-        self._report = report
-        self._observe = observe
-        self._counts = counts or Counts()
-        self._projects = Projects(client, outbox, clock)
-        #: False where nothing more can come for what waits.
-        self.patient = patient
-        self._paces: dict[int, Pace] = {}
-        self._preparation = Preparation(
-            outbox,
-            max_task_bytes=max_task_bytes,
-            max_image_bytes=max_image_bytes,
-            trace_link=trace_link,
-            pause=pause,
-        )
-        self._merging = Merging(outbox, self._preparation, self._counts, clock)
-        self._ahead = Ahead(outbox, self._preparation, self._merging, meanwhile)
-        self._reconciliation = Reconciliation(
-            outbox,
-            client,
-            self._projects,
-            self._preparation,
-            self._counts,
-            uncertain_wait=uncertain_wait,
-            restarted_at=restarted_at,
-            clock=clock,
-        )
+        self._projects = projects
+        self._prefetcher = prefetcher
+        self._hooks = hooks
 
-    def step(self) -> bool:
-        """Look up what is in doubt, then send one batch per destination; True when anything moved."""
-        moved = self._reconciliation.step()
-        importing = {batch.destination_id for batch in self._outbox.batches.uncertain() if batch.import_id is not None}
-        for target, due_at in self._outbox.destinations.with_pending():
-            if target.id not in importing and _next_at(target, due_at) <= self._clock():
-                moved |= self._deliver_alone(target)
-        return moved
+    def send(self, batch: OutgoingBatch) -> None:
+        """Import a batch and store in the outbox what became of it.
 
-    def forget(self) -> None:
-        """Keep nothing in mind of an outbox that is another one now."""
-        self._ahead.forget()
-        self._paces.clear()
-        self._projects.invalidate_all()
-
-    def forget_gone(self) -> None:
-        """Keep nothing in mind of destinations that the outbox forgot."""
-        kept = {target.id for target in self._outbox.destinations.all()}
-        for target in self._paces.keys() - kept:
-            del self._paces[target]
-            self._projects.invalidate(target)
-            self._ahead.forget(target)
-
-    def next_at(self) -> float | None:
-        """Return when the next step may have something to do, seconds since the epoch; None when nothing waits."""
-        lookup = self._reconciliation.next_at()
-        times = [] if lookup is None else [lookup]
-        times += [_next_at(target, due_at) for target, due_at in self._outbox.destinations.with_pending()]
-        return min(times, default=None)
-
-    def _deliver_alone(self, target: DestinationRow) -> bool:
-        """Deliver to one destination; an error that nobody thought of stops no other one."""
+        Raises:
+            DeliveryError: nothing more can be sent to the destination now.
+        """
+        began = self._hooks.steady_clock()
         try:
-            return self._deliver(target)
-        except LabelStudioOtelError:
-            raise
-        except Exception as error:  # also of an answer that has another shape than Label Studio's
-            said = f"delivery failed with {log.kind(error)}"
-            self._outbox.batches.mark_all_uncertain(target.id, said)
-            self._block(target, Retryable(said))
-            return False
-
-    def _deliver(self, target: DestinationRow) -> bool:
-        pace = self._paces.setdefault(target.id, Pace())
-        try:
-            project = self._projects.resolve(target)
-            preparing = self._ahead.take(target, project.config, pace)
-            self._park(preparing.unreadable)
-            tasks = self._merging.merge(target, preparing.tasks, project.config, patient=self.patient)
-            if unsent := self._not_there(project, tasks):
-                self._send(target, project, unsent, pace)
-        except DeliveryError as error:
-            self._block(target, error)
-            return False
-        if target.blocked:
-            self._outbox.destinations.unblock(target.id)
-            self._report(str(target.destination), None)
-        return True
-
-    def _block(self, target: DestinationRow, error: DeliveryError) -> None:
-        self._projects.invalidate(target.id)
-        self._ahead.forget(target.id)
-        asked = error.retry_after if isinstance(error, Retryable) else None
-        retry_at = self._clock() + delay(target.failures + 1, retry_after=asked)
-        passing = isinstance(error, Retryable) or (isinstance(error, DestinationBlocked) and error.passing)
-        self._outbox.destinations.block(target.id, str(error), retry_at, passing=passing)
-        self._report(str(target.destination), str(error))
-
-    def _park(self, reasons: dict[int, str]) -> None:
-        if reasons:
-            self._outbox.park(reasons)
-            self._counts.parked += len(reasons)
-
-    def _not_there(self, project: ResolvedProject, prepared: list[Prepared]) -> list[Prepared]:
-        """Return what is to be sent: what an outbox that was lost may have delivered is looked up before."""
-        facts = self._outbox.counters()
-        before, believed_from = facts.get(LOOKUP_BEFORE, 0.0), facts.get(ABSENT_FROM, 0.0)
-        doubtful = [one.item for one in prepared if _started(one.item) <= before]
-        if not doubtful:
-            return prepared
-        found = self._client.find(project.id, [item.key for item in doubtful], 0)
-        there = {item.id: found[item.key][0].id for item in doubtful if item.key in found}
-        self._outbox.mark_found(there)
-        self._counts.add(duplicates=len(there))
-        waiting: dict[int, float] = {}
-        if believed_from > self._clock():
-            waiting = {item.id: believed_from for item in doubtful if item.id not in there}
-            self._outbox.postpone(waiting)
-        return [one for one in prepared if one.item.id not in there and one.item.id not in waiting]
-
-    def _send(self, target: DestinationRow, project: ResolvedProject, prepared: list[Prepared], pace: Pace) -> None:
-        batch: list[int] = []
-
-        def lease() -> None:
-            if not batch:  # a request is begun twice where an access token had ended
-                predictions = {one.item.id: one.predictions for one in prepared}
-                batch.append(self._outbox.batches.lease(target.id, project.id, project.watermark, predictions))
-
-        begun = self._clock()
-        try:
-            imported = self._client.import_tasks(
-                project.id,
-                [one.body for one in prepared],
-                lease,
-                lambda: self._ahead.prepare(target, project.config, pace),
+            result = self._client.import_tasks(
+                batch.project.id,
+                [one.body for one in batch.tasks],
+                partial(self._lease, batch),
+                partial(self._prefetcher.prefetch, batch.row, batch.project.config, batch.size),
             )
         except Uncertain as error:
-            self._outbox.batches.mark_uncertain(batch[0], str(error), answer=error.status, import_id=error.import_id)
-            if error.import_id is None:
-                pace.doubted(len(prepared))
-                raise Retryable(str(error)) from error  # what cannot be told apart from an outage is waited out as one
-        except DeliveryError as error:
-            if batch:
-                self._outbox.batches.release(batch[0], self._clock(), None)
-            self._refused(target, project, prepared, error, pace)
+            is_queued = error.import_id is not None  # Label Studio carries the import out later
+            self._observe(began, None if is_queued else error)
+            self._mark_uncertain(batch, str(error), status=error.status, import_id=error.import_id)
+            if not is_queued:
+                batch.size.timed_out(len(batch.tasks))
+                raise Retryable(str(error)) from error  # it can be an outage, so the destination waits
+        except DeliveryError as error:  # nothing arrived
+            self._observe(began, error)
+            if batch.id is not None:
+                self._outbox.batches.release(batch.id, self._hooks.clock(), None)
+            self._adapt_to(error, batch)
         else:
-            pace.arrived(len(prepared), self._clock() - begun)
-            self._arrived(batch[0], project, prepared, imported)
+            batch.size.succeeded(len(batch.tasks), self._observe(began, None))
+            if doubt := self._doubt(batch, result):
+                self._mark_uncertain(batch, doubt)
+            else:
+                self._mark_delivered(batch, result)
 
-    def _arrived(self, batch: int, project: ResolvedProject, prepared: list[Prepared], imported: ImportResult) -> None:
-        counts = (imported.task_count, imported.prediction_count, len(imported.task_ids))
-        sent = (len(prepared), sum(one.predictions for one in prepared), len(prepared))
-        if counts != sent:
-            said = f"Label Studio counted {counts[0]} tasks and {counts[1]} predictions of {sent[0]} and {sent[1]}"
-            self._outbox.batches.mark_uncertain(batch, said)
-        elif self._copied(project, imported):
-            self._outbox.batches.mark_uncertain(batch, "Label Studio has more new tasks than were sent")
-        else:
-            tasks = dict(zip((one.item.id for one in prepared), imported.task_ids, strict=True))
-            self._outbox.batches.mark_delivered(batch, tasks)
-            self._counts.delivered += len(tasks)
-            for one in prepared:
-                self._observe(self._clock() - one.item.taken_at)
+    def park(self, reasons: dict[int, str]) -> None:
+        """Park items, by their ids: they are not sent until somebody runs `retry`."""
+        if reasons:
+            self._outbox.park(reasons)
+            self._hooks.counts.parked += len(reasons)
 
-    def _copied(self, project: ResolvedProject, imported: ImportResult) -> bool:
-        """Tell whether the request was carried out twice, as Label Studio on SQLite does with one that met a lock.
+    def _lease(self, batch: OutgoingBatch) -> None:
+        """Lease the items of a batch, when the connection stands: a process that ends then leaves them uncertain."""
+        if batch.id is None:  # else it is the second request, as an access token had ended
+            predictions = {one.item.id: one.predictions for one in batch.tasks}
+            batch.id = self._outbox.batches.lease(batch.row.id, batch.project.id, batch.project.watermark, predictions)
 
-        Then ids are missing before the first that was answered. They are too where others import: only then it is
-        worth a request of its own.
+    def _observe(self, began: float, error: DeliveryError | None) -> float:
+        """Report an import that ends now; return the seconds that it took."""
+        seconds = self._hooks.steady_clock() - began
+        self._hooks.observe_import(seconds, type(error).__name__ if error else None)
+        return seconds
+
+    def _mark_uncertain(
+        self, batch: OutgoingBatch, reason: str, *, status: int | None = None, import_id: int | None = None
+    ) -> None:
+        assert batch.id is not None
+        self._outbox.batches.mark_uncertain(batch.id, reason, answer=status, import_id=import_id)
+
+    def _mark_delivered(self, batch: OutgoingBatch, result: ImportResult) -> None:
+        assert batch.id is not None
+        task_ids = zip((one.item.id for one in batch.tasks), result.task_ids, strict=True)
+        self._outbox.batches.mark_delivered(batch.id, dict(task_ids))
+        self._hooks.counts.delivered += len(batch.tasks)
+        for one in batch.tasks:
+            self._hooks.observe_latency(self._hooks.clock() - one.item.taken_at)
+
+    def _doubt(self, batch: OutgoingBatch, result: ImportResult) -> str | None:
+        """Return why a response does not prove that each task arrived once; None where it does."""
+        sent, predictions = len(batch.tasks), sum(one.predictions for one in batch.tasks)
+        if (result.task_count, result.prediction_count, len(result.task_ids)) != (sent, predictions, sent):
+            counted = f"{result.task_count} tasks and {result.prediction_count} predictions"
+            return f"Label Studio counted {counted} of {sent} and {predictions}"
+        if self._has_surplus_tasks(batch.project, result):
+            return "Label Studio has more new tasks than were sent"
+        return None
+
+    def _has_surplus_tasks(self, project: ResolvedProject, result: ImportResult) -> bool:
+        """Return whether the request may have been carried out twice, as Label Studio on SQLite can do after a lock.
+
+        Then there are newer tasks with ids below the first that was returned. Ids are missing there too where others
+        import, so the tasks are counted only if ids are missing.
         """
-        if not imported.task_ids or min(imported.task_ids) <= project.watermark + 1:
+        if not result.task_ids or min(result.task_ids) <= project.watermark + 1:
             return False
         try:
-            return self._client.newer_tasks(project.id, project.watermark) > imported.task_count
+            return self._client.newer_tasks(project.id, project.watermark) > result.task_count
         except DeliveryError:
             return True
 
-    def _refused(
-        self,
-        target: DestinationRow,
-        project: ResolvedProject,
-        prepared: list[Prepared],
-        error: DeliveryError,
-        pace: Pace,
-    ) -> None:
-        """Park what was named, else try halves; what concerns the whole destination goes on up."""
-        if isinstance(error, BatchTooLarge):
-            if len(prepared) > 1:
-                pace.too_large(sum(len(one.body) for one in prepared))
-            else:
-                self._park({prepared[0].item.id: str(error)})
-            return
-        if not isinstance(error, ItemRejected):
+    def _adapt_to(self, error: DeliveryError, batch: OutgoingBatch) -> None:
+        """Park the refused items, or let the next batch be smaller; raise what concerns the whole destination."""
+        if isinstance(error, ItemRejected):
+            self._adapt_to_rejected(error, batch)
+        elif isinstance(error, BatchTooLarge) and len(batch.tasks) == 1:
+            self.park({batch.tasks[0].item.id: str(error)})
+        elif isinstance(error, BatchTooLarge):
+            batch.size.body_too_large(sum(len(one.body) for one in batch.tasks))
+        else:
             if isinstance(error, Retryable) and error.cut_off:
-                pace.refused(len(prepared))
+                batch.size.rejected(len(batch.tasks))
             raise error
-        self._projects.invalidate(target.id)
-        if self._projects.resolve(target).config != project.config:
-            return  # somebody changed the labeling config since it was read: the items are rendered anew
-        _blame_config(error.reasons.values())
-        named = {prepared[at].item.id: reason for at, reason in error.reasons.items() if at < len(prepared)}
-        if not named and len(prepared) == 1:
-            named = {prepared[0].item.id: str(error)}
-        if not named:
-            pace.refused(len(prepared))
-        self._park(named)
+
+    def _adapt_to_rejected(self, error: ItemRejected, batch: OutgoingBatch) -> None:
+        self._projects.invalidate(batch.row.id)
+        if self._projects.resolve(batch.row).config != batch.project.config:
+            return  # the labeling config was changed after it was read: the items are rendered again for the new one
+        _raise_if_no_task_can_fit(error.reasons.values())
+        tasks = batch.tasks
+        reasons = {tasks[at].item.id: reason for at, reason in error.reasons.items() if at < len(tasks)}
+        if not reasons and len(tasks) == 1:
+            reasons = {tasks[0].item.id: str(error)}
+        if not reasons:
+            batch.size.rejected(len(tasks))
+        self.park(reasons)
 
 
-def _next_at(target: DestinationRow, due_at: float) -> float:
-    """Return when a destination may be sent to whose first item is due then."""
-    return max(due_at, target.retry_at) if target.blocked else due_at
-
-
-def _started(item: Item) -> float:
-    """Return when a call began, seconds since the epoch: a spool that is read anew is taken anew."""
-    try:
-        return int(item.key.rpartition(":")[2]) / 1e9
-    except (ValueError, OverflowError):
-        return 0.0
-
-
-def _blame_config(reasons: Iterable[str]) -> None:
-    """Raise where the project wants a variable that no task brings: that is nothing to park a single call for."""
+def _raise_if_no_task_can_fit(reasons: Iterable[str]) -> None:
+    """Raise where the labeling config needs a variable that no task has, so that no single call is at fault."""
     for reason in reasons:
-        if wanted := _WANTED.match(reason):
+        if missing := _MISSING_VARIABLE.match(reason):
             raise DestinationBlocked(
-                f"Label Studio wants ${wanted[1]} in each task of the project, which no LLM call can fill; look for "
+                f"Label Studio wants ${missing[1]} in each task of the project, which no LLM call can fill; look for "
                 f"it in the labeling config. {task.FILLABLE}"
             )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from label_studio_otel import log
 from label_studio_otel.calls.selection import Selection
 from label_studio_otel.delivery.deliverer import OUTBOX, Deliverer
+from label_studio_otel.delivery.hooks import Hooks
 from label_studio_otel.errors import LabelStudioOtelError, OutboxCorrupt, OutboxError
 from label_studio_otel.label_studio.suppression import suppressed
 from label_studio_otel.metrics.server_metrics import ServerMetrics
@@ -63,10 +64,9 @@ class Bridge:
         self._traffic = Traffic()
         self._deliverer = Deliverer(
             settings,
-            settle=serve_settings.settle,
+            settle_delay=serve_settings.settle,
             outbox=outbox,
-            observe=self._source.record_latency,
-            imported=self._source.record_import,
+            hooks=Hooks(observe_latency=self._source.record_latency, observe_import=self._source.record_import),
         )
         self._source.counts += (self._deliverer.counts,)
         #: Taking in met damage of the outbox, which delivery may never come by.

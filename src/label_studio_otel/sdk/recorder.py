@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from label_studio_otel import log, process
 from label_studio_otel.delivery.health import Health
+from label_studio_otel.delivery.hooks import Hooks
 from label_studio_otel.errors import OutboxError
 from label_studio_otel.label_studio.suppression import suppressed
 from label_studio_otel.metrics import instruments
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Recorder", "recorder_for"]
 
 #: Seconds that an item waits in the process before it is delivered: calls come in groups, and tasks in batches.
-SETTLE = 2.0
+SETTLE_DELAY_S = 2.0
 #: Seconds between two looks at the spool, and at a lock that another process holds.
 POLL = 1.0
 #: Seconds between two looks while a thread of the application waits for calls to arrive.
@@ -200,11 +201,13 @@ class Recorder(process.ForkPart):
 
         deliverer = fork_safe_import.deliverer()(
             self._settings,
-            settle=SETTLE,
+            settle_delay=SETTLE_DELAY_S,
             health=self._health,
-            pause=stand_aside,
-            observe=self._source.record_latency,
-            imported=self._source.record_import,
+            hooks=Hooks(
+                observe_latency=self._source.record_latency,
+                observe_import=self._source.record_import,
+                pause=stand_aside,
+            ),
         )
         self._source.counts += (deliverer.counts,)
         try:
@@ -212,7 +215,7 @@ class Recorder(process.ForkPart):
                 if not _tried(lambda: self._step(deliverer)):
                     wake.wait(ASKED_POLL if self._waiter.has_waiters else POLL)
                     wake.clear()
-            deliverer.waive()
+            deliverer.skip_settling()
             while _tried(deliverer.step):
                 pass
             self._left = _left(deliverer) if deliverer.holding else 0
@@ -224,9 +227,9 @@ class Recorder(process.ForkPart):
     def _step(self, deliverer: Deliverer) -> bool:
         self._writer.flush()
         if self._waiter.has_waiters:
-            deliverer.waive()
+            deliverer.skip_settling()
         else:
-            deliverer.settle = SETTLE
+            deliverer.settle_delay = SETTLE_DELAY_S
         deliverer.authorize(self._settings.api_key)
         moved = _tried(deliverer.step)
         self._source.update_backlog(deliverer.depth)

@@ -8,15 +8,14 @@ import json
 import os
 import socket
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from label_studio_otel.delivery import sending
 from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.errors import OutboxCorrupt, OutboxError, Uncertain
 from label_studio_otel.label_studio import client
+from label_studio_otel.label_studio.projects import Projects
 from label_studio_otel.label_studio.transport import Response, Transport
 from label_studio_otel.outbox.items import NewItem
 from label_studio_otel.outbox.outbox import Outbox
@@ -40,7 +39,7 @@ def corrupt(state: State) -> None:
 
 class TestWhatWasPreparedAhead:
     def test_it_is_not_sent_once_it_was_given_up(self, state: State, fake: FakeLabelStudio) -> None:
-        deliverer = Deliverer(replace(state.settings, max_age=3600.0), clock=state.clock)
+        deliverer = state.deliverer(max_age=3600.0)
         state.put(*(span(number=number) for number in range(1, 601)))
         deliverer.step()
         assert states_of(deliverer) == {"delivered": 500, "pending": 100}
@@ -59,7 +58,7 @@ class TestWhatWasPreparedAhead:
         state.put(*(span(number=number) for number in range(1, 701)))
         deliverer.step()
         assert states_of(deliverer) == {"delivered": 500, "pending": 200}
-        deliverer._set_aside(OutboxCorrupt("outbox.db: malformed"))
+        deliverer._replace_outbox(OutboxCorrupt("outbox.db: malformed"))
         for _ in range(3):
             state.clock.sleep(61)
             run(deliverer)
@@ -274,7 +273,7 @@ class TestOneBadTask:
         self, bench: Bench, fake: FakeLabelStudio
     ) -> None:
         fake.poison = "key"
-        bench.delivery._client._session._transport = Direct(fake)  # type: ignore[assignment]
+        bench.client._session._transport = Direct(fake)  # type: ignore[assignment]
         bench.put(*(span(number=number) for number in range(1, 65)))
         for _ in range(12 * 60):
             bench.run_later(60)
@@ -425,7 +424,7 @@ dripping = _Dripping
 class TestClocks:
     @pytest.mark.parametrize("seconds", [3600, 86400])
     def test_one_set_back_delays_nothing(self, state: State, fake: FakeLabelStudio, seconds: int) -> None:
-        first = state.deliverer(settle=2.0)
+        first = state.deliverer(settle_delay=2.0)
         fake.fail(Fault(drop="before"))
         state.put(span(number=1))
         first.step()
@@ -448,7 +447,7 @@ class TestClocks:
         self, state: State, fake: FakeLabelStudio, seconds: int
     ) -> None:
         steady = FakeClock(0.0)
-        deliverer = state.deliverer(steady=steady)
+        deliverer = state.deliverer(steady_clock=steady)
         fake.fail(Fault(held=True, status=504))
         state.put(span(number=1))
         run(deliverer)
@@ -466,8 +465,7 @@ class TestClocks:
 
     def test_one_set_forward_gives_nothing_up(self, state: State, fake: FakeLabelStudio) -> None:
         steady = FakeClock(0.0)
-        settings = replace(state.settings, max_age=86400.0)
-        deliverer = Deliverer(settings, clock=state.clock, steady=steady)
+        deliverer = state.deliverer(steady_clock=steady, max_age=86400.0)
         fake.fail(*(Fault(method="GET", path="/api/", status=502) for _ in range(9)))
         state.put(span(number=1))
         run(deliverer)
@@ -482,7 +480,7 @@ class TestClocks:
 
 
 def test_keys_that_fill_the_outbox_make_room_for_calls(state: State, fake: FakeLabelStudio) -> None:
-    deliverer = Deliverer(replace(state.settings, max_state_bytes=400_000), clock=state.clock)
+    deliverer = state.deliverer(max_state_bytes=400_000)
     for first in range(1, 3001, 100):
         state.put(*(span(number=number) for number in range(first, first + 100)))
         state.clock.sleep(3601)
@@ -495,14 +493,14 @@ def test_keys_that_fill_the_outbox_make_room_for_calls(state: State, fake: FakeL
 def test_an_error_of_ours_at_one_destination_stops_no_other(
     bench: Bench, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resolve = sending.Projects.resolve
+    resolve = Projects.resolve
 
     def fails(self: Any, target: Any) -> Any:
         if target.destination.mode == "chat":
             raise KeyError("something that somebody said")
         return resolve(self, target)
 
-    monkeypatch.setattr(sending.Projects, "resolve", fails)
+    monkeypatch.setattr(Projects, "resolve", fails)
     bench.put(span(number=1), destination=CHATS)
     bench.put(span(number=2))
     bench.run()

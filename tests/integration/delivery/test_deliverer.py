@@ -60,17 +60,19 @@ def test_a_file_read_again_after_a_crash_changes_nothing(state: State, fake: Fak
     assert copies(fake) == {"1": 1}
 
 
-def test_an_item_settles_before_it_is_sent_unless_waived(state: State, fake: FakeLabelStudio) -> None:
-    deliverer = state.deliverer(settle=2.0)
+def test_an_item_settles_before_it_is_sent_unless_settling_is_skipped(state: State, fake: FakeLabelStudio) -> None:
+    deliverer = state.deliverer(settle_delay=2.0)
     state.put(span(number=1))
     run(deliverer)
     assert imports(fake) == []
-    assert deliverer._delivery.next_at() == state.clock.now + 2
-    state.clock.sleep(2)
+    state.clock.sleep(1.9)
+    run(deliverer)
+    assert imports(fake) == []
+    state.clock.sleep(0.1)
     run(deliverer)
     assert copies(fake) == {"1": 1}
     state.put(span(number=2))
-    deliverer.waive()
+    deliverer.skip_settling()
     run(deliverer)
     assert copies(fake) == {"1": 1, "2": 1}
 
@@ -266,7 +268,7 @@ def test_a_project_a_day_leaves_nothing_behind(state: State, fake: FakeLabelStud
     delivery = deliverer._delivery
     names = [target.destination.project_name for target, _, _ in deliverer.summary().destinations]
     assert names == [f"Prompts of day {day}" for day in range(6, 36)]
-    assert len(delivery._paces) == len(delivery._projects._read) == 30
+    assert len(delivery._batch_sizes) == len(delivery._projects._read) == 30
     state.put(span(number=1), span(number=99), destination=Destination("Prompts of day 99"))
     run(deliverer)
     assert len(fake.store.projects) == 36

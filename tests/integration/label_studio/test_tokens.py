@@ -30,8 +30,8 @@ def test_another_token_is_used_from_the_next_request_on(tmp_path: Path, fake: Fa
     bench.put(span(number=1))
     bench.run()
     for token in (fake.token, fake.personal_access_token, fake.personal_access_token):
-        bench.delivery._client.authorize(token)
-        bench.delivery._client.project(1)
+        bench.client.authorize(token)
+        bench.client.project(1)
     sent = [request.headers.get("authorization", "").partition(" ")[0] for request in fake.requests[-4:]]
     assert (sent, _refreshes(fake)) == (["Token", "", "Bearer", "Bearer"], 2)
     bench.outbox.close()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from label_studio_otel import log
 from label_studio_otel.cli.status import summary_of
-from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.errors import OutboxError
 from label_studio_otel.outbox.batches import Batches
 from label_studio_otel.outbox.outbox import Outbox
@@ -108,8 +106,7 @@ def test_an_outbox_of_the_first_schema_is_delivered_from_where_it_was(state: Sta
 def test_a_full_outbox_leaves_the_spool_until_something_was_delivered(
     state: State, fake: FakeLabelStudio, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = replace(state.settings, max_state_bytes=300_000)
-    deliverer = Deliverer(settings, clock=state.clock)
+    deliverer = state.deliverer(max_state_bytes=300_000)
     fake.fail(*(Fault(method="GET", path="/api/", status=502) for _ in range(50)))
     for number in range(1, 401):
         state.put(span("x" * 3000, number=number))
@@ -129,7 +126,7 @@ def test_a_full_outbox_leaves_the_spool_until_something_was_delivered(
 def test_what_waits_longer_than_allowed_is_given_up_counted_and_said(
     state: State, fake: FakeLabelStudio, caplog: pytest.LogCaptureFixture
 ) -> None:
-    deliverer = Deliverer(replace(state.settings, max_age=3600.0), clock=state.clock)
+    deliverer = state.deliverer(max_age=3600.0)
     fake.fail(*(Fault(method="GET", path="/api/", status=502) for _ in range(50)))
     state.put(span(number=1), span(number=2))
     run(deliverer)

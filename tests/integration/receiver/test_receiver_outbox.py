@@ -189,7 +189,7 @@ class TestADamagedOutbox:
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         outbox = Outbox.in_file(settings.directory / "outbox.db")
-        deliverer = Deliverer(settings, outbox=outbox, settle=100)
+        deliverer = Deliverer(settings, outbox=outbox, settle_delay=100)
         deliverer.take_lock()
         fill(outbox, range(3))
         coming = threading.Thread(target=fill, args=(outbox, [3]))
@@ -211,7 +211,7 @@ class TestADamagedOutbox:
 
     def test_log_events_are_taken_over_with_their_calls(self, settings: Settings) -> None:
         outbox = Outbox.in_file(settings.directory / "outbox.db")
-        deliverer = Deliverer(settings, outbox=outbox, settle=100)
+        deliverer = Deliverer(settings, outbox=outbox, settle_delay=100)
         deliverer.take_lock()
         outbox.accept(calls(1), "", 0, 0.0, [("span", b"first"), ("span", b"second")])
         deliverer._set_aside(OutboxCorrupt("outbox.db: malformed"))

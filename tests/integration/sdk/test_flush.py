@@ -31,7 +31,7 @@ SLACK = 0.3
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(recorder, "SETTLE", 0.0)
+    monkeypatch.setattr(recorder, "SETTLE_DELAY_S", 0.0)
     monkeypatch.setattr(recorder, "POLL", 0.02)
     monkeypatch.setattr(recorder, "ASKED_POLL", 0.02)
     before = _threads()
@@ -132,7 +132,7 @@ def test_delivered_waits_until_calls_are_tasks(tmp_path: Path, fake: FakeLabelSt
 def test_delivered_waives_the_settling_of_what_was_taken_and_of_nothing_later(
     tmp_path: Path, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "SETTLE", 3600.0)
+    monkeypatch.setattr(recorder, "SETTLE_DELAY_S", 3600.0)
     running = _recorder(tmp_path, fake.url)
     _append(running, 1)
     assert running.flush(10, delivered=True)

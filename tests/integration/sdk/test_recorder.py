@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(recorder, "SETTLE", 0.0)
+    monkeypatch.setattr(recorder, "SETTLE_DELAY_S", 0.0)
     monkeypatch.setattr(recorder, "POLL", 0.02)
     yield
     wait_for(lambda: not _threads(), timeout=10, what="end of the delivering thread")
@@ -56,7 +56,7 @@ def test_a_call_is_delivered_while_the_application_runs(tmp_path: Path, fake: Fa
 
 
 def test_the_end_waives_the_settling(tmp_path: Path, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder, "SETTLE", 3600.0)
+    monkeypatch.setattr(recorder, "SETTLE_DELAY_S", 3600.0)
     running = _recorder(tmp_path, fake.url)
     running.append(record(span(number=1)))
     assert running.shutdown(10)

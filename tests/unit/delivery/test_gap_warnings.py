@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from label_studio_otel import log
-from label_studio_otel.delivery import gap_warnings
+from label_studio_otel.delivery.gap_warnings import GapWarnings
 from label_studio_otel.generation import Gap
 from label_studio_otel.reading import gaps
 
@@ -16,9 +16,10 @@ def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_kind_is_said_once_for_each_instrumentation(caplog: pytest.LogCaptureFixture) -> None:
-    gap_warnings.say("openinference", (gaps.attributes_dropped(12), gaps.truncated("input.value")))
-    gap_warnings.say("openinference", (gaps.attributes_dropped(13),))
-    gap_warnings.say("", (gaps.attributes_dropped(14),))
+    warnings = GapWarnings()
+    warnings.warn("openinference", (gaps.attributes_dropped(12), gaps.truncated("input.value")))
+    warnings.warn("openinference", (gaps.attributes_dropped(13),))
+    warnings.warn("", (gaps.attributes_dropped(14),))
 
     assert [record.getMessage() for record in caplog.records] == [
         "label-studio-otel: LLM calls recorded by 'openinference' are incomplete: 12 attributes of the span were "
@@ -41,22 +42,25 @@ def test_each_kind_is_said_once_for_each_instrumentation(caplog: pytest.LogCaptu
     ],
 )
 def test_what_somebody_can_set_is_said(caplog: pytest.LogCaptureFixture, gap: Gap) -> None:
-    gap_warnings.say("openai", (gap,))
+    warnings = GapWarnings()
+    warnings.warn("openai", (gap,))
 
     assert [record.getMessage().endswith(gap.sentence) for record in caplog.records] == [True]
 
 
 @pytest.mark.parametrize("gap", [gaps.no_output(), gaps.choices_missing(2, 1), Gap("of_a_plugin", "secret")])
 def test_what_nobody_can_set_is_for_the_labeler_alone(caplog: pytest.LogCaptureFixture, gap: Gap) -> None:
-    gap_warnings.say("openai", (gap,))
+    warnings = GapWarnings()
+    warnings.warn("openai", (gap,))
 
     assert caplog.records == []
 
 
 def test_a_name_from_outside_writes_no_line_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
-    gap_warnings.say("x\nlabel-studio-otel: all LLM calls were delivered", (gaps.events_dropped(3),))
-    gap_warnings.say("y", (gaps.redacted("z\x1b[2J\u2028w", "OPENINFERENCE_HIDE_INPUTS"),))
-    gap_warnings.say("n" * 5000, (gaps.events_dropped(3),))
+    warnings = GapWarnings()
+    warnings.warn("x\nlabel-studio-otel: all LLM calls were delivered", (gaps.events_dropped(3),))
+    warnings.warn("y", (gaps.redacted("z\x1b[2J\u2028w", "OPENINFERENCE_HIDE_INPUTS"),))
+    warnings.warn("n" * 5000, (gaps.events_dropped(3),))
 
     messages = [record.getMessage() for record in caplog.records]
     assert "recorded by 'x\\nlabel-studio-otel: all LLM calls were delivered' are incomplete: " in messages[0]
@@ -65,9 +69,10 @@ def test_a_name_from_outside_writes_no_line_of_its_own(caplog: pytest.LogCapture
 
 
 def test_twenty_instrumentations_are_named_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    warnings = GapWarnings()
     for number in range(1000):
-        gap_warnings.say(f"s{number}", (gaps.events_dropped(3),))
-    gap_warnings.say("s7", (gaps.events_dropped(3), gaps.log_events_missing()))
+        warnings.warn(f"s{number}", (gaps.events_dropped(3),))
+    warnings.warn("s7", (gaps.events_dropped(3), gaps.log_events_missing()))
 
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 22

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import stat
@@ -104,6 +106,20 @@ def test_a_forked_child_lets_go_without_giving_its_parents_lock_back(tmp_path: P
     lock.release()
     assert other.acquire()
     other.release()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
+def test_a_file_system_without_locks_is_an_error_and_not_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    lock = DirectoryLock(tmp_path)
+    with pytest.raises(OSError, match="No locks available: this file system cannot lock the file, a local disk can"):
+        lock.acquire()
+    assert not lock.held
 
 
 def test_a_directory_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
