@@ -201,7 +201,7 @@ class TestADamagedOutbox:
 
         put_aside = delivering.quarantine
         monkeypatch.setattr(delivering, "quarantine", put)
-        deliverer._set_aside(OutboxCorrupt("outbox.db: malformed"))
+        deliverer._replace_outbox(OutboxCorrupt("outbox.db: malformed"))
         coming.join(10)
         deliverer.close()
 
@@ -214,7 +214,7 @@ class TestADamagedOutbox:
         deliverer = Deliverer(settings, outbox=outbox, settle_delay=100)
         deliverer.take_lock()
         outbox.accept(calls(1), "", 0, 0.0, [("span", b"first"), ("span", b"second")])
-        deliverer._set_aside(OutboxCorrupt("outbox.db: malformed"))
+        deliverer._replace_outbox(OutboxCorrupt("outbox.db: malformed"))
 
         assert outbox.events("span") == [b"first", b"second"]
         deliverer.close()
