@@ -20,11 +20,9 @@ __all__ = [
     "error",
     "info",
     "kind",
-    "number_said",
     "one_line",
     "quoted",
     "resolved",
-    "said",
     "warn_once",
     "warning",
 ]
@@ -61,19 +59,6 @@ def resolved(topic: str, message: str) -> None:
             return
         _said.discard(topic)
     _logger.info("label-studio-otel: %s", one_line(message))
-
-
-def said(topic: str) -> bool:
-    """Return whether a warning about this topic stands; a topic ending in `*` means all that begin so."""
-    if topic.endswith("*"):
-        return any(one.startswith(topic[:-1]) for one in list(_said))  # a copy: other threads add to the set
-    return topic in _said
-
-
-def number_said(beginning: str) -> int:
-    """Return how many warnings stand whose topic begins so."""
-    with process.lock:
-        return sum(topic.startswith(beginning) for topic in _said)
 
 
 def one_line(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import pytest
 
@@ -48,16 +47,6 @@ def test_nothing_is_mended_that_was_not_said_to_be_broken(said: pytest.LogCaptur
     assert said.records == []
 
 
-def test_what_stands_can_be_asked_for_by_topic_and_by_its_beginning() -> None:
-    log.warn_once("delivery /state project 7", "blocked")
-    assert log.said("delivery /state project 7")
-    assert log.said("delivery /state*")
-    assert not log.said("delivery /state")
-    assert not log.said("delivery /other*")
-    log.resolved("delivery /state project 7", "delivered again")
-    assert not log.said("delivery /state*")
-
-
 def test_what_happened_is_said_as_often_as_it_happens_and_not_remembered(said: pytest.LogCaptureFixture) -> None:
     for number in (3, 5):
         log.warning(f"{number} calls of %d were given up")
@@ -77,22 +66,6 @@ def test_so_many_warnings_are_remembered_and_no_more(
         log.warn_once(f"scope {number}", f"{number} is incomplete")
     assert [line for *_, line in _lines(said)] == [f"label-studio-otel: {number} is incomplete" for number in range(5)]
     assert len(log._said) == 3
-
-
-class _Topic(str):
-    """A topic that is compared while another thread warns."""
-
-    __slots__ = ()
-
-    def startswith(self, *args: Any) -> bool:
-        log.warn_once(f"{len(log._said)}", "another")
-        return super().startswith(*args)
-
-
-def test_topics_may_be_added_while_one_asks_for_those_that_begin_so() -> None:
-    log.warn_once(_Topic("delivery /state"), "blocked")
-    assert not log.said("spool*")
-    assert log.said("delivery*")
 
 
 def test_a_message_is_no_format_string(said: pytest.LogCaptureFixture) -> None:
