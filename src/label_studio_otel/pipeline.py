@@ -1,8 +1,8 @@
-"""The one road: what stands in the spool, or comes by another way (`accept`), goes into the outbox, each record once.
+"""Moves calls and log events into the outbox: from the spool (`ingest`), or from another source (`accept`).
 
-Records of the spool and the position up to which a file was read are committed together, and a file is removed after
-that and only when its writer is gone: a kill between any two lines repeats work, and the unique key makes the
-repetition harmless.
+The records of a spool file and the position up to which it was read are committed together. The file is removed after
+that, and only when its writer has ended. A process that is killed between any two steps repeats work, and the outbox
+ignores a key that it has.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from label_studio_otel.outbox.outbox import Outbox
     from label_studio_otel.settings import Destination
 
-__all__ = ["accept", "call", "event", "ingest", "spool_directory", "waiting"]
+__all__ = ["accept", "count_unread", "ingest", "new_event", "new_item", "spool_directory"]
 
-#: Records and bytes in one transaction: few enough that a fork never waits for one.
+#: Largest number of records and bytes in one transaction: so few that a fork never waits long for one.
 MAX_RECORDS = 50
 MAX_BYTES = 4 << 20
 
 
-def call(destination: Destination, span: Mapping[str, Any]) -> NewItem:
-    """Return an LLM call for `accept`, from a span's fields with their resource (`otlp.Telemetry.spans`)."""
+def new_item(destination: Destination, span: Mapping[str, Any]) -> NewItem:
+    """Return a call for `accept`, from a span's fields with their resource (`otlp.Telemetry.spans`)."""
     fields = {name: value for name, value in span.items() if name != "resource"}
     written = spool.encode_destination(destination)
-    return _taken(destination, span, _payload(spool.encode(written, spool.to_json(span["resource"]), fields)))
+    return _item(destination, span, _payload(spool.encode(written, spool.to_json(span["resource"]), fields)))
 
 
-def event(record: Mapping[str, Any]) -> NewEvent:
+def new_event(record: Mapping[str, Any]) -> NewEvent:
     """Return a log event for `accept`, from its fields with their resource (`otlp.Telemetry.logs`)."""
     fields = {name: value for name, value in record.items() if name != "resource"}
-    return _taken_event(record, _payload(spool.encode_log(spool.to_json(record["resource"]), fields)))
+    return _event(record, _payload(spool.encode_log(spool.to_json(record["resource"]), fields)))
 
 
 def accept(
@@ -52,16 +52,16 @@ def accept(
     max_state_bytes: int = 0,
     whole: bool = False,
 ) -> int:
-    """Take what does not come from a spool, durably; return how many calls were new.
+    """Add calls and log events that do not come from a spool, durably; return how many calls are new.
 
     Args:
         due_at: when the items may be sent, seconds since the epoch.
-        counts: what came of it is added here.
-        max_state_bytes: what the outbox may hold, 0 is without end.
-        whole: all in one transaction, else in several of bounded size.
+        counts: accepted calls and duplicates are added here.
+        max_state_bytes: largest size of the outbox, 0 for no limit.
+        whole: all in one transaction, else in several of limited size.
 
     Raises:
-        OutboxFull: it holds so much; an iterator that was given can be given again when there is room.
+        OutboxFull: the outbox has this size. An iterator keeps what was not added, and can be passed again later.
         OutboxError: the outbox cannot be written.
     """
     counts = counts or Counts()
@@ -78,17 +78,17 @@ def accept(
         if not transaction:
             return new
         new += transaction.commit(outbox, due_at, counts)
-        if whole:  # it is taken, even if nothing more can be
+        if whole:  # no second look at the size: all records are added
             return new
 
 
 def spool_directory(directory: Path) -> Path:
-    """Return where the spool of a server's directory is."""
+    """Return the directory of the spool below a server's directory."""
     return directory / "spool"
 
 
-def waiting(directory: Path, positions: dict[str, int]) -> int:
-    """Return how many records stand in the spool and not yet in the outbox."""
+def count_unread(directory: Path, positions: dict[str, int]) -> int:
+    """Return how many records are in the spool and not yet in the outbox."""
     return sum(count(path, positions.get(path.name, 0)) for path in spool_files(spool_directory(directory)))
 
 
@@ -101,91 +101,85 @@ def ingest(
     counts: Counts | None = None,
     limit: int | None = None,
 ) -> int:
-    """Move the spool into the outbox; return how many calls were new.
+    """Move the spool into the outbox; return how many calls are new.
 
     Args:
         due_at: when the items may be sent, seconds since the epoch.
         pause: called between two records, to let the application's threads run.
-        counts: what came of it is added here.
-        limit: stop after the file in which so many were met, None for no limit.
+        counts: accepted calls, duplicates and damaged bytes are added here.
+        limit: stop after the file with which so many new calls were added, None for no limit.
 
     Raises:
         OutboxError: the outbox cannot be written; the spool stays as it is.
     """
     positions = outbox.spool_positions()
-    counts = counts or Counts()
+    ingestion = _Ingestion(directory, outbox, due_at, pause, counts or Counts())
     new = 0
     for path in spool_files(spool_directory(directory)):
-        position = positions.pop(path.name, 0)
-        try:
-            with SpoolFile(path) as file:
-                abandoned = file.abandoned()
-                if abandoned or file.size() > position:
-                    new += _Ingestion(file, outbox, due_at, pause, counts).run(position)
-                if abandoned and position:
-                    file.examine(pause)
-        except FileNotFoundError:
-            continue
-        except OSError as error:  # as of a file of another user; the others are no worse for it
-            log.warn_once(
-                f"unreadable {path.name}",
-                f"{path} cannot be read ({error.strerror}); its LLM calls stay there until this process may read it",
-            )
-            continue
-        if file.newer is not None:
-            log.warn_once(
-                f"newer spool {directory}",
-                f"{path} was written by a newer version of label-studio-otel (format {file.newer}); upgrade this "
-                "installation: the file stays where it is until then",
-            )
-        if abandoned and file.remove():
-            outbox.forget_spool(path.name)
-            _say_damage(directory, file, outbox, counts)
+        new += ingestion.run(path, positions.pop(path.name, 0))
         if limit is not None and new >= limit:
             return new
-    for name in positions:
+    for name in positions:  # their files are removed
         outbox.forget_spool(name)
     return new
 
 
-def _say_damage(directory: Path, file: SpoolFile, outbox: Outbox, counts: Counts) -> None:
-    unreadable = file.damaged + file.torn
-    if unreadable:
-        outbox.add_to_counter("unreadable_bytes", unreadable)
-        counts.damaged_bytes += unreadable
-    if file.damaged:
-        log.warning(
-            f"{file.damaged} bytes of a spool file cannot be read; {file.path.name} was set aside in "
-            f"{directory / 'damaged'}",
-        )
-
-
 class _Ingestion:
-    """Takes one file into the outbox."""
+    """Moves spool files into the outbox."""
 
     def __init__(
-        self, file: SpoolFile, outbox: Outbox, due_at: float, pause: Callable[[], None], counts: Counts
+        self, directory: Path, outbox: Outbox, due_at: float, pause: Callable[[], None], counts: Counts
     ) -> None:
-        self._file = file
-        self._counts = counts
+        self._directory = directory
         self._outbox = outbox
         self._due_at = due_at
         self._pause = pause
-        self._transaction = _Transaction()
+        self._counts = counts
 
-    def run(self, position: int) -> int:
-        """Take what stands behind a position; return how many calls were new."""
-        end, new = position, 0
-        for read in self._file.records(position):
+    def run(self, path: Path, position: int) -> int:
+        """Add the records behind a position; remove the file if its writer has ended. Return how many calls are new."""
+        new = 0
+        try:
+            with SpoolFile(path) as file:
+                abandoned = file.abandoned()
+                if abandoned or file.size() > position:
+                    new = self._add_records(file, position)
+                if abandoned and position:
+                    file.examine(self._pause)
+        except FileNotFoundError:
+            return new
+        except OSError as error:  # such as a file of another user; the other files are read
+            log.warn_once(
+                f"unreadable {path.name}",
+                f"{path} cannot be read ({error.strerror}); its LLM calls stay there until this process may read it",
+            )
+            return new
+        if file.newer is not None:
+            log.warn_once(
+                f"newer spool {self._directory}",
+                f"{path} was written by a newer version of label-studio-otel (format {file.newer}); upgrade this "
+                "installation: the file stays where it is until then",
+            )
+        if abandoned and file.remove():
+            self._outbox.forget_spool(path.name)
+            self._report_damage(file)
+        return new
+
+    def _add_records(self, file: SpoolFile, position: int) -> int:
+        end, new, transaction = position, 0, _Transaction()
+        for read in file.records(position):
             end = read.end
-            self._take(read.payload)
-            if self._transaction.full:
-                new += self._commit(end)
+            self._add(transaction, file, read.payload)
+            if transaction.full:
+                new += transaction.commit(self._outbox, self._due_at, self._counts, file.path.name, end)
+                transaction = _Transaction()
             self._pause()
-        return new + self._commit(end) if end > position else new
+        if end == position:
+            return new
+        return new + transaction.commit(self._outbox, self._due_at, self._counts, file.path.name, end)
 
-    def _take(self, payload: bytes) -> None:
-        record = self._file.record(payload)
+    def _add(self, transaction: _Transaction, file: SpoolFile, payload: bytes) -> None:
+        record = file.record(payload)
         if record is None:
             return
         if record.retry:
@@ -193,27 +187,34 @@ class _Ingestion:
             return
         try:
             if record.log is not None:
-                self._transaction.add(_taken_event(record.log, payload))
+                transaction.add(_event(record.log, payload))
             elif record.destination is not None and record.span is not None:
-                self._transaction.add(_taken(record.destination, record.span, payload))
-        except (TypeError, ValueError, AttributeError):  # what no outbox can hold must not stop what comes behind it
-            self._file.damaged += len(payload)
+                transaction.add(_item(record.destination, record.span, payload))
+        except (TypeError, ValueError, AttributeError):  # the outbox cannot store it; the records behind it go on
+            file.damaged += len(payload)
 
-    def _commit(self, end: int) -> int:
-        transaction, self._transaction = self._transaction, _Transaction()
-        return transaction.commit(self._outbox, self._due_at, self._counts, self._file.path.name, end)
+    def _report_damage(self, file: SpoolFile) -> None:
+        unreadable = file.damaged + file.torn
+        if unreadable:
+            self._outbox.add_to_counter("unreadable_bytes", unreadable)
+            self._counts.damaged_bytes += unreadable
+        if file.damaged:
+            log.warning(
+                f"{file.damaged} bytes of a spool file cannot be read; {file.path.name} was set aside in "
+                f"{self._directory / 'damaged'}",
+            )
 
 
 class _Transaction:
-    """What goes into the outbox at once."""
+    """Records that are added to the outbox together."""
 
     def __init__(self) -> None:
-        self._calls: list[NewItem] = []
+        self._items: list[NewItem] = []
         self._events: list[NewEvent] = []
         self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._calls) + len(self._events)
+        return len(self._items) + len(self._events)
 
     @property
     def full(self) -> bool:
@@ -221,18 +222,24 @@ class _Transaction:
 
     def add(self, record: NewItem | NewEvent) -> None:
         if isinstance(record, NewItem):
-            self._calls.append(record)
+            self._items.append(record)
         else:
             self._events.append(record)
         self._bytes += len(record.payload)
 
     def commit(self, outbox: Outbox, due_at: float, counts: Counts, spool: str = "", position: int = 0) -> int:
-        new = outbox.accept(self._calls, spool, position, due_at, self._events)
-        counts.add(accepted=new, duplicates=len(self._calls) - new)
+        """Return how many calls are new."""
+        new = outbox.accept(self._items, spool, position, due_at, self._events)
+        counts.add(accepted=new, duplicates=len(self._items) - new)
         return new
 
 
-def _taken(destination: Destination, span: Mapping[str, Any], payload: bytes) -> NewItem:
+def _item(destination: Destination, span: Mapping[str, Any], payload: bytes) -> NewItem:
+    """Return a call.
+
+    Raises:
+        TypeError, ValueError, AttributeError: a field has another type, or its text cannot be stored.
+    """
     started = _nanoseconds(span["startTimeUnixNano"])
     ended = max(started, _nanoseconds(span.get("endTimeUnixNano")))
     scope = span.get("scope", {}).get("name")
@@ -242,8 +249,14 @@ def _taken(destination: Destination, span: Mapping[str, Any], payload: bytes) ->
     return NewItem(destination, key, payload, scope if _is_text(scope) else "", started, ended)
 
 
+def _event(record: Mapping[str, Any], payload: bytes) -> NewEvent:
+    span = f"{record['traceId']}:{record['spanId']}"
+    span.encode()
+    return NewEvent(span, payload)
+
+
 def _is_text(value: Any) -> bool:
-    """Tell text that can be kept, which half a surrogate pair cannot."""
+    """Tell whether this is a text that can be stored; one with half a surrogate pair cannot."""
     try:
         value.encode()
     except (AttributeError, UnicodeEncodeError):
@@ -251,17 +264,11 @@ def _is_text(value: Any) -> bool:
     return True
 
 
-def _taken_event(record: Mapping[str, Any], payload: bytes) -> NewEvent:
-    span = f"{record['traceId']}:{record['spanId']}"
-    span.encode()
-    return NewEvent(span, payload)
-
-
 def _payload(buffers: list[bytes]) -> bytes:
-    """Return what the outbox keeps of a spool record: all behind its frame."""
+    """Return a spool record without its frame, as the outbox stores it."""
     return b"".join(buffers)[spool.FRAME.size :]
 
 
 def _nanoseconds(value: Any) -> int:
-    """Return a time as SQLite can hold it."""
+    """Return a time within the range of the outbox's integers (64 bits), 0 for what is no number."""
     return min(max(value, 0), 2**63 - 1) if isinstance(value, int) else 0

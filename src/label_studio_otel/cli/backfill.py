@@ -22,7 +22,7 @@ from label_studio_otel.delivery.deliverer import OUTBOX, Deliverer
 from label_studio_otel.errors import LabelStudioOtelError, OutboxFull, SpoolError
 from label_studio_otel.metrics.counts import Counts
 from label_studio_otel.outbox.outbox import Outbox
-from label_studio_otel.pipeline import accept, call, event, spool_directory
+from label_studio_otel.pipeline import accept, new_event, new_item, spool_directory
 from label_studio_otel.reading import dialect_of
 from label_studio_otel.spans import Span
 from label_studio_otel.spool.record import frame
@@ -146,10 +146,10 @@ class _Backfill:
             self._spans += len(telemetry.spans)
             for destination, span in self._selection.calls(telemetry.spans):
                 self._dialects[dialect_of(Span.from_fields(span)).name] += 1
-                yield call(destination, span)
+                yield new_item(destination, span)
             for record in self._selection.events(telemetry.logs):
                 self._events += 1
-                yield event(record)
+                yield new_event(record)
 
     def print_counts(self, new: int | None = None) -> None:
         """Print how many calls, log events and other spans were read."""

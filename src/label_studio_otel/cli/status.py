@@ -14,7 +14,7 @@ from label_studio_otel.errors import OutboxError
 from label_studio_otel.log import one_line
 from label_studio_otel.outbox.items import STATES, Progress, Summary
 from label_studio_otel.outbox.outbox import Outbox
-from label_studio_otel.pipeline import waiting
+from label_studio_otel.pipeline import count_unread
 
 if TYPE_CHECKING:
     import argparse
@@ -67,7 +67,7 @@ def summary_of(directory: Path) -> Summary:
     if (directory / OUTBOX).exists():
         with closing(Outbox.in_file(directory / OUTBOX, read_only=True)) as outbox:
             summary, positions = outbox.overview.summary(), outbox.spool_positions()
-    summary.states["pending"] += waiting(directory, positions)
+    summary.states["pending"] += count_unread(directory, positions)
     return summary
 
 
@@ -81,7 +81,7 @@ def progress_of(directory: Path) -> Progress:
     if (directory / OUTBOX).exists():
         with closing(Outbox.in_file(directory / OUTBOX, read_only=True)) as outbox:
             progress, positions = outbox.overview.progress(), outbox.spool_positions()
-    return progress._replace(left=progress.left + waiting(directory, positions))
+    return progress._replace(left=progress.left + count_unread(directory, positions))
 
 
 def _report(state_dir: Path) -> dict[str, Any]:

@@ -47,10 +47,10 @@ def read(selection: Selection, signal: str, body: bytes, *, is_json: bool) -> Re
     """
     if signal == "traces":
         spans, rejected, received = request.traces(body, reading.keys(), is_json=is_json)
-        return Read(_bounded(pipeline.call(*one) for one in selection.calls(spans)), rejected, received)
+        return Read(_bounded(pipeline.new_item(*one) for one in selection.calls(spans)), rejected, received)
     if signal == "logs":
         logs, rejected, received = request.logs(body, is_json=is_json)
-        return Read(_bounded(pipeline.event(one) for one in selection.events(logs)), rejected, received)
+        return Read(_bounded(pipeline.new_event(one) for one in selection.events(logs)), rejected, received)
     return Read()
 
 
