@@ -16,7 +16,7 @@ __all__ = ["make_directory", "warn_if_others_may_read"]
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory, and those above it that are missing, for this user alone; `os.makedirs` does so for the last.
+    """Make a directory and its missing parents, all for this user alone (`os.makedirs` gives the parents other modes).
 
     Raises:
         OSError: it cannot be made.
@@ -25,7 +25,7 @@ def make_directory(path: Path) -> None:
         os.mkdir(path, 0o700)
     except FileNotFoundError:
         make_directory(path.parent)
-        with contextlib.suppress(FileExistsError):  # another process is as fast
+        with contextlib.suppress(FileExistsError):  # another process was faster
             os.mkdir(path, 0o700)
     except FileExistsError:
         if not path.is_dir():

@@ -1,8 +1,8 @@
-"""One line for what a user must know, said once.
+"""Logs what a user must know, each warning once.
 
-The application's own logs are not ours to fill: a message is said again only after it had stopped being true.
-Messages name settings, files and ids, never content and never a token. Each is one line, whatever it names: who may
-send spans must not be able to write lines of their own.
+The log is the application's, so a warning is repeated only after its cause was over. Messages name settings, files and
+ids, never content and never a token. Each is one line, whatever it names: a sender of spans must not be able to write
+lines of its own.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ __all__ = [
     "warning",
 ]
 
-#: Characters of a message, and of a name in it that others chose.
+#: Characters of a message, and of a name in it that came from outside.
 MAX_LINE, MAX_NAME = 2000, 100
 
 _logger = logging.getLogger("label_studio_otel")
 _said: set[str] = set()
-#: Warnings that are remembered. Topics hold names that come from outside, and a process may run for years.
+#: Topics that are remembered. They hold names that come from outside, and a process may run for years.
 MAX_TOPICS = 1000
 
 
 def warn_once(topic: str, message: str) -> None:
-    """Log a warning unless one about this topic stands."""
+    """Log a warning, unless there was one about this topic and it is not resolved."""
     with process.lock:
         if topic in _said:
             return
         if len(_said) >= MAX_TOPICS:
-            _said.pop()  # any one: it may be said again
+            _said.pop()  # any of them; its warning may be repeated
         _said.add(topic)
     _logger.warning("label-studio-otel: %s", one_line(message))
 
 
 def warning(message: str) -> None:
-    """Log a warning of what happened just now, however often that is; nothing is remembered."""
+    """Log a warning of one event, as often as there are such events; nothing is remembered."""
     _logger.warning("label-studio-otel: %s", one_line(message))
 
 
 def resolved(topic: str, message: str) -> None:
-    """Forget the warning about a topic, and log that it is over; log nothing where no warning stands."""
+    """Log that the cause of a warning is over, if there was a warning about this topic, and forget that."""
     with process.lock:
         if topic not in _said:
             return
@@ -62,7 +62,7 @@ def resolved(topic: str, message: str) -> None:
 
 
 def one_line(text: str) -> str:
-    """Return a text with what ends a line or steers a terminal escaped, and cut to `MAX_LINE` characters."""
+    """Return a text cut to `MAX_LINE` characters, with line ends and terminal controls escaped."""
     if len(text) > MAX_LINE:
         text = f"{text[:MAX_LINE]}…"
     if text.isprintable():
@@ -71,12 +71,12 @@ def one_line(text: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """Return a name that came from outside as it may stand in a message: in quotes, escaped, cut to `MAX_NAME`."""
+    """Return a name that came from outside for use in a message: in quotes, escaped, cut to `MAX_NAME` characters."""
     return repr(name) if len(name) <= MAX_NAME else f"{name[:MAX_NAME]!r}…"
 
 
 def kind(error: BaseException) -> str:
-    """Return what an unexpected error is and where, without its message, which may quote what somebody said."""
+    """Return the type and the place of an unexpected error, without its message, which may quote content."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
@@ -88,11 +88,11 @@ def info(message: str, attributes: Mapping[str, Any] | None = None) -> None:
     """Log what a user may like to know.
 
     Args:
-        attributes: what it is about, for logs that programs read; names have a dot in them.
+        attributes: for logs in JSON; their names contain a dot.
     """
     _logger.info("label-studio-otel: %s", one_line(message), extra=attributes)
 
 
 def error(message: str) -> None:
-    """Log why something cannot be done that was asked for."""
+    """Log why a request or a command fails."""
     _logger.error("label-studio-otel: %s", one_line(message))

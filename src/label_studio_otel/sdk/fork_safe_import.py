@@ -1,7 +1,7 @@
-"""Imports what delivery needs, SQLite, HTTP and TLS, in the delivering thread, and never in the middle of a fork.
+"""Imports what delivery needs (SQLite, HTTP, TLS) in the delivery thread, and never in the middle of a fork.
 
-A child that is forked while another thread imports keeps the half-made modules for as long as it lives, and so does
-whatever the application imports of them there. Hence a fork waits until the import is done.
+A child that is forked while another thread imports keeps the half-imported modules for as long as it lives, and the
+application's own imports of them fail there. So a fork waits until the import is done.
 """
 
 from __future__ import annotations
@@ -19,22 +19,24 @@ if TYPE_CHECKING:
 
 __all__ = ["deliverer"]
 
-#: Seconds that a fork waits: an import takes 0.1, and whoever forks while importing must not wait for ever.
-FORK_PATIENCE = 5.0
+#: Seconds that a fork waits. An import takes 0.1 s, but an import that forks would wait for itself.
+FORK_TIMEOUT_S = 5.0
 
 
 class _ImportLock(process.ForkPart):
-    """Held during the import; a fork waits for it."""
+    """A lock that is held during the import, and that a fork waits for."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         process.register(self, process.ForkOrder.IMPORTS)
 
     def before_fork(self) -> Callable[[], None] | None:
+        """Wait until no thread imports."""
         lock = self.lock
-        return lock.release if lock.acquire(timeout=FORK_PATIENCE) else None
+        return lock.release if lock.acquire(timeout=FORK_TIMEOUT_S) else None
 
     def reset_in_child(self) -> None:
+        """Replace the lock."""
         self.lock = threading.RLock()
 
 
@@ -42,7 +44,7 @@ _importing = _ImportLock()
 
 
 def deliverer() -> type[Deliverer]:
-    """Return the class; the application's threads never wait for the import, except in a fork."""
+    """Return the class `Deliverer`; the application's threads wait for the import only if they fork."""
     with _importing.lock:
         from label_studio_otel.delivery.deliverer import Deliverer  # noqa: PLC0415
         from label_studio_otel.tasks import labeling_config  # noqa: PLC0415

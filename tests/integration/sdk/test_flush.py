@@ -13,7 +13,7 @@ import pytest
 
 from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.outbox.outbox import Outbox
-from label_studio_otel.sdk import recorder
+from label_studio_otel.sdk import delivery_thread
 from label_studio_otel.sdk.recorder import Recorder
 from label_studio_otel.settings import load
 from label_studio_otel.spool import writer
@@ -31,9 +31,9 @@ SLACK = 0.3
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(recorder, "SETTLE_DELAY_S", 0.0)
-    monkeypatch.setattr(recorder, "POLL", 0.02)
-    monkeypatch.setattr(recorder, "ASKED_POLL", 0.02)
+    monkeypatch.setattr(delivery_thread, "SETTLE_DELAY_S", 0.0)
+    monkeypatch.setattr(delivery_thread, "STEP_INTERVAL_S", 0.02)
+    monkeypatch.setattr(delivery_thread, "STEP_INTERVAL_WITH_WAITERS_S", 0.02)
     before = _threads()
     yield
     wait_for(lambda: not _threads() - before, timeout=10, what="end of our threads")
@@ -132,7 +132,7 @@ def test_delivered_waits_until_calls_are_tasks(tmp_path: Path, fake: FakeLabelSt
 def test_delivered_waives_the_settling_of_what_was_taken_and_of_nothing_later(
     tmp_path: Path, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "SETTLE_DELAY_S", 3600.0)
+    monkeypatch.setattr(delivery_thread, "SETTLE_DELAY_S", 3600.0)
     running = _recorder(tmp_path, fake.url)
     _append(running, 1)
     assert running.flush(10, delivered=True)
@@ -197,7 +197,7 @@ def test_delivered_is_known_where_delivery_is_off_and_a_command_delivers(tmp_pat
     _append(quiet, 1)
     with _within(0.2):
         assert not quiet.flush(0.2, delivered=True)
-    deliverer = Deliverer(quiet._settings)
+    deliverer = Deliverer(quiet.settings)
     stop = threading.Event()
 
     def deliver() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from label_studio_otel import LabelStudioSpanProcessor, log
 from label_studio_otel.delivery.lock import DirectoryLock
-from label_studio_otel.sdk import boundary, recorder
+from label_studio_otel.sdk import boundary, delivery_thread, fork_safe_import
 from label_studio_otel.sdk.delivery_waiter import ReentrantEvent
 from label_studio_otel.sdk.recorder import Recorder
 from label_studio_otel.settings import load
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(recorder, "SETTLE_DELAY_S", 0.0)
-    monkeypatch.setattr(recorder, "POLL", 0.02)
+    monkeypatch.setattr(delivery_thread, "SETTLE_DELAY_S", 0.0)
+    monkeypatch.setattr(delivery_thread, "STEP_INTERVAL_S", 0.02)
     yield
     wait_for(lambda: not _threads(), timeout=10, what="end of the delivering thread")
 
@@ -56,7 +55,7 @@ def test_a_call_is_delivered_while_the_application_runs(tmp_path: Path, fake: Fa
 
 
 def test_the_end_waives_the_settling(tmp_path: Path, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder, "SETTLE_DELAY_S", 3600.0)
+    monkeypatch.setattr(delivery_thread, "SETTLE_DELAY_S", 3600.0)
     running = _recorder(tmp_path, fake.url)
     running.append(record(span(number=1)))
     assert running.shutdown(10)
@@ -81,7 +80,7 @@ def test_a_token_that_comes_while_calls_wait_for_one_delivers_them(tmp_path: Pat
     waiting = _recorder(tmp_path, fake.url, api_key=None)
     waiting.append(record(span(number=1)))
     wait_for(lambda: waiting._health.delivery_problems, timeout=10)
-    waiting._settings = replace(waiting._settings, api_key=fake.token)
+    waiting.use_token(fake.token)
     wait_for(lambda: copies(fake) == {"1": 1}, timeout=20)
     assert waiting.shutdown(10)
 
@@ -101,9 +100,9 @@ class _WatchedEvent(ReentrantEvent):
 def test_the_end_wakes_a_thread_that_waits_for_its_next_look(
     tmp_path: Path, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "POLL", 3600.0)
+    monkeypatch.setattr(delivery_thread, "STEP_INTERVAL_S", 3600.0)
     running = _recorder(tmp_path, fake.url)
-    running._wake = wake = _WatchedEvent()
+    running._delivery._wake = wake = _WatchedEvent()
     running.append(record(span(number=1)))
     assert wake.waited_for.wait(30)
     assert running.shutdown(10)
@@ -222,9 +221,46 @@ def test_an_error_beside_the_step_ends_no_delivery(
             raise RuntimeError("what somebody said")
 
     running = _recorder(tmp_path, fake.url)
-    monkeypatch.setattr(running._source, "update_backlog", look)
+    monkeypatch.setattr(running._metrics, "update_backlog", look)
     running.append(record(span(number=1)))
     wait_for(lambda: copies(fake) == {"1": 1}, timeout=20)
     assert running.shutdown(10)
     assert "delivery failed with RuntimeError in look" in caplog.text
     assert "what somebody said" not in caplog.text
+
+
+def test_a_deliverer_that_cannot_be_made_is_tried_again_and_the_end_says_what_is_left(
+    tmp_path: Path, fake: FakeLabelStudio, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_said", set())
+    monkeypatch.setattr(delivery_thread, "RESTART_DELAY_S", 0.02)
+    imports: list[bool] = []
+
+    def fail() -> None:
+        imports.append(True)
+        raise ImportError("what somebody said")
+
+    running = _recorder(tmp_path, fake.url)
+    with monkeypatch.context() as broken:
+        broken.setattr(fork_safe_import, "deliverer", fail)
+        running.append(record(span(number=1)))
+        wait_for(lambda: len(imports) > 2, timeout=10)
+    wait_for(lambda: copies(fake) == {"1": 1}, timeout=10)
+    assert running.shutdown(10)
+    assert [entry.getMessage().partition(" in ")[0] for entry in caplog.records] == [
+        "label-studio-otel: delivery ended with ImportError"
+    ]
+
+
+def test_the_end_says_what_is_left_where_no_deliverer_can_be_made(
+    tmp_path: Path, fake: FakeLabelStudio, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise ImportError
+
+    monkeypatch.setattr(log, "_said", set())
+    monkeypatch.setattr(fork_safe_import, "deliverer", fail)
+    running = _recorder(tmp_path, fake.url)
+    running.append(record(span(number=1)))
+    assert not running.shutdown(10)
+    assert caplog.messages[-1].startswith("label-studio-otel: not all LLM calls were delivered within 10 s")

@@ -198,21 +198,21 @@ class BoundaryTest(SdkTest):
             last.on_end(self.ended())
             first.on_end(self.ended())
         assert first._recorder() is last._recorder()
-        assert last._recorder()._settings.api_key == "second"
+        assert last._recorder().settings.api_key == "second"
 
     def test_a_token_that_comes_after_the_first_call_is_used_from_then_on(self) -> None:
         first = self._agreed(max_age=5.0)
         first.on_end(self.ended())
-        assert first._recorder()._settings.api_key is None
+        assert first._recorder().settings.api_key is None
         later = self._agreed(max_age=5.0, api_key="later")
         later.on_end(self.ended())
-        assert (first._recorder()._settings.api_key, first._recorder()._settings.max_age) == ("later", 5.0)
+        assert (first._recorder().settings.api_key, first._recorder().settings.max_age) == ("later", 5.0)
 
     def test_log_events_that_come_first_do_not_decide_the_shared_settings(self) -> None:
         events = Boundary(self.settings)
         _, deciding = events, self._agreed(api_key="token", max_age=5.0)
         events.on_event({"traceId": "1" * 32, "spanId": "2" * 16}, None)
-        assert (events._recorder()._settings.api_key, events._recorder()._settings.max_age) == ("token", 5.0)
+        assert (events._recorder().settings.api_key, events._recorder().settings.max_age) == ("token", 5.0)
         assert events._recorder() is deciding._recorder()
 
     def test_which_shared_settings_differ_is_said_once_without_their_values(self) -> None:
@@ -224,7 +224,7 @@ class BoundaryTest(SdkTest):
             "api_key, max_task_bytes, max_age: the value of the first one is used for all"
         ]
         others[0].on_end(self.ended())
-        settings = others[0]._recorder()._settings
+        settings = others[0]._recorder().settings
         assert (settings.api_key, settings.max_age, settings.max_task_bytes) == ("one", 5.0, 1048576)
 
     def test_settings_of_another_server_or_directory_are_not_compared(self) -> None:

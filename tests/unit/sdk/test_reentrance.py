@@ -82,7 +82,7 @@ def test_every_lock_in_an_application_is_reentrant(tmp_path: Path) -> None:
     recorder = live[0]._boundary._recorder()
     recorder.append(record(), "a key")
     asked: list[dict[str, type]] = []
-    with closing(fork_safe_import.deliverer()(recorder._settings)) as deliverer:
+    with closing(fork_safe_import.deliverer()(recorder.settings)) as deliverer:
         assert deliverer.take_lock()
         recorder._waiter.wait(0, wake=lambda: asked.append(_locks_of_the_process()))
         (locks,) = asked
@@ -93,7 +93,7 @@ def test_every_lock_in_an_application_is_reentrant(tmp_path: Path) -> None:
         "label_studio_otel.sdk.fork_safe_import._importing.lock",
         "label_studio_otel.process.lock",
         "processor._boundary._known_recorder._waiter._lock",
-        "processor._boundary._known_recorder._lock",
+        "processor._boundary._known_recorder._delivery._lock",
         "processor._boundary._known_recorder._writer._lock",
         "deliverer._outbox.database.lock",
     } <= set(locks)
@@ -120,7 +120,7 @@ import opentelemetry.metrics, os, signal, sys, threading
 from opentelemetry.sdk.trace import TracerProvider
 from label_studio_otel import LabelStudioSpanProcessor
 from label_studio_otel.metrics import instruments as metrics
-from label_studio_otel.sdk import recorder
+from label_studio_otel.sdk import delivery_thread, recorder
 from label_studio_otel.spool import open_file, writer
 
 ours = LabelStudioSpanProcessor(url="http://127.0.0.1:9", state_dir=sys.argv[1])
@@ -154,7 +154,7 @@ os._exit(0)
     [
         '(metrics, "_make")',
         '(recorder.Recorder, "__init__")',
-        '(recorder.Recorder, "_in_thread")',
+        '(delivery_thread.DeliveryThread, "_start_thread")',
         '(writer, "make_directory")',
         '(open_file, "_write")',
     ],
