@@ -19,7 +19,7 @@ from label_studio_otel.metrics.table import METRICS
 from label_studio_otel.reading.failure import ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_TYPE
 from label_studio_otel.reading.identities import IDENTITIES
 from label_studio_otel.reading.table import AttributeTable
-from label_studio_otel.receiver.metrics import TRAFFIC_METRICS
+from label_studio_otel.receiver.metrics import RECEIVER_METRICS
 from label_studio_otel.receiver.settings import SERVE_SETTINGS
 from label_studio_otel.settings import MODES, SETTINGS
 from label_studio_otel.tasks import labeling_config
@@ -77,7 +77,7 @@ def metrics() -> Iterator[str]:
 
 def traffic() -> Iterator[str]:
     """Yield the table of the metrics that only a bridge has."""
-    yield from _metrics(TRAFFIC_METRICS)
+    yield from _metrics(RECEIVER_METRICS)
 
 
 def _metrics(table: Iterable[Metric]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from test_serve import arrived, exporter, spans
 
 from label_studio_otel._version import __version__
-from label_studio_otel.receiver.service import GRACE
+from label_studio_otel.receiver.service import GRACE_S
 from label_studio_otel.receiver.settings import SERVE_SETTINGS
 from label_studio_otel.settings import SETTINGS
 from label_studio_otel.testing import FakeLabelStudio
@@ -121,7 +121,7 @@ def test_the_page_makes_the_secrets_and_the_configuration_that_kubernetes_mounts
 
 
 def test_who_ends_the_bridge_gives_it_the_time_that_it_needs() -> None:
-    needed = GRACE + 2  # the default of LABEL_STUDIO_OTEL_SHUTDOWN_TIMEOUT
+    needed = GRACE_S + 2  # the default of LABEL_STUDIO_OTEL_SHUTDOWN_TIMEOUT
     assert int(unit("TimeoutStopSec")[0]) > needed
     assert services()["label-studio-otel"]["stop_grace_period"] == "30s"
     assert pod_of("statefulset")["spec"]["terminationGracePeriodSeconds"] > needed + 5  # lifecycle.preStop

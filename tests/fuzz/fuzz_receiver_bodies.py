@@ -35,14 +35,14 @@ SCOPE = "acme"
 LARGEST_SEED = 6_000
 
 
-class FakeIntake:
+class FakeGroupCommit:
     """Counts what it takes; refuses when told."""
 
     def __init__(self) -> None:
         self.refuses = False
         self.batches: list[Sequence[Any]] = []
 
-    def take(self, records: Sequence[Any]) -> Future[None]:
+    def submit(self, records: Sequence[Any]) -> Future[None]:
         self.batches.append(records)
         done: Future[None] = Future()
         if self.refuses:

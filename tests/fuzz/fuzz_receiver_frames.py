@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import grpc
-from fuzz_receiver_bodies import SECRET, FakeIntake, Said, seeds
+from fuzz_receiver_bodies import SECRET, FakeGroupCommit, Said, seeds
 
 from label_studio_otel.calls.selection import Selection
 from label_studio_otel.receiver.otlp_grpc import METHODS, OtlpGrpc
@@ -37,7 +37,7 @@ class Server:
     def __init__(self) -> None:
         selection = Selection(load({"state_dir": tempfile.gettempdir()}, {}))
         limits = Limits(sending=1, idle=5, handshake=1)
-        self.receiver = OtlpGrpc(selection, FakeIntake(), limits=limits)  # type: ignore[arg-type]
+        self.receiver = OtlpGrpc(selection, FakeGroupCommit(), limits=limits)  # type: ignore[arg-type]
         self.port = self.receiver.listen("127.0.0.1", 0)
         self._ending = ExitStack()
         self._ending.callback(self.receiver.close, 1)

@@ -46,7 +46,7 @@ with atheris.instrument_imports(include=["label_studio_otel"]) if atheris else c
     from label_studio_otel.receiver.settings import Limits
     from label_studio_otel.settings import load
 
-from fuzz_receiver_bodies import SECRET, FakeIntake, Said, check_taken, seeds
+from fuzz_receiver_bodies import SECRET, FakeGroupCommit, Said, check_taken, seeds
 from fuzz_receiver_changes import changed as changed_body
 
 if TYPE_CHECKING:
@@ -141,9 +141,9 @@ def test_one_input(data: bytes) -> None:
     if len(data) < 2:
         return
     call, body = Call.of(data), data[2:]
-    intake = FakeIntake()
-    intake.refuses = call.refuses
-    receiver = OtlpGrpc(_selection(), intake, token=TOKEN if call.token else None, limits=LIMITS)
+    group_commit = FakeGroupCommit()
+    group_commit.refuses = call.refuses
+    receiver = OtlpGrpc(_selection(), group_commit, token=TOKEN if call.token else None, limits=LIMITS)
     receiver.requests = int(call.crowded)
     context = Context(call, body)
     with Said.listening() as said:
@@ -153,21 +153,21 @@ def test_one_input(data: bytes) -> None:
     assert (receiver.held, receiver.requests) == (0, int(call.crowded))
     assert SECRET not in "".join([*said.lines, context.details])
     if answer is None:
-        _check_refused(call, body, context, intake)
+        _check_refused(call, body, context, group_commit)
     else:
         assert call.is_known
         assert not call.crowded
         assert not call.no_message
-        assert not (call.refuses and intake.batches)
-        _check_answered(call, body, answer, intake)
+        assert not (call.refuses and group_commit.batches)
+        _check_answered(call, body, answer, group_commit)
 
 
-def _check_refused(call: Call, body: bytes, context: Context, intake: FakeIntake) -> None:
+def _check_refused(call: Call, body: bytes, context: Context, group_commit: FakeGroupCommit) -> None:
     assert context.code is not None
     assert context.code.name in REFUSALS, (context.code, context.details)
     assert (context.code.name == "UNAUTHENTICATED") == (not call.is_known)
     assert context.details
-    assert call.refuses or not intake.batches
+    assert call.refuses or not group_commit.batches
     assert ("grpc-status-details-bin" in context.trailers) == (context.code.name == "UNAVAILABLE")
     if context.code.name == "UNAVAILABLE":
         assert call.refuses or call.crowded or len(body) > LIMITS.bodies
@@ -178,14 +178,14 @@ def _check_refused(call: Call, body: bytes, context: Context, intake: FakeIntake
         assert info.retry_delay.seconds > 0
 
 
-def _check_answered(call: Call, body: bytes, answer: bytes, intake: FakeIntake) -> None:
+def _check_answered(call: Call, body: bytes, answer: bytes, group_commit: FakeGroupCommit) -> None:
     if call.signal == "traces":
-        check_taken(body, intake.batches, answer)
+        check_taken(body, group_commit.batches, answer)
     elif call.signal == "logs":
         ExportLogsServiceResponse.FromString(answer)
     else:
         assert answer == b""
-        assert not intake.batches
+        assert not group_commit.batches
 
 
 def changed(data: bytes, chance: random.Random, mutate: Mutate) -> bytes:

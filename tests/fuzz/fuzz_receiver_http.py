@@ -39,7 +39,7 @@ with atheris.instrument_imports(include=["label_studio_otel", "h11"]) if atheris
     from label_studio_otel.settings import load
 
 from fuzz_receiver_answers import REFUSALS, answers, check, sent
-from fuzz_receiver_bodies import SECRET, FakeIntake, Said, check_taken, seeds
+from fuzz_receiver_bodies import SECRET, FakeGroupCommit, Said, check_taken, seeds
 from fuzz_receiver_requests import PROTOBUF, export, mutated, read
 
 if TYPE_CHECKING:
@@ -125,26 +125,29 @@ class Transport(asyncio.Transport):
 class Watched:
     """The handler, each of whose answers is looked at."""
 
-    def __init__(self, intake: FakeIntake, token: str | None) -> None:
-        self._otlp = OtlpHttp(_selection(), intake, token=token, max_bytes=DECOMPRESSED)
-        self._intake = intake
+    def __init__(self, group_commit: FakeGroupCommit, token: str | None) -> None:
+        self._otlp = OtlpHttp(_selection(), group_commit, token=token, max_bytes=DECOMPRESSED)
+        self._group_commit = group_commit
         self.answers = 0
 
     def refuse(self, head: Head) -> Response | None:
         return self._otlp.refuse(head)
 
-    def wrong(self, status: int, message: str, head: Head | None) -> Response:
-        return self._otlp.wrong(status, message, head)
+    def error(self, status: int, message: str, head: Head | None) -> Response:
+        return self._otlp.error(status, message, head)
 
-    async def answer(self, head: Head, body: bytes) -> Response:
-        before = len(self._intake.batches)
-        response = await self._otlp.answer(head, body)
+    def observe(self, head: Head | None, response: Response, seconds: float, body_bytes: int) -> None:
+        self._otlp.observe(head, response, seconds, body_bytes)
+
+    async def respond(self, head: Head, body: bytes) -> Response:
+        before = len(self._group_commit.batches)
+        response = await self._otlp.respond(head, body)
         self.answers += 1
         assert response.status == 200 or response.status in REFUSALS, response
-        taken = self._intake.batches[before:]
+        taken = self._group_commit.batches[before:]
         assert len(taken) <= 1
         if taken:
-            assert response.status == (503 if self._intake.refuses else 200)
+            assert response.status == (503 if self._group_commit.refuses else 200)
         if response.status == 200 and head.path.startswith("/v1/traces"):
             _check_taken(head, body, taken, response)
         return response
@@ -174,7 +177,7 @@ async def _connection(data: bytes, flags: Flags, server: HttpServer) -> bytes:
     other = loop.create_future()
     other.set_result(None)
     if flags.crowded:
-        server._connections[other] = SimpleNamespace(leave=lambda: None)
+        server._connections[other] = SimpleNamespace(close_if_idle=lambda: None)
     task = asyncio.ensure_future(server._serve(reader, asyncio.StreamWriter(transport, protocol, reader, loop)))
     ending = None
     for number, piece in enumerate(_pieces(data, flags.piece)):
@@ -210,9 +213,9 @@ def test_one_input(data: bytes) -> None:
     if not data:
         return
     flags = Flags.of(data[0])
-    intake = FakeIntake()
-    intake.refuses = flags.refuses
-    handler = Watched(intake, TOKEN if flags.token else None)
+    group_commit = FakeGroupCommit()
+    group_commit.refuses = flags.refuses
+    handler = Watched(group_commit, TOKEN if flags.token else None)
     server = HttpServer(handler, LIMITS)
     try:
         with Said.listening() as said:

@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from label_studio_otel.calls.selection import Selection
 from label_studio_otel.metrics.counts import Counts
 from label_studio_otel.outbox.outbox import Outbox
-from label_studio_otel.receiver.group_commit import Intake
+from label_studio_otel.receiver.group_commit import GroupCommit
 from label_studio_otel.receiver.http import HttpServer
 from label_studio_otel.receiver.otlp_grpc import OtlpGrpc
 from label_studio_otel.receiver.otlp_http import OtlpHttp
@@ -130,15 +130,18 @@ class Receiver(Listening):
         self.outbox = outbox or Outbox.in_file(directory / "outbox.db", synchronous="FULL")
         self.holding = True
         self.counts = Counts()
-        self._intake = Intake(
+        self._group_commit = GroupCommit(
             self.outbox,
-            holding=lambda: self.holding,
+            holds_lock=lambda: self.holding,
             due_at=lambda: 0.0,
             max_state_bytes=max_state_bytes,
             counts=self.counts,
         )
         self._otlp = OtlpHttp(
-            Selection(load({**settings, "state_dir": directory}, {})), self._intake, token=token, max_bytes=max_bytes
+            Selection(load({**settings, "state_dir": directory}, {})),
+            self._group_commit,
+            token=token,
+            max_bytes=max_bytes,
         )
         self.server = HttpServer(self._otlp, limits)
         self._tls = tls
@@ -147,14 +150,14 @@ class Receiver(Listening):
         self.port = 0
 
     def __enter__(self) -> Self:
-        self._intake.start()
+        self._group_commit.start()
         self._thread.start()
         self.port = self._run(self.server.listen("127.0.0.1", 0, self._tls))
         return self
 
     def __exit__(self, *error: object) -> None:
         self.stop()
-        self._intake.close()
+        self._group_commit.close()
         self._otlp.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -196,26 +199,26 @@ class GrpcReceiver(Listening):
     ) -> None:
         self.outbox = outbox or Outbox.in_file(directory / "outbox.db", synchronous="FULL")
         self.holding = True
-        self._intake = Intake(
+        self._group_commit = GroupCommit(
             self.outbox,
-            holding=lambda: self.holding,
+            holds_lock=lambda: self.holding,
             due_at=lambda: 0.0,
             max_state_bytes=max_state_bytes,
             counts=Counts(),
         )
         selection = Selection(load({"state_dir": directory}, {}))
-        self.otlp = OtlpGrpc(selection, self._intake, token=token, limits=limits)
+        self.otlp = OtlpGrpc(selection, self._group_commit, token=token, limits=limits)
         self._tls = tls
         self.port = 0
 
     def __enter__(self) -> Self:
-        self._intake.start()
+        self._group_commit.start()
         self.port = self.otlp.listen("127.0.0.1", 0, self._tls)
         return self
 
     def __exit__(self, *error: object) -> None:
         self.otlp.close(1)
-        self._intake.close()
+        self._group_commit.close()
         self.outbox.close()
 
     def export(self, body: bytes, method: str = TRACES, **options: Any) -> Any:

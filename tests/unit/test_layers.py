@@ -35,7 +35,6 @@ LONG_FILES = {
 }
 CIRCLES = {
     ("otlp.json", "otlp.protobuf"),
-    ("receiver.metrics", "receiver.otlp_grpc"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The body of an export request, already decompressed, to what of it is taken in."""
+"""Decodes the decompressed body of an export request to the calls and events that are written to the outbox."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ if TYPE_CHECKING:
 
 Record = TypeVar("Record", "NewItem", "NewEvent")
 
-__all__ = ["ANSWER_WITHIN", "MAX_BYTES", "RETRY_AFTER", "Read", "read"]
+__all__ = ["MAX_BODY_BYTES", "RESPONSE_TIMEOUT_S", "RETRY_AFTER_S", "DecodedRequest", "decode"]
 
-#: Of a body, decompressed: what the OTLP specification recommends.
-MAX_BYTES = 64 << 20
-#: Of what a request's records come to: each has its resource with it, of which the request has but one.
+#: The size of a body after decompression that the OTLP specification recommends.
+MAX_BODY_BYTES = 64 << 20
+#: The size of all records of a request. It may exceed that of the body, as each record has a copy of its resource.
 MAX_RECORDS_BYTES = 256 << 20
-#: Seconds until a client is told to come again; Python's exporters wait ten in all, with their own attempts.
-ANSWER_WITHIN = 8.0
-#: Seconds after which a client shall send again what was not taken.
-RETRY_AFTER = 5
+#: When a client is told to retry. Python's exporters wait ten seconds in all, their retries included.
+RESPONSE_TIMEOUT_S = 8.0
+#: When a client shall send again what was not accepted.
+RETRY_AFTER_S = 5
 
 
-class Read(NamedTuple):
-    """What a request's body came to."""
+class DecodedRequest(NamedTuple):
+    """The content of a request."""
 
     records: Sequence[NewItem | NewEvent] = ()
-    #: LLM calls or events that cannot be read.
+    #: The number of LLM calls or events that cannot be read.
     rejected: int = 0
-    #: Spans or log records in the request, whatever they are.
-    received: int = 0
+    #: The number of all spans or log records.
+    span_count: int = 0
 
 
-def read(selection: Selection, signal: str, body: bytes, *, is_json: bool) -> Read:
-    """Read a request for `traces`, `logs` or `metrics`; of the last nothing is taken.
+def decode(selection: Selection, signal: str, body: bytes, *, is_json: bool) -> DecodedRequest:
+    """Decode a request for `traces`, `logs` or `metrics`. Of metrics nothing is read.
 
     Raises:
-        DecodeError: it is no OTLP.
-        RequestTooLarge: it has more spans or log records than one may, or they come to more bytes.
+        DecodeError: the body is not OTLP.
+        RequestTooLarge: it has too many spans or log records, or their records have too many bytes.
     """
     if signal == "traces":
-        spans, rejected, received = request.traces(body, reading.keys(), is_json=is_json)
-        return Read(_bounded(pipeline.new_item(*one) for one in selection.calls(spans)), rejected, received)
+        spans, rejected, count = request.traces(body, reading.keys(), is_json=is_json)
+        return DecodedRequest(_bounded(pipeline.new_item(*one) for one in selection.calls(spans)), rejected, count)
     if signal == "logs":
-        logs, rejected, received = request.logs(body, is_json=is_json)
-        return Read(_bounded(pipeline.new_event(one) for one in selection.events(logs)), rejected, received)
-    return Read()
+        logs, rejected, count = request.logs(body, is_json=is_json)
+        return DecodedRequest(_bounded(pipeline.new_event(one) for one in selection.events(logs)), rejected, count)
+    return DecodedRequest()
 
 
 def _bounded(records: Iterable[Record]) -> list[Record]:

@@ -1,4 +1,7 @@
-"""What requests bring goes into the outbox: all that wait at a time in one commit; each is told when it is durable."""
+"""`GroupCommit` writes the records of requests to the outbox. All requests that wait share one commit.
+
+A commit waits for the disk. With one commit for each request, ten clients would wait ten times as long as one.
+"""
 
 from __future__ import annotations
 
@@ -23,65 +26,67 @@ if TYPE_CHECKING:
     from label_studio_otel.outbox.items import NewEvent, NewItem
     from label_studio_otel.outbox.outbox import Outbox
 
-__all__ = ["Intake"]
+__all__ = ["GroupCommit"]
 
-#: Bytes of records in one commit, unless a single request has more.
-MAX_GROUP_BYTES = 32 << 20
-#: Bytes of records that may wait for a slow disk, unless a single request has more.
+#: A single request may have more than this.
+MAX_COMMIT_BYTES = 32 << 20
+#: The records that may wait for a slow disk; a single request may have more.
 MAX_WAITING_BYTES = 256 << 20
-#: Seconds for which a commit shows that the outbox can be written, and is not full.
-PROOF = 10.0
-_DIED = "the thread that takes calls in has ended by an error of ours: start the service again"
+#: How long a commit proves that the outbox can be written and has room.
+PROOF_S = 10.0
+_THREAD_ENDED = "the thread that takes calls in has ended by an error of ours: start the service again"
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
+    """The records of one request, and the future that its receiver waits for."""
+
     records: Sequence[NewItem | NewEvent]
-    done: Future[None] = field(default_factory=Future)
+    committed: Future[None] = field(default_factory=Future)
 
     @property
     def size(self) -> int:
         return sum(len(record.payload) for record in self.records)
 
     def end(self, error: Exception | None = None) -> None:
-        """Tell who waits that the records are durable, or why not; nothing where that was told before."""
+        """End the future; do nothing if it has ended already or was cancelled."""
         with suppress(InvalidStateError):
             if error is None:
-                self.done.set_result(None)
+                self.committed.set_result(None)
             else:
-                self.done.set_exception(error)
+                self.committed.set_exception(error)
 
 
-class Intake:
+class GroupCommit:
     """Commits in a thread of its own, from `start` to `close`.
 
     Args:
-        outbox: written with `synchronous=FULL`.
-        holding: whether this process is the one that may write it.
-        due_at: when what comes now may be sent, seconds since the epoch.
-        max_state_bytes: what the outbox may hold, 0 is without end.
-        counts: what came of it is added here.
-        committed: called with the seconds and the records of each commit.
-        damaged: called when the outbox turned out to be.
-        steady: seconds since any moment, which nobody sets.
+        outbox: opened with `synchronous=FULL`.
+        holds_lock: returns whether this process may write to the outbox.
+        due_at: returns when records of now may be delivered, in seconds since the epoch.
+        max_state_bytes: the size that the outbox may have; 0 for no limit.
+        counts: the results of commits are added to these.
+        on_commit: called with the seconds and the number of records of each commit.
+        on_damage: called when a commit finds that the outbox is damaged.
+        monotonic: returns seconds of a clock that is never set.
     """
 
     def __init__(
         self,
         outbox: Outbox,
         *,
-        holding: Callable[[], bool],
+        holds_lock: Callable[[], bool],
         due_at: Callable[[], float],
         max_state_bytes: int,
         counts: Counts,
-        committed: Callable[[float, int], None] = lambda _, __: None,
-        damaged: Callable[[], None] = lambda: None,
-        steady: Callable[[], float] = time.monotonic,
+        on_commit: Callable[[float, int], None] = lambda _, __: None,
+        on_damage: Callable[[], None] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox = outbox
-        self._committed = committed
-        self._damaged = damaged
-        self._holding = holding
+        self._on_commit = on_commit
+        self._on_damage = on_damage
+        self._holds_lock = holds_lock
         self._due_at = due_at
         self._max_state_bytes = max_state_bytes
         self._counts = counts
@@ -89,56 +94,56 @@ class Intake:
         self._waiting_bytes = 0
         self._changed = threading.Condition()
         self._closed = False
-        self._steady = steady
-        #: Until then nothing needs to be written to know that it can be.
+        self._monotonic = monotonic
+        #: Until this time `check` need not write anything.
         self._proven_until = -math.inf
-        #: The thread has ended although nobody closed this.
-        self._died = False
-        self._thread = threading.Thread(target=self._run, name="LabelStudioIntake", daemon=True)
+        #: Whether the thread has ended without `close`.
+        self._thread_ended = False
+        self._thread = threading.Thread(target=self._run, name="LabelStudioGroupCommit", daemon=True)
 
     def start(self) -> None:
-        """Begin to commit."""
+        """Start the thread."""
         self._thread.start()
 
-    def take(self, records: Sequence[NewItem | NewEvent]) -> Future[None]:
-        """Take the records of one request, all or none.
+    def submit(self, records: Sequence[NewItem | NewEvent]) -> Future[None]:
+        """Put the records of one request into the next commit, all or none.
 
-        Returns a future that ends when they are durable, or with an OutboxError where none was taken.
+        Returns a future. It has a result when the records are on the disk, or an OutboxError when none was written.
         """
         one = _Waiting(records)
         with self._changed:
             if self._closed:
-                one.done.set_exception(OutboxError("the bridge is ending"))
-            elif self._died:
-                one.done.set_exception(OutboxError(_DIED))
+                one.end(OutboxError("the bridge is ending"))
+            elif self._thread_ended:
+                one.end(OutboxError(_THREAD_ENDED))
             elif self._waiting and self._waiting_bytes + one.size > MAX_WAITING_BYTES:
                 message = f"more than {MAX_WAITING_BYTES} bytes wait for the disk"
                 log.warn_once("taking calls in", f"{message}; requests are answered 503 until they are written")
-                one.done.set_exception(OutboxError(message))
+                one.end(OutboxError(message))
             else:
                 self._waiting.append(one)
                 self._waiting_bytes += one.size
                 self._changed.notify()
-        return one.done
+        return one.committed
 
     def check(self) -> None:
-        """Write a little, unless something was written in the last seconds.
+        """Check that a commit would succeed, with a small write unless a commit of the last seconds has proved it.
 
         Raises:
-            OutboxError: what comes now would not be taken.
+            OutboxError: a commit would fail.
         """
-        if self._died:
-            raise OutboxError(_DIED)
-        self._must_hold()
-        if self._steady() < self._proven_until:
+        if self._thread_ended:
+            raise OutboxError(_THREAD_ENDED)
+        self._check_outbox()
+        if self._monotonic() < self._proven_until:
             return
         if self._max_state_bytes and self._outbox.used_bytes() >= self._max_state_bytes:
             raise OutboxFull("the outbox is full")
         self._outbox.set_counter("ready_at", self._due_at())
-        self._proven_until = self._steady() + PROOF
+        self._proven_until = self._monotonic() + PROOF_S
 
     def close(self, timeout: float | None = None) -> None:
-        """Commit what waits, for at most so many seconds, and take no more."""
+        """Refuse new records, and wait at most `timeout` seconds for the commit of those that wait."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -146,31 +151,31 @@ class Intake:
 
     def _run(self) -> None:
         try:
-            while group := self._group():
-                self._answer(group)
+            while group := self._next_group():
+                self._commit_guarded(group)
         finally:
             with self._changed:
-                self._died = not self._closed
+                self._thread_ended = not self._closed
                 left, self._waiting = list(self._waiting), deque()
             for one in left:
-                one.end(OutboxError(_DIED))
+                one.end(OutboxError(_THREAD_ENDED))
 
-    def _group(self) -> list[_Waiting]:
-        """Wait for requests; return as many as go into one commit, none where there will be no more."""
+    def _next_group(self) -> list[_Waiting]:
+        """Wait for requests; return those of one commit, none after `close`."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             group: list[_Waiting] = []
             size = 0
-            while self._waiting and (not group or size + self._waiting[0].size <= MAX_GROUP_BYTES):
+            while self._waiting and (not group or size + self._waiting[0].size <= MAX_COMMIT_BYTES):
                 size += self._waiting[0].size
                 group.append(self._waiting.popleft())
             self._waiting_bytes -= size
             return group
 
-    def _answer(self, group: list[_Waiting]) -> None:
+    def _commit_guarded(self, group: list[_Waiting]) -> None:
         try:
             self._commit(group)
-        except Exception as error:  # of ours: the next requests are to be taken
+        except Exception as error:  # an error of ours must not end the thread
             for one in group:
                 one.end(error)
             log.warn_once("intake", f"an error while calls were taken in: {log.kind(error)}")
@@ -180,7 +185,7 @@ class Intake:
         limit = self._max_state_bytes
         began = time.monotonic()
         try:
-            self._must_hold()
+            self._check_outbox()
             accept(self._outbox, records, self._due_at(), counts=self._counts, max_state_bytes=limit, whole=True)
         except OutboxError as error:
             self._proven_until = -math.inf
@@ -188,23 +193,29 @@ class Intake:
                 one.end(error)
             log.warn_once("taking calls in", f"{error}; requests are answered 503 until this is mended")
             if isinstance(error, OutboxCorrupt):
-                self._damaged()
-        except Exception as error:  # one request must not take the others' answers with it
+                self._on_damage()
+        except Exception as error:  # one request must not make the others fail
             if len(group) > 1:
                 for one in group:
                     self._commit([one])
             else:
                 group[0].end(error)
         else:
-            self._proven_until = self._steady() + PROOF
-            # First of all: nothing that comes after it changes that it is durable.
+            self._proven_until = self._monotonic() + PROOF_S
+            # The futures end first: an error in what follows does not change that the records are on the disk.
             for one in group:
                 one.end()
-            self._committed(time.monotonic() - began, sum(len(one.records) for one in group))
+            self._on_commit(time.monotonic() - began, sum(len(one.records) for one in group))
             log.resolved("taking calls in", "requests are taken in again")
 
-    def _must_hold(self) -> None:
-        if not self._holding():
+    def _check_outbox(self) -> None:
+        """Raise an OutboxError unless this process may write to the outbox and its file exists."""
+        if not self._holds_lock():
             raise OutboxError("another process delivers from this state directory")
-        if self._outbox.database.is_removed():
+        try:
+            is_removed = self._outbox.database.is_removed()
+        except OSError as error:
+            # Clients send again what was answered 503, which this becomes, but not what was answered 500.
+            raise OutboxError(f"the state directory cannot be read: {error.strerror}") from error
+        if is_removed:
             raise OutboxError("the state directory was removed while it was in use: start the service again")

@@ -1,6 +1,6 @@
-"""The metrics of a bridge: as Prometheus text for who asks, and by OTLP where the SDK's variables ask for it.
+"""`MetricReaders` publishes the metrics of a bridge: as Prometheus text, and by OTLP where the SDK's variables say so.
 
-The meter provider is our own, with the SDK's readers. Exporting has a thread of its own, and never holds up a request.
+The meter provider is our own, with the SDK's readers. They export in a thread of their own, so no request waits for it.
 """
 
 from __future__ import annotations
@@ -21,26 +21,25 @@ from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from label_studio_otel import log
 from label_studio_otel._version import __version__
 from label_studio_otel.metrics import instruments
-from label_studio_otel.receiver.metrics import TRAFFIC_METRICS
+from label_studio_otel.receiver.metrics import RECEIVER_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from label_studio_otel.receiver.metrics import Traffic
+    from label_studio_otel.receiver.metrics import ReceiverMetrics
 
-__all__ = ["Telemetry", "exporters"]
+__all__ = ["MetricReaders", "exporters"]
 
-#: What `prometheus_client` writes with names in ASCII.
+#: The format of `prometheus_client.generate_latest`.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-#: Seconds that the last export may take.
-GRACE = 2.0
-GROUP = "opentelemetry_metrics_exporter"
+LAST_EXPORT_TIMEOUT_S = 2.0
+ENTRY_POINT_GROUP = "opentelemetry_metrics_exporter"
 
 
-class Telemetry:
-    """Metrics from now until `close`."""
+class MetricReaders:
+    """Publishes metrics from now until `close`."""
 
-    def __init__(self, traffic: Traffic, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, metrics: ReceiverMetrics, environ: Mapping[str, str] = os.environ) -> None:
         self._registry = prometheus_client.CollectorRegistry()
         for collector in (
             prometheus_client.ProcessCollector,
@@ -48,33 +47,33 @@ class Telemetry:
             prometheus_client.GCCollector,
         ):
             collector(registry=self._registry)
-        #: The reader hands what it collected to one scrape.
+        #: Two scrapes at a time would take each other's numbers from the reader.
         self._lock = threading.Lock()
         readers = [PrometheusMetricReader(registry=self._registry), *_exporting(environ)]
         self._provider = MeterProvider(readers, _resource(), shutdown_on_exit=False)
         instruments.register(late=True, provider=self._provider)
         meter = self._provider.get_meter("label_studio_otel", __version__)
-        made = instruments.instruments(meter, api.Observation, TRAFFIC_METRICS, lambda: (traffic,))
-        traffic.record_in(made)
+        made = instruments.instruments(meter, api.Observation, RECEIVER_METRICS, lambda: (metrics,))
+        metrics.record_in(made)
 
     def exposition(self) -> tuple[str, bytes]:
-        """Return all metrics as Prometheus reads them: the content type, and the text."""
+        """Return the content type and the text of all metrics for Prometheus."""
         with self._lock:
             return CONTENT_TYPE, prometheus_client.generate_latest(self._registry)
 
     def close(self) -> None:
-        """Export once more where somebody waits for it, within seconds."""
+        """Export a last time, within seconds."""
         ending = threading.Thread(target=self._shut_down, name="LabelStudioMetrics", daemon=True)
         ending.start()
-        ending.join(GRACE)
+        ending.join(LAST_EXPORT_TIMEOUT_S)
 
     def _shut_down(self) -> None:
-        with suppress(Exception):  # a reader that did not end in time; the process does
-            self._provider.shutdown(GRACE * 1000)
+        with suppress(Exception):  # a reader that fails now must not stop the end of the process
+            self._provider.shutdown(LAST_EXPORT_TIMEOUT_S * 1000)
 
 
 def exporters(environ: Mapping[str, str]) -> list[str]:
-    """Return the entry points that the variables of the SDK ask for: an exporter, or an endpoint for metrics."""
+    """Return the names of the entry points of the exporters that the SDK's variables ask for."""
     default = "otlp" if environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") else "none"
     names = (name.strip() for name in (environ.get("OTEL_METRICS_EXPORTER") or default).split(","))
     protocol = (
@@ -86,7 +85,7 @@ def exporters(environ: Mapping[str, str]) -> list[str]:
 
 def _exporting(environ: Mapping[str, str]) -> Iterator[MetricReader]:
     for name in exporters(environ):
-        found = list(entry_points(group=GROUP, name=name))
+        found = list(entry_points(group=ENTRY_POINT_GROUP, name=name))
         if not found:
             log.warn_once(
                 f"exporter {name}",
@@ -97,7 +96,7 @@ def _exporting(environ: Mapping[str, str]) -> Iterator[MetricReader]:
         try:
             made: Any = found[0].load()()
             yield made if isinstance(made, MetricReader) else PeriodicExportingMetricReader(made)
-        except Exception as error:  # of somebody else's exporter: the bridge serves without it
+        except Exception as error:  # an error of an exporter must not stop the bridge
             log.warn_once(f"exporter {name}", f"metrics are not sent by {name}: {log.kind(error)}")
 
 

@@ -1,7 +1,7 @@
-"""What receivers met, as metrics: the documentation's table is made from the one in here.
+"""The metrics of the receivers: `ReceiverMetrics` holds the numbers, `RECEIVER_METRICS` is the table of instruments.
 
-Names follow the semantic conventions where they have one. Labels have few values, and none that a client could choose:
-what is not known is left out or `_OTHER`.
+Names follow the semantic conventions where these have one. An attribute has few values, and a client can choose none of
+them: what is not known is left out or is `_OTHER`. Otherwise a client could make as many time series as it likes.
 """
 
 from __future__ import annotations
@@ -10,85 +10,81 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.metrics.metric import Metric
+from label_studio_otel.metrics.metric import counter, histogram, up_down_counter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from opentelemetry.metrics import Histogram
 
-    from label_studio_otel.calls.selection import Selection
-    from label_studio_otel.receiver.decoding import Read
-    from label_studio_otel.receiver.http import HttpServer
-    from label_studio_otel.receiver.otlp_grpc import OtlpGrpc
+    from label_studio_otel.metrics.metric import Values
 
-__all__ = ["TRAFFIC_METRICS", "Traffic"]
+__all__ = ["RECEIVER_METRICS", "ReceiverMetrics"]
 
 HTTP_DURATION = "http.server.request.duration"
 RPC_DURATION = "rpc.server.call.duration"
 COMMIT_DURATION = "label_studio_otel.commit.duration"
 COMMIT_SIZE = "label_studio_otel.commit.size"
-#: Those that the semantic conventions ask for.
-BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
-SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
-METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
-#: Codes of gRPC that are the server's fault.
-FAULTS = ("UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS")
+#: The boundaries that the semantic conventions recommend.
+DURATION_BOUNDARIES_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+COMMIT_SIZE_BOUNDARIES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+HTTP_METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
+#: The gRPC codes that mean a failure of the server.
+GRPC_SERVER_ERRORS = ("UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS")
 
 
-class Traffic:
-    """Numbers since the process began; any thread may add to them."""
+class ReceiverMetrics:
+    """Numbers since the process began. Any thread may add to them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._histograms: Mapping[str, Histogram] = {}
-        #: By signal, protocol, and what they are: `received`, `rejected`, `taken`.
+        #: Number of spans or log records by signal, protocol and kind; a kind is `readable`, `rejected` or `kept`.
         self.items: Counter[tuple[str, str, str]] = Counter()
-        #: By protocol: bytes of bodies.
-        self.bytes: Counter[str] = Counter()
-        self._watched: tuple[Selection, HttpServer, OtlpGrpc] | None = None
+        #: Bytes of request bodies by protocol.
+        self.body_bytes: Counter[str] = Counter()
+        self.set_callbacks(filtered=lambda: 0, connections=dict, held=dict)
 
-    def watch(self, selection: Selection, http: HttpServer, grpc: OtlpGrpc) -> None:
-        """Read from these too what they count themselves."""
-        self._watched = (selection, http, grpc)
-
-    @property
-    def filtered(self) -> int:
-        """LLM calls that settings left out."""
-        return self._watched[0].filtered if self._watched else 0
-
-    @property
-    def connections(self) -> dict[str, int]:
-        """Connections that are open, by protocol; gRPC does not tell."""
-        return {"http": self._watched[1].connections} if self._watched else {}
-
-    @property
-    def held(self) -> dict[str, int]:
-        """Bytes of bodies that are held, by protocol."""
-        return {"http": self._watched[1].held, "grpc": self._watched[2].held} if self._watched else {}
-
-    def record_in(self, histograms: Mapping[str, Histogram]) -> None:
-        """Record what takes time in these histograms, by name, from now on."""
-        self._histograms = histograms
-
-    def took(self, signal: str, protocol: str, found: Read) -> None:
-        """Note what a request brought that was answered with success."""
-        with self._lock:
-            self.items[signal, protocol, "received"] += found.received - found.rejected
-            self.items[signal, protocol, "rejected"] += found.rejected
-            self.items[signal, protocol, "taken"] += len(found.records)
-
-    def answered_http(self, method: str, route: str | None, status: int, seconds: float, size: int) -> None:
-        """Note an answer.
+    def set_callbacks(
+        self,
+        *,
+        filtered: Callable[[], int],
+        connections: Callable[[], Mapping[str, int]],
+        held: Callable[[], Mapping[str, int]],
+    ) -> None:
+        """Set the functions that return the numbers which other parts count themselves.
 
         Args:
-            route: None for a path that is not known.
-            size: bytes of the request's body, as it was sent.
+            filtered: the LLM calls that the settings excluded.
+            connections: the open connections, by protocol.
+            held: the bytes of request bodies in memory, by protocol.
+        """
+        self.filtered = filtered
+        self.connections = connections
+        self.held = held
+
+    def record_in(self, histograms: Mapping[str, Histogram]) -> None:
+        """Record durations and sizes in these histograms, by name, from now on."""
+        self._histograms = histograms
+
+    def add_items(self, signal: str, protocol: str, *, total: int, rejected: int, kept: int) -> None:
+        """Add the spans or log records of a request that was answered with success."""
+        with self._lock:
+            self.items[signal, protocol, "readable"] += total - rejected
+            self.items[signal, protocol, "rejected"] += rejected
+            self.items[signal, protocol, "kept"] += kept
+
+    def add_http_response(self, method: str, route: str | None, status: int, seconds: float, body_bytes: int) -> None:
+        """Add a response over HTTP.
+
+        Args:
+            route: None for an unknown path.
+            body_bytes: the size of the request's body as it was sent.
         """
         with self._lock:
-            self.bytes["http"] += size
+            self.body_bytes["http"] += body_bytes
         attributes: dict[str, Any] = {
-            "http.request.method": method if method in METHODS else "_OTHER",
+            "http.request.method": method if method in HTTP_METHODS else "_OTHER",
             "http.response.status_code": status,
         }
         if route:
@@ -97,150 +93,108 @@ class Traffic:
             attributes["error.type"] = str(status)
         self._record(HTTP_DURATION, seconds, attributes)
 
-    def answered_grpc(self, method: str, code: str, seconds: float, size: int) -> None:
-        """Note an answer.
+    def add_grpc_response(self, method: str, code: str, seconds: float, body_bytes: int) -> None:
+        """Add a response over gRPC.
 
         Args:
-            method: with its service, without a slash before it.
-            code: such as `OK`.
+            method: the service and the method, without a slash before them.
+            code: the name of the status code, such as `OK`.
         """
         with self._lock:
-            self.bytes["grpc"] += size
+            self.body_bytes["grpc"] += body_bytes
         attributes = {"rpc.system.name": "grpc", "rpc.method": method, "rpc.response.status_code": code}
-        if code in FAULTS:
+        if code in GRPC_SERVER_ERRORS:
             attributes["error.type"] = code
         self._record(RPC_DURATION, seconds, attributes)
 
-    def committed(self, seconds: float, records: int) -> None:
-        """Note a commit."""
+    def add_commit(self, seconds: float, records: int) -> None:
+        """Add a commit of so many calls and log events."""
         self._record(COMMIT_DURATION, seconds, {})
         self._record(COMMIT_SIZE, records, {})
 
     def _record(self, name: str, value: float, attributes: dict[str, Any]) -> None:
-        if (histogram := self._histograms.get(name)) is not None:
-            histogram.record(value, attributes)
+        if (found := self._histograms.get(name)) is not None:
+            found.record(value, attributes)
 
 
-def _items(signal: str) -> Callable[[Traffic], Iterator[tuple[float, dict[str, Any]]]]:
-    """Return what reads how many came, and how many of them could not be read."""
+def _received(signal: str) -> Callable[[ReceiverMetrics], Values]:
+    """Return a function that reads how many items came, and how many of them cannot be read."""
 
-    def read(traffic: Traffic) -> Iterator[tuple[float, dict[str, Any]]]:
-        for (of, protocol, what), number in list(traffic.items.items()):
-            if of == signal and what != "taken":
-                failure = {"error.type": "rejected"} if what == "rejected" else {}
+    def read(metrics: ReceiverMetrics) -> Values:
+        for (of, protocol, kind), number in list(metrics.items.items()):
+            if of == signal and kind != "kept":
+                failure = {"error.type": "rejected"} if kind == "rejected" else {}
                 yield number, {"network.protocol.name": protocol, **failure}
 
     return read
 
 
-def _taken(signal: str) -> Callable[[Traffic], Iterator[tuple[float, dict[str, Any]]]]:
-    def read(traffic: Traffic) -> Iterator[tuple[float, dict[str, Any]]]:
-        for (of, protocol, what), number in list(traffic.items.items()):
-            if of == signal and what == "taken":
-                yield number, {"network.protocol.name": protocol}
-
-    return read
-
-
-def _by_protocol(
-    numbers: Callable[[Traffic], Mapping[str, int]],
-) -> Callable[[Traffic], Iterator[tuple[float, dict[str, Any]]]]:
-    def read(traffic: Traffic) -> Iterator[tuple[float, dict[str, Any]]]:
-        for protocol, number in list(numbers(traffic).items()):
-            yield number, {"network.protocol.name": protocol}
-
-    return read
+def _kept(signal: str) -> Callable[[ReceiverMetrics], Values]:
+    """Return a function that reads how many items were written to the outbox."""
+    return lambda metrics: _by_protocol(
+        (protocol, number)
+        for (of, protocol, kind), number in list(metrics.items.items())
+        if of == signal and kind == "kept"
+    )
 
 
-def _filtered(traffic: Traffic) -> Iterator[tuple[float, dict[str, Any]]]:
-    yield traffic.filtered, {}
+def _by_protocol(numbers: Iterable[tuple[str, int]]) -> Values:
+    return [(number, {"network.protocol.name": protocol}) for protocol, number in numbers]
 
 
 #: Every metric of a receiver, in the order of the documentation.
-TRAFFIC_METRICS = (
-    Metric(
+RECEIVER_METRICS = (
+    histogram(
         HTTP_DURATION,
-        "histogram",
         "s",
         "requests over HTTP, by method, route and status; from the end of the head to the answer",
-        boundaries=BOUNDARIES,
+        DURATION_BOUNDARIES_S,
     ),
-    Metric(
-        RPC_DURATION,
-        "histogram",
-        "s",
-        "requests over gRPC, by method and status",
-        boundaries=BOUNDARIES,
-    ),
-    Metric(
+    histogram(RPC_DURATION, "s", "requests over gRPC, by method and status", DURATION_BOUNDARIES_S),
+    counter(
         "label_studio_otel.receiver.spans",
-        "counter",
         "{span}",
         "spans of requests that were answered with success; with `error.type` `rejected`, those that cannot be read",
-        _items("traces"),
+        _received("traces"),
     ),
-    Metric(
-        "label_studio_otel.receiver.calls",
-        "counter",
-        "{call}",
-        "LLM calls among them that were taken",
-        _taken("traces"),
-    ),
-    Metric(
+    counter("label_studio_otel.receiver.calls", "{call}", "LLM calls among them that were taken", _kept("traces")),
+    counter(
         "label_studio_otel.receiver.filtered",
-        "counter",
         "{call}",
         "LLM calls among them that settings left out: failed ones, other operations",
-        _filtered,
+        lambda metrics: [(metrics.filtered(), {})],
     ),
-    Metric(
+    counter(
         "label_studio_otel.receiver.log_records",
-        "counter",
         "{record}",
         "log records of requests that were answered with success; with `error.type` `rejected`, those that cannot be "
         "read",
-        _items("logs"),
+        _received("logs"),
     ),
-    Metric(
+    counter(
         "label_studio_otel.receiver.events",
-        "counter",
         "{event}",
         "log events among them that were kept for their calls",
-        _taken("logs"),
+        _kept("logs"),
     ),
-    Metric(
+    counter(
         "label_studio_otel.receiver.size",
-        "counter",
         "By",
         "bytes of requests, over HTTP as they were sent, over gRPC decompressed",
-        _by_protocol(lambda traffic: traffic.bytes),
+        lambda metrics: _by_protocol(list(metrics.body_bytes.items())),
     ),
-    Metric(
+    up_down_counter(
         "label_studio_otel.receiver.held",
-        "up-down counter",
         "By",
         "bytes of requests that are under way",
-        _by_protocol(lambda traffic: traffic.held),
+        lambda metrics: _by_protocol(metrics.held().items()),
     ),
-    Metric(
+    up_down_counter(
         "label_studio_otel.receiver.connections",
-        "up-down counter",
         "{connection}",
         "connections over HTTP",
-        _by_protocol(lambda traffic: traffic.connections),
+        lambda metrics: _by_protocol(metrics.connections().items()),
     ),
-    Metric(
-        COMMIT_DURATION,
-        "histogram",
-        "s",
-        "how long the disk took to make safe what requests brought",
-        boundaries=BOUNDARIES,
-    ),
-    Metric(
-        COMMIT_SIZE,
-        "histogram",
-        "{record}",
-        "calls and log events in one commit",
-        boundaries=SIZES,
-    ),
+    histogram(COMMIT_DURATION, "s", "how long the disk took to make safe what requests brought", DURATION_BOUNDARIES_S),
+    histogram(COMMIT_SIZE, "{record}", "calls and log events in one commit", COMMIT_SIZE_BOUNDARIES),
 )

@@ -1,11 +1,12 @@
-"""OTLP/gRPC: the same requests and answers as over HTTP, by grpcio.
+"""`OtlpGrpc` serves OTLP/gRPC with grpcio: the same requests and responses as over HTTP.
 
-https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/docs/specification.md#otlpgrpc. grpcio decompresses,
-and refuses what is larger than `Limits.body` then without having it whole.
+https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/docs/specification.md#otlpgrpc. grpcio decompresses a
+message, and stops when it is larger than `Limits.body`.
 
-Its server with threads, as one request with a path that is no UTF-8 ends the asyncio one (grpcio 1.85) for everybody. A
-message that does not come holds a thread; there is one for each of `Limits.requests`, and what is late is cut off. Its
-streaming form, as it asks for the message when the handler does: after the token was looked at.
+The server uses threads and not asyncio: one request whose path is not UTF-8 stops grpcio's asyncio server (1.85). A
+request waits for its message in a thread. So there is a thread for each of `Limits.requests`, and a request is
+cancelled when its message is late. Methods have the streaming form, because it reads the message only when the handler
+asks for it, which is after the check of the token.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ import grpc
 from label_studio_otel import log
 from label_studio_otel.errors import DecodeError, OutboxError, RequestTooLarge
 from label_studio_otel.receiver import access
-from label_studio_otel.receiver.decoding import ANSWER_WITHIN, RETRY_AFTER, read
-from label_studio_otel.receiver.metrics import Traffic
+from label_studio_otel.receiver.decoding import RESPONSE_TIMEOUT_S, RETRY_AFTER_S, decode
+from label_studio_otel.receiver.metrics import ReceiverMetrics
 from label_studio_otel.receiver.responses import retry_later, success
 from label_studio_otel.receiver.settings import Limits
 from label_studio_otel.receiver.tls import grpc_credentials
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from label_studio_otel.calls.selection import Selection
-    from label_studio_otel.receiver.group_commit import Intake
+    from label_studio_otel.receiver.group_commit import GroupCommit
     from label_studio_otel.receiver.settings import Tls
 
 __all__ = ["OtlpGrpc"]
@@ -44,16 +45,16 @@ METHODS = {
     "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export": "metrics",
 }
 NAMES = {signal: method[1:] for method, signal in METHODS.items()}
-#: Requests of one connection at a time; a client keeps back what is more.
-STREAMS = 128
-#: Threads that tell those beyond `Limits.requests` to come again.
-SPARE = 8
-#: Requests that are read at a time: more only take turns at the interpreter's lock.
-READERS = 2
+#: Requests of one connection at a time; a client delays further ones.
+MAX_STREAMS = 128
+#: Threads for the requests beyond `Limits.requests`, which are refused.
+SPARE_THREADS = 8
+#: Requests that are decoded at a time. More threads would only wait for the interpreter's lock.
+MAX_DECODING = 2
 
 
 class _Refused(Exception):
-    """A request that is not taken; UNAVAILABLE means that the same may be sent again."""
+    """A request that is not accepted. UNAVAILABLE means that the client may send it again."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
         super().__init__(message)
@@ -64,36 +65,36 @@ class OtlpGrpc:
     """A receiver from `listen` to `close`.
 
     Args:
-        token: that clients must send, None where all may.
-        traffic: answers and what was taken are added here.
+        token: the bearer token that clients must send; None where they need none.
+        metrics: requests and responses are counted in it.
     """
 
     def __init__(
         self,
         selection: Selection,
-        intake: Intake,
+        group_commit: GroupCommit,
         *,
         token: str | None = None,
         limits: Limits | None = None,
-        traffic: Traffic | None = None,
+        metrics: ReceiverMetrics | None = None,
     ) -> None:
         self._selection = selection
-        self._intake = intake
+        self._group_commit = group_commit
         self._token = token
-        self._traffic = traffic or Traffic()
+        self._metrics = metrics or ReceiverMetrics()
         self.limits = limits or Limits()
-        #: Requests that are under way now, and the bytes of their messages.
+        #: The number of requests under way, and the bytes of their messages.
         self.requests = self.held = 0
-        #: When a message must be there, by the context of its request.
-        self._coming: dict[Any, float] = {}
+        #: The deadline of each message that has not come, by the context of its request.
+        self._deadlines: dict[Any, float] = {}
         self._lock = threading.Lock()
-        self._readers = threading.BoundedSemaphore(READERS)
+        self._decoding = threading.BoundedSemaphore(MAX_DECODING)
         self._ended = threading.Event()
-        self._watch = threading.Thread(target=self._cut_off, name="LabelStudioGrpcWatch", daemon=True)
+        self._watch = threading.Thread(target=self._cancel_late, name="LabelStudioGrpcWatch", daemon=True)
         self._server: Any = None
 
     def listen(self, host: str, port: int, tls: Tls | None = None) -> int:
-        """Take requests from now on; return the port.
+        """Accept requests from now on; return the port.
 
         Raises:
             OSError: the address cannot be used.
@@ -101,8 +102,8 @@ class OtlpGrpc:
         """
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         credentials = None if tls is None else grpc_credentials(tls)
-        logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)  # it quotes metadata that is no UTF-8
-        threads = ThreadPoolExecutor(self.limits.requests + SPARE, "LabelStudioGrpc")
+        logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)  # it logs metadata that is not UTF-8
+        threads = ThreadPoolExecutor(self.limits.requests + SPARE_THREADS, "LabelStudioGrpc")
         server = grpc.server(threads, handlers=(self,), options=_options(self.limits))
         try:
             bound = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
@@ -116,21 +117,21 @@ class OtlpGrpc:
         return int(bound)
 
     def close(self, timeout: float) -> None:
-        """Take no more requests, and answer those that are under way for at most so many seconds."""
+        """Accept no more requests, and wait at most `timeout` seconds for the responses to those under way."""
         self._ended.set()
         if self._server is not None:
             self._server.stop(timeout).wait()
 
     def service(self, call: Any) -> Any:
-        """Return how a method is carried out, None for one that is not known; called by grpcio."""
+        """Return the handler of a method, None for an unknown one. grpcio calls this."""
         signal = METHODS.get(call.method)
         return grpc.stream_unary_rpc_method_handler(partial(self._export, signal)) if signal else None
 
-    def _cut_off(self) -> None:
-        """End the requests whose message is late; their clients send them again."""
+    def _cancel_late(self) -> None:
+        """Cancel the requests whose message is late; their clients send them again."""
         while not self._ended.wait(min(1.0, self.limits.sending / 4)):
             with self._lock:
-                late = [context for context, end in self._coming.items() if end < time.monotonic()]
+                late = [context for context, end in self._deadlines.items() if end < time.monotonic()]
             for context in late:
                 _cancel(context)
 
@@ -139,19 +140,19 @@ class OtlpGrpc:
         self._count(1, 0)
         try:
             self._admit(context)
-            body = self._message(messages, context)
+            body = self._read_message(messages, context)
             self._count(0, size := len(body))
-            answer = self._taken(signal, body)
+            response = self._export_body(signal, body)
             code = "OK"
-            return answer
-        except grpc.RpcError:  # the client is gone, or was cut off
+            return response
+        except grpc.RpcError:  # the client has left, or the request was cancelled
             raise
         except Exception as error:
             refused = _refusal(error)
             code = refused.code.name
             _end(context, refused)
         finally:
-            self._traffic.answered_grpc(NAMES[signal], code, time.monotonic() - began, size)
+            self._metrics.add_grpc_response(NAMES[signal], code, time.monotonic() - began, size)
             self._count(-1, -size)
 
     def _count(self, requests: int, size: int) -> None:
@@ -160,34 +161,36 @@ class OtlpGrpc:
             self.held += size
 
     def _admit(self, context: Any) -> None:
-        """Look at what is known before the message was asked for."""
+        """Raise _Refused where the request need not be read."""
         given = [value for name, value in context.invocation_metadata() if name == "authorization"]
         if not access.may_send(self._token, ", ".join(given)):
             raise _Refused(grpc.StatusCode.UNAUTHENTICATED, "the bearer token is missing or wrong")
         if self.requests > self.limits.requests:
             raise _Refused(grpc.StatusCode.UNAVAILABLE, "too many requests at a time")
 
-    def _message(self, messages: Iterator[bytes], context: Any) -> bytes:
+    def _read_message(self, messages: Iterator[bytes], context: Any) -> bytes:
         with self._lock:
-            self._coming[context] = time.monotonic() + self.limits.sending
+            self._deadlines[context] = time.monotonic() + self.limits.sending
         try:
             body = next(messages, None)
         finally:
             with self._lock:
-                del self._coming[context]
+                del self._deadlines[context]
         if body is None:
             raise _Refused(grpc.StatusCode.INVALID_ARGUMENT, "there is no message in the request")
         return body
 
-    def _taken(self, signal: str, body: bytes) -> bytes:
+    def _export_body(self, signal: str, body: bytes) -> bytes:
         if self.held > self.limits.bodies:
             raise _Refused(grpc.StatusCode.UNAVAILABLE, "too many requests at a time")
-        with self._readers:
-            found = read(self._selection, signal, body, is_json=False)
-        if found.records:
-            self._intake.take(found.records).result(ANSWER_WITHIN)
-        self._traffic.took(signal, "grpc", found)
-        return success(signal, is_json=False, rejected=found.rejected).body
+        with self._decoding:
+            decoded = decode(self._selection, signal, body, is_json=False)
+        if decoded.records:
+            self._group_commit.submit(decoded.records).result(RESPONSE_TIMEOUT_S)
+        self._metrics.add_items(
+            signal, "grpc", total=decoded.span_count, rejected=decoded.rejected, kept=len(decoded.records)
+        )
+        return success(signal, is_json=False, rejected=decoded.rejected).body
 
 
 def _options(limits: Limits) -> list[tuple[str, int]]:
@@ -196,13 +199,13 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.max_allowed_incoming_connections", limits.connections),
         ("grpc.server_handshake_timeout_ms", round(limits.handshake * 1000)),
         ("grpc.max_connection_idle_ms", round(limits.idle * 1000)),
-        ("grpc.max_concurrent_streams", STREAMS),
-        ("grpc.so_reuseport", 0),  # two services on one port would share the requests by chance
+        ("grpc.max_concurrent_streams", MAX_STREAMS),
+        ("grpc.so_reuseport", 0),  # else two services could listen on one port, and each would get some requests
     ]
 
 
 def _refusal(error: Exception) -> _Refused:
-    """Return how a request ends that could not be taken."""
+    """Return the code and the message for an error."""
     if isinstance(error, _Refused):
         return error
     if isinstance(error, RequestTooLarge):
@@ -214,7 +217,7 @@ def _refusal(error: Exception) -> _Refused:
     if isinstance(error, OutboxError):
         message = "nothing can be taken now; the log of label-studio-otel says why"
         return _Refused(grpc.StatusCode.UNAVAILABLE, message)
-    # An error of ours: the same request would meet it again.
+    # An error of ours: the same request would fail again.
     log.warn_once("request", f"a request could not be taken: {log.kind(error)}")
     return _Refused(grpc.StatusCode.INTERNAL, "an error in label-studio-otel")
 
@@ -222,14 +225,14 @@ def _refusal(error: Exception) -> _Refused:
 def _cancel(context: Any) -> None:
     try:
         context.cancel()
-    except Exception as error:  # of grpcio, about one request: the others must not hold their threads
+    except Exception as error:  # an error of grpcio about one request must not stop the check of the others
         log.warn_once("cut off", f"a request could not be cut off: {log.kind(error)}")
 
 
 def _end(context: Any, refused: _Refused) -> NoReturn:
-    """End a request; where it may be sent again, say when: Go reads it in the details, Python in a trailer."""
+    """End a request. For one that may be sent again, Go clients read the time in the details, Python in a trailer."""
     if refused.code is grpc.StatusCode.UNAVAILABLE:
-        details, info = retry_later(str(refused), RETRY_AFTER)
+        details, info = retry_later(str(refused), RETRY_AFTER_S)
         context.set_trailing_metadata((("grpc-status-details-bin", details), ("google.rpc.retryinfo-bin", info)))
     context.abort(refused.code, str(refused))
     raise AssertionError("abort raises")

@@ -1,7 +1,7 @@
-"""OTLP/HTTP: which request gets which answer.
+"""`OtlpHttp` makes the response to each request of OTLP/HTTP.
 
-https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/docs/specification.md#otlphttp. Of the errors, clients
-send only what was answered 429, 502, 503 or 504 again; so 503 is what may be mended by waiting, and nothing else.
+https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/docs/specification.md#otlphttp. Clients send a request
+again after 429, 502, 503 and 504 alone. So the status is 503 where a later attempt may succeed, and only there.
 """
 
 from __future__ import annotations
@@ -14,198 +14,226 @@ from typing import TYPE_CHECKING
 from label_studio_otel import log
 from label_studio_otel.errors import DecodeError, OutboxError, RequestTooLarge
 from label_studio_otel.receiver import access
-from label_studio_otel.receiver.decoding import ANSWER_WITHIN, MAX_BYTES, RETRY_AFTER, Read, read
+from label_studio_otel.receiver.decoding import (
+    MAX_BODY_BYTES,
+    RESPONSE_TIMEOUT_S,
+    RETRY_AFTER_S,
+    DecodedRequest,
+    decode,
+)
 from label_studio_otel.receiver.http import Response
-from label_studio_otel.receiver.metrics import Traffic
-from label_studio_otel.receiver.responses import JSON, PROTOBUF, status, success
+from label_studio_otel.receiver.metrics import ReceiverMetrics
+from label_studio_otel.receiver.responses import JSON, PROTOBUF, error, success
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from label_studio_otel.calls.selection import Selection
-    from label_studio_otel.receiver.group_commit import Intake
+    from label_studio_otel.receiver.group_commit import GroupCommit
     from label_studio_otel.receiver.http import Head
 
-__all__ = ["ROUTES", "OtlpHttp", "decompressed"]
+__all__ = ["OtlpHttp", "decompressed"]
 
-#: By path, with or without a slash at its end: a redirect would lose the data of clients that take it for success.
+#: The paths of requests. A slash may follow: clients that take a redirect for a success would lose their data.
 SIGNALS = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1/metrics": "metrics"}
 METRICS = "/metrics"
 PROBES = ("/healthz", "/readyz")
-#: Every path.
+#: Every path that can be in a metric.
 ROUTES = (*SIGNALS, *PROBES, METRICS)
 COMPRESSIONS = ("gzip", "x-gzip", "deflate")
-_PIECE = 1 << 20
-_TEXT = "text/plain; charset=utf-8"
+CHUNK_BYTES = 1 << 20
+TEXT = "text/plain; charset=utf-8"
+NOT_READY = "nothing can be taken now; the log of label-studio-otel says why"
 
 
 class OtlpHttp:
     """The handler of an `HttpServer`.
 
     Args:
-        token: that clients must send, None where all may.
-        max_bytes: of a body, decompressed.
-        metrics: gives the content type and the text of metrics; without it they are not there.
-        metrics_token: that must be sent for them, None where all may read them.
-        traffic: what was taken is added here.
-        ready: raises an OutboxError while what comes would not be taken; by default the intake's check.
+        token: the bearer token that clients must send; None where they need none.
+        max_bytes: the limit of a body after decompression.
+        exposition: returns the content type and the text of the metrics; None for no path `/metrics`.
+        metrics_token: the bearer token for `/metrics`; None where clients need none.
+        metrics: requests and responses are counted in it.
+        check: raises an OutboxError while a request would not be accepted; by default that of `group_commit`.
     """
 
     def __init__(
         self,
         selection: Selection,
-        intake: Intake,
+        group_commit: GroupCommit,
         *,
         token: str | None = None,
-        max_bytes: int = MAX_BYTES,
-        metrics: Callable[[], tuple[str, bytes]] | None = None,
+        max_bytes: int = MAX_BODY_BYTES,
+        exposition: Callable[[], tuple[str, bytes]] | None = None,
         metrics_token: str | None = None,
-        traffic: Traffic | None = None,
-        ready: Callable[[], None] | None = None,
+        metrics: ReceiverMetrics | None = None,
+        check: Callable[[], None] | None = None,
     ) -> None:
         self._selection = selection
-        self._intake = intake
+        self._group_commit = group_commit
         self._token = token
         self._max_bytes = max_bytes
-        self._metrics = metrics
+        self._exposition = exposition
         self._metrics_token = metrics_token
-        self._traffic = traffic or Traffic()
-        # Two, so that one large request does not hold up all others; more only take turns at the interpreter's lock.
-        self._readers = ThreadPoolExecutor(2, "LabelStudioReceiver")
-        # Of its own: a probe must not wait for large requests to be read.
+        self._metrics = metrics or ReceiverMetrics()
+        # Two threads, so that others need not wait for a large request; more would wait for the interpreter's lock.
+        self._decoders = ThreadPoolExecutor(2, "LabelStudioDecoder")
+        # A thread of its own, so that a probe need not wait for large requests.
         self._prober = ThreadPoolExecutor(1, "LabelStudioProbe")
-        self._ready = ready or intake.check
-        #: One check for all probes that come while it goes on.
+        self._check = check or group_commit.check
+        #: The present check. Probes that come during it share it.
         self._checking: asyncio.Future[None] | None = None
 
     def refuse(self, head: Head) -> Response | None:
         """See `Handler.refuse`."""
         path = _path(head)
-        if path in PROBES or (path == METRICS and self._metrics):
+        if path in PROBES or (path == METRICS and self._exposition):
             allowed = "GET, HEAD"
         elif path in SIGNALS:
             allowed = "POST"
         else:
-            return self.wrong(404, f"there is nothing at this path; known are {', '.join(SIGNALS)}", head)
+            return self.error(404, f"there is nothing at this path; known are {', '.join(SIGNALS)}", head)
         if head.method not in allowed.split(", "):
-            return status(405, f"only {allowed} can be used here", is_json=_is_json(head), headers={"Allow": allowed})
+            return error(405, f"only {allowed} can be used here", is_json=_is_json(head), headers={"Allow": allowed})
         if path == METRICS and not access.may_send(self._metrics_token, head.headers.get("authorization", "")):
             return _unauthorized(head)
-        return self._unreadable(head) if path in SIGNALS else None
+        return self._refuse_export(head) if path in SIGNALS else None
 
-    def wrong(self, code: int, message: str, head: Head | None) -> Response:
-        """See `Handler.wrong`."""
-        headers = {"Retry-After": str(RETRY_AFTER)} if code == 503 else {}
-        return status(code, message, is_json=head is None or _is_json(head), headers=headers)
+    def error(self, status: int, message: str, head: Head | None) -> Response:
+        """See `Handler.error`."""
+        headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {}
+        return error(status, message, is_json=head is None or _is_json(head), headers=headers)
 
-    async def answer(self, head: Head, body: bytes) -> Response:
-        """See `Handler.answer`."""
+    def observe(self, head: Head | None, response: Response, seconds: float, body_bytes: int) -> None:
+        """See `Handler.observe`."""
+        path = _path(head) if head else ""
+        route = path if path in ROUTES else None
+        self._metrics.add_http_response(head.method if head else "", route, response.status, seconds, body_bytes)
+
+    async def respond(self, head: Head, body: bytes) -> Response:
+        """See `Handler.respond`."""
         try:
             if (path := _path(head)) in PROBES:
-                return await self._probe(path)
-            if path == METRICS and self._metrics:
-                content_type, text = await asyncio.to_thread(self._metrics)
+                return await self._probe(head)
+            if path == METRICS and self._exposition:
+                content_type, text = await asyncio.to_thread(self._exposition)
                 return Response(200, content_type, text)
             signal = SIGNALS[path]
             if signal == "metrics":
                 return success(signal, is_json=_is_json(head))
-            return await self._take(signal, head, body)
-        except RequestTooLarge as error:
-            return self.wrong(413, str(error), head)
-        except DecodeError as error:
-            return self.wrong(400, str(error), head)
+            return await self._export(signal, head, body)
+        except RequestTooLarge as too_large:
+            return self.error(413, str(too_large), head)
+        except DecodeError as undecodable:
+            return self.error(400, str(undecodable), head)
         except asyncio.TimeoutError:
-            return self.wrong(503, "the disk is slow; what was sent is not known to be safe", head)
+            return self.error(503, "the disk is slow; what was sent is not known to be safe", head)
         except OutboxError:
-            return self.wrong(503, "nothing can be taken now; the log of label-studio-otel says why", head)
-        except Exception as error:  # an error of ours: the same request would meet it again
-            log.warn_once("request", f"a request could not be taken: {log.kind(error)}")
-            return self.wrong(500, "an error in label-studio-otel", head)
+            return self.error(503, NOT_READY, head)
+        except Exception as bug:  # an error of ours: the same request would fail again
+            log.warn_once("request", f"a request could not be taken: {log.kind(bug)}")
+            return self.error(500, "an error in label-studio-otel", head)
 
     def close(self) -> None:
-        """Let go of the threads."""
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        """End the threads."""
+        self._decoders.shutdown(wait=False, cancel_futures=True)
         self._prober.shutdown(wait=False, cancel_futures=True)
 
-    def _unreadable(self, head: Head) -> Response | None:
-        """Return why this export request is not even read."""
+    def _refuse_export(self, head: Head) -> Response | None:
+        """Return the response to an export request whose body need not be read; None to read the body."""
         if not access.may_send(self._token, head.headers.get("authorization", "")):
             return _unauthorized(head)
         if self._token is None and "origin" in head.headers:
-            # Browsers say it of every page that sends; a page whose name was made to mean this address needs nothing
-            # else to be let in.
-            return self.wrong(403, "a web page may send only where there is a token", head)
+            # Browsers add Origin to what a page sends. Without a token a page of any site could send, because its host
+            # name may resolve to this address.
+            return self.error(403, "a web page may send only where there is a token", head)
         if _content_type(head) not in (JSON, PROTOBUF):
-            return self.wrong(415, f"Content-Type must be {PROTOBUF} or {JSON}", head)
+            return self.error(415, f"Content-Type must be {PROTOBUF} or {JSON}", head)
         if _compression(head) not in ("", "identity", *COMPRESSIONS):
             accepted = {"Accept-Encoding": "gzip, deflate"}
             message = "Content-Encoding must be gzip, deflate or identity"
-            return status(415, message, is_json=_is_json(head), headers=accepted)
+            return error(415, message, is_json=_is_json(head), headers=accepted)
         return None
 
-    async def _take(self, signal: str, head: Head, body: bytes) -> Response:
+    async def _export(self, signal: str, head: Head, body: bytes) -> Response:
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._readers, self._read, signal, head, body)
-        if found.records:
-            # Shielded: what was begun ends, and a client that comes again with the same makes no double.
-            taken = asyncio.wrap_future(self._intake.take(found.records))
-            taken.add_done_callback(lambda one: one.cancelled() or one.exception())  # nobody may be there any more
-            done = asyncio.shield(taken)
-            await asyncio.wait_for(done, ANSWER_WITHIN)
-        self._traffic.took(signal, "http", found)
-        return success(signal, is_json=_is_json(head), rejected=found.rejected)
+        decoded = await loop.run_in_executor(self._decoders, self._decode, signal, head, body)
+        if decoded.records:
+            committed = asyncio.wrap_future(self._group_commit.submit(decoded.records))
+            await _wait(committed)
+        self._metrics.add_items(
+            signal, "http", total=decoded.span_count, rejected=decoded.rejected, kept=len(decoded.records)
+        )
+        return success(signal, is_json=_is_json(head), rejected=decoded.rejected)
 
-    def _read(self, signal: str, head: Head, body: bytes) -> Read:
+    def _decode(self, signal: str, head: Head, body: bytes) -> DecodedRequest:
         if _compression(head) in COMPRESSIONS:
             body = decompressed(body, self._max_bytes)
-        return read(self._selection, signal, body, is_json=_is_json(head))
+        return decode(self._selection, signal, body, is_json=_is_json(head))
 
-    async def _probe(self, path: str) -> Response:
-        if path == "/readyz":
+    async def _probe(self, head: Head) -> Response:
+        if _path(head) == "/readyz":
             try:
-                await asyncio.wait_for(asyncio.shield(self._check()), ANSWER_WITHIN)
-            except OutboxError as error:
-                return Response(503, _TEXT, f"{error}\n".encode())
+                await _wait(self._begin_check())
+            except OutboxError as not_ready:
+                return Response(503, TEXT, f"{self._reason(not_ready, head)}\n".encode())
             except asyncio.TimeoutError:
-                return Response(503, _TEXT, b"the disk is slow\n")
-        return Response(200, _TEXT, b"ok\n")
+                return Response(503, TEXT, b"the disk is slow\n")
+            log.resolved("ready", "/readyz is answered 200 again")
+        return Response(200, TEXT, b"ok\n")
 
-    def _check(self) -> asyncio.Future[None]:
+    def _reason(self, not_ready: OutboxError, head: Head) -> str:
+        """Return why the outbox cannot be used; a client without the token must not see the path in the error."""
+        if access.may_send(self._token, head.headers.get("authorization", "")):
+            return str(not_ready)
+        log.warn_once("ready", f"/readyz is answered 503: {not_ready}")
+        return NOT_READY
+
+    def _begin_check(self) -> asyncio.Future[None]:
         if self._checking is None or self._checking.done():
-            self._checking = asyncio.get_running_loop().run_in_executor(self._prober, self._ready)
-            self._checking.add_done_callback(lambda one: one.cancelled() or one.exception())  # nobody may wait any more
+            self._checking = asyncio.get_running_loop().run_in_executor(self._prober, self._check)
         return self._checking
 
 
+async def _wait(work: asyncio.Future[None]) -> None:
+    """Wait `RESPONSE_TIMEOUT_S` for work, which goes on after that: others may wait for it too."""
+    work.add_done_callback(lambda one: one.cancelled() or one.exception())  # asyncio logs errors that nobody reads
+    await asyncio.wait_for(asyncio.shield(work), RESPONSE_TIMEOUT_S)
+
+
 def decompressed(data: bytes, max_bytes: int) -> bytes:
-    """Return what gzip or zlib made of at most so many bytes; a bomb costs no more than it may.
+    """Return bytes that gzip or zlib compressed.
+
+    They are decompressed in chunks up to the limit: a small body may have been made of gigabytes.
 
     Raises:
-        DecodeError: it is something else, or larger (`RequestTooLarge`).
+        DecodeError: the data is not valid.
+        RequestTooLarge: the result has more than `max_bytes`.
     """
-    pieces: list[bytes] = []
+    chunks: list[bytes] = []
     size = 0
     try:
         while data:
             unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
             while not unpacker.eof:
-                piece = unpacker.decompress(data, _PIECE)
+                chunk = unpacker.decompress(data, CHUNK_BYTES)
                 data = unpacker.unconsumed_tail
-                size += len(piece)
+                size += len(chunk)
                 if size > max_bytes:
                     raise RequestTooLarge(f"the request is larger than {max_bytes} bytes, decompressed")
-                if not piece and not data and not unpacker.eof:
+                if not chunk and not data and not unpacker.eof:
                     raise DecodeError("the request's compressed body ends too early")
-                pieces.append(piece)
-            data = unpacker.unused_data  # gzip files are concatenated by concatenation
+                chunks.append(chunk)
+            data = unpacker.unused_data  # gzip data may have several members
     except zlib.error:
         raise DecodeError("the request's body is not what its Content-Encoding says") from None
-    return b"".join(pieces)
+    return b"".join(chunks)
 
 
 def _unauthorized(head: Head) -> Response:
     challenge = {"WWW-Authenticate": "Bearer"}
-    return status(401, "the bearer token is missing or wrong", is_json=_is_json(head), headers=challenge)
+    return error(401, "the bearer token is missing or wrong", is_json=_is_json(head), headers=challenge)
 
 
 def _path(head: Head) -> str:
@@ -217,7 +245,7 @@ def _content_type(head: Head) -> str:
 
 
 def _is_json(head: Head) -> bool:
-    """Tell whether to answer in JSON: also who sends neither that nor protobuf can read it."""
+    """Return whether the response is JSON; it is for every request that is not protobuf."""
     return _content_type(head) != PROTOBUF
 
 

@@ -14,7 +14,7 @@ from label_studio_otel.receiver.http import Response
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["JSON", "PROTOBUF", "retry_later", "status", "success"]
+__all__ = ["JSON", "PROTOBUF", "error", "retry_later", "success"]
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -40,7 +40,7 @@ def success(signal: str, *, is_json: bool, rejected: int = 0) -> Response:
     return Response(200, PROTOBUF, _message(1, partial))
 
 
-def status(code: int, message: str, *, is_json: bool, headers: Mapping[str, str] | None = None) -> Response:
+def error(code: int, message: str, *, is_json: bool, headers: Mapping[str, str] | None = None) -> Response:
     """Return an error; what is wrong with a bad request stands in its details too."""
     number = CODES.get(code, UNKNOWN)
     if is_json:

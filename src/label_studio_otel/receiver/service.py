@@ -1,7 +1,7 @@
-"""The bridge service: a receiver and the delivery behind it in one process, until it is told to end.
+"""`Bridge` is the bridge service: receivers and delivery in one process, until a signal ends it.
 
-What was answered with success is in the outbox, synchronised to the disk. Label Studio is never waited for: delivery
-has a thread of its own, and this process alone opens the outbox, once.
+A request is answered with success when its calls are in the outbox and on the disk. No request waits for Label Studio:
+delivery has a thread of its own. Receivers and delivery share one outbox object, and no other process opens the file.
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ from label_studio_otel.label_studio.suppression import suppressed
 from label_studio_otel.metrics.server_metrics import ServerMetrics
 from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.receiver import access
-from label_studio_otel.receiver.group_commit import Intake
+from label_studio_otel.receiver.group_commit import GroupCommit
 from label_studio_otel.receiver.http import HttpServer
-from label_studio_otel.receiver.measured import Measured
-from label_studio_otel.receiver.metric_readers import Telemetry
-from label_studio_otel.receiver.metrics import Traffic
+from label_studio_otel.receiver.metric_readers import MetricReaders
+from label_studio_otel.receiver.metrics import ReceiverMetrics
 from label_studio_otel.receiver.otlp_grpc import OtlpGrpc
-from label_studio_otel.receiver.otlp_http import ROUTES, OtlpHttp
+from label_studio_otel.receiver.otlp_http import OtlpHttp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,14 +38,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Bridge"]
 
-#: Seconds between two steps of delivery when the last one moved nothing.
-POLL = 1.0
-#: Seconds that requests under way may take when the process is told to end: as long as their answers may.
-GRACE = 10.0
-#: Seconds between two times that freed memory goes back to the system.
-GIVE_BACK = 60.0
-#: Files that this process may have open.
-FILES = 4096
+#: How long delivery waits after a step that found nothing to do.
+POLL_INTERVAL_S = 1.0
+#: How long requests under way may take after the signal; longer than `RESPONSE_TIMEOUT_S`.
+GRACE_S = 10.0
+#: How often freed memory is returned to the system.
+TRIM_INTERVAL_S = 60.0
+#: The number of files that this process may open: more than `Limits` has connections.
+MAX_OPEN_FILES = 4096
 
 
 class Bridge:
@@ -60,37 +59,40 @@ class Bridge:
         self._settings = settings
         self._serve_settings = serve_settings
         outbox = Outbox.in_file(settings.directory / OUTBOX, synchronous="FULL")
-        self._source = ServerMetrics(settings.url)
-        self._traffic = Traffic()
+        self._server_metrics = ServerMetrics(settings.url)
+        self._metrics = ReceiverMetrics()
         self._deliverer = Deliverer(
             settings,
             settle_delay=serve_settings.settle,
             outbox=outbox,
-            hooks=Hooks(observe_latency=self._source.record_latency, observe_import=self._source.record_import),
+            hooks=Hooks(
+                observe_latency=self._server_metrics.record_latency,
+                observe_import=self._server_metrics.record_import,
+            ),
         )
-        self._source.counts += (self._deliverer.counts,)
-        #: Taking in met damage of the outbox, which delivery may never come by.
+        self._server_metrics.counts += (self._deliverer.counts,)
+        #: Set when a commit found the outbox damaged, perhaps in a place that delivery never reads.
         self._damaged = threading.Event()
-        self._intake = Intake(
+        self._group_commit = GroupCommit(
             outbox,
-            holding=lambda: self._holding,
+            holds_lock=lambda: self._holding,
             due_at=lambda: time.time() + serve_settings.settle,
             max_state_bytes=settings.max_state_bytes,
             counts=self._deliverer.counts,
-            committed=self._traffic.committed,
-            damaged=self._damaged.set,
+            on_commit=self._metrics.add_commit,
+            on_damage=self._damaged.set,
         )
         self._selection = Selection(settings)
-        #: The lock is held, and the outbox was looked at.
+        #: Whether this process holds the lock and has checked the outbox.
         self._holding = False
         self._ending = threading.Event()
         self._delivery = threading.Thread(target=self._deliver, name="LabelStudioDelivery", daemon=True)
 
     def run(self, ready: Callable[[int, int | None], None] = lambda *_: None) -> None:
-        """Serve until SIGTERM or SIGINT; what was not delivered then stays in the outbox. A second one ends at once.
+        """Serve until SIGTERM or SIGINT; a second signal ends at once. Calls that are not delivered stay in the outbox.
 
         Args:
-            ready: called with the ports of HTTP and gRPC when requests are taken; None for no gRPC.
+            ready: called when requests are accepted, with the ports of HTTP and gRPC; None for no gRPC.
 
         Raises:
             ConfigError: a file of TLS cannot be used.
@@ -99,35 +101,35 @@ class Bridge:
         """
         _allow_many_files()
         self._take_lock()
-        telemetry = Telemetry(self._traffic)
-        self._intake.start()
+        readers = MetricReaders(self._metrics)
+        self._group_commit.start()
         self._delivery.start()
         try:
-            asyncio.run(self._serve(telemetry, ready))
+            asyncio.run(self._serve(readers, ready))
         finally:
-            self._intake.close(GRACE)
+            self._group_commit.close(GRACE_S)
             self._ending.set()
             self._delivery.join(self._settings.shutdown_timeout)
-            telemetry.close()
+            readers.close()
             if not self._delivery.is_alive():
-                self._source.backlog = self._deliverer.depth()
+                self._server_metrics.backlog = self._deliverer.depth()
                 self._deliverer.close()
 
     def counts(self) -> dict[str, int]:
-        """Return what this run came to so far, in LLM calls; `waiting` is what the outbox still holds."""
+        """Return the counts of this run in LLM calls; `waiting` is the number that is still in the outbox."""
         counts = self._deliverer.counts
-        depth = self._source.backlog
+        depth = self._server_metrics.backlog
         waiting = sum(number for state, number in depth.states.items() if state != "parked") if depth else 0
         return {"taken": counts.accepted, "delivered": counts.delivered, "parked": counts.parked, "waiting": waiting}
 
     def _check(self) -> None:
-        """Raise an OutboxError while what comes would not be taken, or would not be delivered for an error of ours."""
+        """Raise an OutboxError while a request would not be accepted, or while delivery has ended by an error."""
         if not self._delivery.is_alive():
             raise OutboxError("the thread that delivers has ended by an error of ours: start the service again")
-        self._intake.check()
+        self._group_commit.check()
 
     def _take_lock(self) -> None:
-        with suppress(OutboxCorrupt):  # delivery's first step sets it aside
+        with suppress(OutboxCorrupt):  # the first step of delivery sets the damaged outbox aside
             self._holding = self._deliverer.take_lock()
             if self._holding:
                 return
@@ -137,83 +139,88 @@ class Bridge:
                 "ends. Give the bridge a state directory of its own (LABEL_STUDIO_OTEL_STATE_DIR)",
             )
 
-    async def _serve(self, telemetry: Telemetry, ready: Callable[[int, int | None], None]) -> None:
-        told = asyncio.Event()
-        serving, traffic = self._serve_settings, self._traffic
+    async def _serve(self, readers: MetricReaders, ready: Callable[[int, int | None], None]) -> None:
+        signalled = asyncio.Event()
+        serving, metrics = self._serve_settings, self._metrics
         limits = serving.limits
         is_open = serving.metrics == "open" or access.is_loopback(serving.host)
         otlp = OtlpHttp(
             self._selection,
-            self._intake,
+            self._group_commit,
             token=serving.token,
             max_bytes=limits.body,
-            metrics=None if serving.metrics == "off" else telemetry.exposition,
+            exposition=None if serving.metrics == "off" else readers.exposition,
             metrics_token=None if is_open else serving.token,
-            traffic=traffic,
-            ready=self._check,
+            metrics=metrics,
+            check=self._check,
         )
-        grpc = OtlpGrpc(self._selection, self._intake, token=serving.token, limits=limits, traffic=traffic)
-        server = HttpServer(Measured(otlp, traffic, ROUTES), limits)
-        traffic.watch(self._selection, server, grpc)
+        grpc = OtlpGrpc(self._selection, self._group_commit, token=serving.token, limits=limits, metrics=metrics)
+        http = HttpServer(otlp, limits)
+        metrics.set_callbacks(
+            filtered=lambda: self._selection.filtered,
+            connections=lambda: {"http": http.connections},  # grpcio does not tell its own
+            held=lambda: {"http": http.held, "grpc": grpc.held},
+        )
         try:
-            bound = await server.listen(serving.host, serving.port, serving.tls)
+            bound = await http.listen(serving.host, serving.port, serving.tls)
             has_grpc = serving.grpc_port is not None
             grpc_bound = grpc.listen(serving.host, serving.grpc_port or 0, serving.tls) if has_grpc else None
-            _when_told_to_end(asyncio.get_running_loop(), told.set)
+            _on_signal(asyncio.get_running_loop(), signalled.set)
             ready(bound, grpc_bound)
-            await told.wait()
+            await signalled.wait()
         finally:
-            await asyncio.gather(server.close(GRACE), asyncio.to_thread(grpc.close, GRACE))
+            await asyncio.gather(http.close(GRACE_S), asyncio.to_thread(grpc.close, GRACE_S))
             otlp.close()
 
     def _deliver(self) -> None:
-        given_back = time.monotonic()
+        trimmed_at = time.monotonic()
         with suppressed():
             while not self._ending.is_set():
-                if time.monotonic() - given_back > GIVE_BACK:
-                    given_back = time.monotonic()
-                    with suppress(Exception):  # it is only about memory
-                        _give_memory_back()
+                if time.monotonic() - trimmed_at > TRIM_INTERVAL_S:
+                    trimmed_at = time.monotonic()
+                    with suppress(Exception):  # the service works without it
+                        _return_free_memory()
                 if not self._step():
-                    self._ending.wait(min(POLL, self._serve_settings.settle or POLL))
+                    self._ending.wait(min(POLL_INTERVAL_S, self._serve_settings.settle or POLL_INTERVAL_S))
 
     def _step(self) -> bool:
         try:
-            with suppress(LabelStudioOtelError, OSError):  # the step meets it again, and says so
+            with suppress(LabelStudioOtelError, OSError):  # the step below fails the same way, and logs it
                 self._holding = self._deliverer.take_lock()
             if self._damaged.is_set():
                 self._damaged.clear()
                 self._deliverer.examine()
             moved = self._deliverer.step()
-            self._source.update_backlog(self._deliverer.depth)
-        except Exception as error:  # an error of ours must not end delivery for as long as the service runs
+            self._server_metrics.update_backlog(self._deliverer.depth)
+        except Exception as error:  # an error of ours must not end the thread
             log.warn_once("step", f"delivery failed with {log.kind(error)}; LLM calls are kept")
             return False
         return moved
 
 
-def _when_told_to_end(loop: asyncio.AbstractEventLoop, end: Callable[[], None]) -> None:
-    def told(number: int, _: Any) -> None:
-        signal.signal(number, signal.SIG_DFL)  # who says it again does not want to wait
+def _on_signal(loop: asyncio.AbstractEventLoop, end: Callable[[], None]) -> None:
+    """Call a function in the loop at SIGTERM or SIGINT."""
+
+    def handle(number: int, _: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
         loop.call_soon_threadsafe(end)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, told)
+        signal.signal(number, handle)
 
 
-def _give_memory_back() -> None:
-    """Return what large requests took and is free: glibc keeps hundreds of megabytes of a burst for ever."""
-    with suppress(AttributeError, OSError, TypeError):  # other systems do it by themselves, or have no such function
+def _return_free_memory() -> None:
+    """Return the memory of large requests to the system: glibc would keep hundreds of megabytes after a burst."""
+    with suppress(AttributeError, OSError, TypeError):  # only glibc has the function
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _allow_many_files() -> None:
-    """Let as many connections in as `Limits` has: many systems begin with 1024 files a process, and allow more."""
+    """Raise the limit of open files to `MAX_OPEN_FILES`: on many systems it is 1024, and a process may raise it."""
     with suppress(ImportError, OSError, ValueError):
         import resource  # noqa: PLC0415 - Unix only
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft < FILES:
-            resource.setrlimit(
-                resource.RLIMIT_NOFILE, (FILES if hard == resource.RLIM_INFINITY else min(FILES, hard), hard)
-            )
+        if soft < MAX_OPEN_FILES:
+            wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(MAX_OPEN_FILES, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

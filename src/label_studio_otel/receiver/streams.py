@@ -1,6 +1,7 @@
-"""A client's connection as bytes, plain or in TLS, for `http.py`.
+"""`Stream` reads and writes the bytes of a connection for `http.py`; `TlsStream` does it over TLS.
 
-asyncio's own TLS shows a server only the connections whose handshake ended, so that silent ones could not be counted.
+TLS is done here because asyncio's own hands a connection to a server only after the handshake: connections that never
+begin one could not be counted.
 """
 
 from __future__ import annotations
@@ -15,61 +16,61 @@ if TYPE_CHECKING:
 
 __all__ = ["Stream", "TlsStream"]
 
-_PIECE = 256 * 1024
-#: Seconds in which a client may still read; asyncio alone would wait for ever.
-_UNREAD = 2.0
-Done = TypeVar("Done")
+READ_BYTES = 256 * 1024
+#: How long a client may read the last bytes after `close`; asyncio alone would wait for ever.
+CLOSE_TIMEOUT_S = 2.0
+Result = TypeVar("Result")
 
 
 class Stream:
-    """A connection in plain text."""
+    """A connection without TLS."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
 
-    async def begin(self) -> None:
-        """Agree with the client on how to speak.
+    async def handshake(self) -> None:
+        """Prepare the connection for reading and writing.
 
         Raises:
-            OSError: there is no agreement.
+            OSError: client and server found no agreement.
         """
 
     async def read(self, size: int) -> bytes:
-        """Return at most so many bytes, none where the client sends no more."""
+        """Return at most so many bytes; none where the client sends no more."""
         return await self._reader.read(size)
 
     async def write(self, data: bytes) -> None:
-        """Send; wait where the client does not read."""
+        """Send bytes; wait while the client does not read."""
         self._writer.write(data)
         await self._writer.drain()
 
-    async def end(self) -> None:
-        """Send no more, and read on until the client has: closing before would take back what it did not read yet."""
+    async def drain_to_end(self) -> None:
+        """Send no more, and read until the client closes. A close before that would discard what it has not read."""
         self._writer.write_eof()
-        while await self._reader.read(_PIECE):
+        while await self._reader.read(READ_BYTES):
             continue
 
     def close(self) -> None:
-        """Let go of it; a client that reads nothing of what was sent is left soon."""
+        """Close the connection, within seconds also where the client does not read."""
         self._writer.close()
         if self._writer.transport.get_write_buffer_size():
-            asyncio.get_running_loop().call_later(_UNREAD, self._writer.transport.abort)
+            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._writer.transport.abort)
 
 
 class TlsStream(Stream):
-    """A connection in TLS."""
+    """A connection with TLS: `ssl` encrypts between two buffers, and this class moves their bytes to the socket."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext) -> None:
         super().__init__(reader, writer)
-        self._received, self._to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._received, self._to_send, server_side=True)
-        self._ended = False
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._close_notify_sent = False
 
-    async def begin(self) -> None:
-        """See `Stream.begin`; the client is told what is wrong."""
+    async def handshake(self) -> None:
+        """See `Stream.handshake`; a client that speaks plain HTTP gets a response that says so."""
         try:
-            await self._carry_out(self._tls.do_handshake)
+            await self._complete(self._tls.do_handshake)
         except ssl.SSLError as error:
             if error.reason == "HTTP_REQUEST":
                 self._writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\nthis port speaks TLS\n")
@@ -78,48 +79,48 @@ class TlsStream(Stream):
     async def read(self, size: int) -> bytes:
         """See `Stream.read`."""
         try:
-            return await self._carry_out(lambda: self._tls.read(size))
+            return await self._complete(lambda: self._tls.read(size))
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             return b""
 
     async def write(self, data: bytes) -> None:
         """See `Stream.write`."""
-        self._step(lambda: self._tls.write(data))
+        # Encrypting into a buffer takes all bytes at once and needs nothing from the client.
+        self._call(lambda: self._tls.write(data))
         await self._writer.drain()
 
-    async def end(self) -> None:
-        """See `Stream.end`."""
-        self._farewell()
-        await super().end()
+    async def drain_to_end(self) -> None:
+        """See `Stream.drain_to_end`."""
+        self._send_close_notify()
+        await super().drain_to_end()
 
     def close(self) -> None:
         """See `Stream.close`."""
-        self._farewell()
+        self._send_close_notify()
         super().close()
 
-    async def _carry_out(self, step: Callable[[], Done]) -> Done:
+    async def _complete(self, operation: Callable[[], Result]) -> Result:
+        """Call an operation of `ssl` again with more of the client's bytes, until it has enough of them."""
         while True:
             with contextlib.suppress(ssl.SSLWantReadError):
-                return self._step(step)
+                return self._call(operation)
             await self._writer.drain()
-            if received := await self._reader.read(_PIECE):
-                self._received.write(received)
+            if received := await self._reader.read(READ_BYTES):
+                self._incoming.write(received)
             else:
-                self._received.write_eof()
+                self._incoming.write_eof()
 
-    def _step(self, step: Callable[[], Done]) -> Done:
+    def _call(self, operation: Callable[[], Result]) -> Result:
+        """Call an operation of `ssl`, and send the bytes that it made: also the alert of one that failed."""
         try:
-            return step()
-        finally:  # an alert too
-            self._send()
+            return operation()
+        finally:
+            if outgoing := self._outgoing.read():
+                self._writer.write(outgoing)
 
-    def _farewell(self) -> None:
-        """Tell the client that nothing follows, once; it need not answer."""
-        if not self._ended and not self._writer.is_closing():
-            self._ended = True
+    def _send_close_notify(self) -> None:
+        """Send TLS's end of the connection, once; the client need not confirm it."""
+        if not self._close_notify_sent and not self._writer.is_closing():
+            self._close_notify_sent = True
             with contextlib.suppress(ssl.SSLError):
-                self._step(self._tls.unwrap)
-
-    def _send(self) -> None:
-        if waiting := self._to_send.read():
-            self._writer.write(waiting)
+                self._call(self._tls.unwrap)

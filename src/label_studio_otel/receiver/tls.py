@@ -1,6 +1,7 @@
-"""TLS for both receivers: a server certificate, and client certificates where an authority for them is named.
+"""Makes the TLS configuration of both receivers from the files of `Tls`. TLS 1.2 or later is used.
 
-TLS 1.2 or later. The files are read again when they have changed, so a renewed certificate needs no restart.
+Clients need a certificate where `Tls.client_ca_file` is set. The files are read again when they have changed, so that a
+renewed certificate needs no restart.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 
     from label_studio_otel.receiver.settings import Tls
 
-__all__ = ["Renewed", "grpc_credentials", "server_context"]
+__all__ = ["Reloading", "grpc_credentials", "server_context"]
 
 Made = TypeVar("Made")
-#: What OpenSSL says of a key that is another certificate's: the last of one of another algorithm.
+#: OpenSSL's reasons when a key does not belong to the certificate; the last one when their algorithms differ.
 _NOT_A_PAIR = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 
 
@@ -36,7 +37,7 @@ def server_context(tls: Tls) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION
-    context.num_tickets = 0  # a session that is taken up again would outlive its client's authority
+    context.num_tickets = 0  # a resumed session would still be valid when its client's authority was removed
     context.set_alpn_protocols(["http/1.1"])
     _load_certificate(context, tls)
     if tls.client_ca_file is not None:
@@ -46,22 +47,22 @@ def server_context(tls: Tls) -> ssl.SSLContext:
 
 
 def grpc_credentials(tls: Tls) -> Any:
-    """Return the `grpc.ServerCredentials`, which follow the files.
+    """Return the `grpc.ServerCredentials`; they reload the files.
 
     Raises:
         ConfigError: a file cannot be used; the message names it.
     """
-    import grpc  # noqa: PLC0415 - HTTP alone does without
+    import grpc  # noqa: PLC0415 - not needed for HTTP alone
 
-    files = Renewed(tls, _grpc_configuration)
+    files = Reloading(tls, _grpc_configuration)
     require = tls.client_ca_file is not None
-    return grpc.dynamic_ssl_server_credentials(files.now(), files.changed, require_client_authentication=require)
+    return grpc.dynamic_ssl_server_credentials(files.current(), files.changed, require_client_authentication=require)
 
 
 def _grpc_configuration(tls: Tls) -> Any:
     import grpc  # noqa: PLC0415
 
-    server_context(tls)  # says what is wrong with a file; gRPC does not
+    server_context(tls)  # its error names the unusable file; gRPC's does not
     authorities = None if tls.client_ca_file is None else _read(tls.client_ca_file)
     pair = (_read(tls.key_file), _read(tls.cert_file))
     return grpc.ssl_server_certificate_configuration([pair], root_certificates=authorities)
@@ -101,13 +102,13 @@ def _unusable_pair(tls: Tls, reason: str | None) -> ConfigError:
     return ConfigError(f"the TLS key {tls.key_file} cannot be used with the certificate {tls.cert_file}{why}")
 
 
-class Renewed(Generic[Made]):
-    """What is made of a `Tls`, made again when its files have changed; may be called from any thread.
+class Reloading(Generic[Made]):
+    """An object that is made from the files of a `Tls`, and made again when these have changed. Any thread may use it.
 
-    A renewal that cannot be used leaves the one before in use, with a warning.
+    When changed files cannot be used, the object made before stays in use, and a warning is logged.
 
     Raises:
-        ConfigError: not even the first can be made.
+        ConfigError: the first object cannot be made.
     """
 
     def __init__(self, tls: Tls, make: Callable[[Tls], Made]) -> None:
@@ -117,14 +118,14 @@ class Renewed(Generic[Made]):
         self._stamps = _stamps(tls)
         self._made = make(tls)
 
-    def now(self) -> Made:
-        """Return what the files say, or said when they could be used."""
+    def current(self) -> Made:
+        """Return the object of the files as they are, or as they were when they could last be used."""
         return self.changed() or self._made
 
     def changed(self) -> Made | None:
-        """Return what is made of files that have changed since the last call, None where there is nothing new."""
+        """Return a new object if the files have changed since the last call, else None."""
         with self._lock:
-            # Taken before the files are read: a change while they are comes up at the next call.
+            # Read before the files: a change while they are read is then found by the next call.
             if (stamps := _stamps(self._tls)) == self._stamps:
                 return None
             self._stamps = stamps
@@ -133,7 +134,7 @@ class Renewed(Generic[Made]):
             except ConfigError as error:
                 log.warn_once("TLS certificate", f"{error}; the TLS certificate read before stays in use")
                 return None
-            except Exception as error:  # of ours: it must be seen, as the files are not read again until they change
+            except Exception as error:  # an error of ours; it is logged, as the files are not read until they change
                 log.warn_once("TLS certificate", f"{log.kind(error)}; the TLS certificate read before stays in use")
                 return None
             log.resolved("TLS certificate", "the files of the TLS certificate can be used again")
@@ -157,7 +158,7 @@ def _read(path: Path) -> bytes:
 
 
 def _stamps(tls: Tls) -> tuple[tuple[int, int, int] | None, ...]:
-    """Return what is different when one of the files has changed."""
+    """Return values that differ when one of the files has changed."""
     return tuple(_stamp(path) for path in (tls.cert_file, tls.key_file, tls.client_ca_file) if path is not None)
 
 

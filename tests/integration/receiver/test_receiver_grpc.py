@@ -278,9 +278,9 @@ def test_a_request_that_cannot_be_cut_off_keeps_no_other_from_it(
                 raise RuntimeError("secret")
             receiver.otlp._ended.set()
 
-    receiver.otlp._coming = {Context("broken"): 0.0, Context("sound"): 0.0}
+    receiver.otlp._deadlines = {Context("broken"): 0.0, Context("sound"): 0.0}
     monkeypatch.setattr(receiver.otlp._ended, "wait", lambda _: receiver.otlp._ended.is_set())
-    receiver.otlp._cut_off()
+    receiver.otlp._cancel_late()
 
     assert cut == ["broken", "sound"]
     (message,) = [record.getMessage() for record in caplog.records]

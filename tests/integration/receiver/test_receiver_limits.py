@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.rpc.status_pb2 import Status
 
+from label_studio_otel import log
 from label_studio_otel.calls.selection import Selection
 from label_studio_otel.errors import ConfigError, DecodeError, OutboxError
 from label_studio_otel.outbox.database import Database
 from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.receiver import access, otlp_http
+from label_studio_otel.receiver.http import Head
 from label_studio_otel.receiver.otlp_http import decompressed
 from label_studio_otel.receiver.service import Bridge
 from label_studio_otel.receiver.settings import Limits, ServeSettings, Tls
@@ -219,7 +221,7 @@ def test_the_service_synchronises_every_commit(tmp_path: Path) -> None:
     outbox = bridge._deliverer._outbox
     with outbox.database.transaction() as run:
         assert run.connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
-    assert bridge._intake._outbox is outbox
+    assert bridge._group_commit._outbox is outbox
     outbox.close()
 
 
@@ -249,7 +251,7 @@ def slow(tmp_path: Path) -> Iterator[Slow]:
 def test_requests_that_wait_are_committed_together(tmp_path: Path, slow: Slow) -> None:
     with Receiver(tmp_path, outbox=slow) as receiver, ThreadPoolExecutor(20) as clients:
         sent = [clients.submit(receiver.post, traces(span(number))) for number in range(1, 21)]
-        assert _soon(lambda: len(receiver._intake._waiting) == 20 - sum(slow.commits))
+        assert _soon(lambda: len(receiver._group_commit._waiting) == 20 - sum(slow.commits))
         assert not any(one.done() for one in sent)  # not before the commit
         slow.go.set()
         assert {one.result().status for one in sent} == {200}
@@ -264,7 +266,7 @@ def test_a_request_that_fails_does_not_take_the_others_with_it(tmp_path: Path, s
         assert _soon(lambda: slow.commits)
         bad = clients.submit(receiver.post, traces(span(2, traceId="dead" * 8)))
         good = clients.submit(receiver.post, traces(span(3)))
-        assert _soon(lambda: len(receiver._intake._waiting) == 2)
+        assert _soon(lambda: len(receiver._group_commit._waiting) == 2)
         slow.go.set()
         assert [one.result().status for one in (first, bad, good)] == [200, 500, 200]
         assert receiver.kept == 2
@@ -409,7 +411,7 @@ class TestProbes:
         go_on = threading.Event()
         with Receiver(tmp_path) as receiver:
             for _ in range(2):
-                receiver._otlp._readers.submit(go_on.wait, 10)
+                receiver._otlp._decoders.submit(go_on.wait, 10)
 
             assert receiver.send("GET", "/readyz").status == 200
             assert not go_on.is_set()
@@ -420,7 +422,7 @@ class TestProbes:
     ) -> None:
         now = [0.0]
         with Receiver(tmp_path) as receiver:
-            monkeypatch.setattr(receiver._intake, "_steady", lambda: now[0])
+            monkeypatch.setattr(receiver._group_commit, "_monotonic", lambda: now[0])
             noted: list[str] = []
             store = receiver.outbox.set_counter
             monkeypatch.setattr(
@@ -461,12 +463,12 @@ class TestProbes:
             checks.append(True)
             go_on.wait(10)
 
-        monkeypatch.setattr(otlp_http, "ANSWER_WITHIN", 0.01)
-        intake: Any = None
-        otlp = otlp_http.OtlpHttp(Selection(load({"state_dir": tmp_path}, {})), intake, ready=ready)
+        monkeypatch.setattr(otlp_http, "RESPONSE_TIMEOUT_S", 0.01)
+        group_commit: Any = None
+        otlp = otlp_http.OtlpHttp(Selection(load({"state_dir": tmp_path}, {})), group_commit, check=ready)
 
         async def probe() -> list[Response]:
-            return list(await asyncio.gather(*(otlp._probe("/readyz") for _ in range(3))))
+            return list(await asyncio.gather(*(otlp._probe(Head("GET", "/readyz")) for _ in range(3))))
 
         answers = asyncio.run(probe())
         go_on.set()
@@ -474,6 +476,28 @@ class TestProbes:
 
         assert [(one.status, one.body) for one in answers] == [(503, b"the disk is slow\n")] * 3
         assert checks == [True]
+
+    def test_why_it_is_not_ready_is_told_only_to_clients_with_the_token(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The error of an outbox begins with its path."""
+        monkeypatch.setattr(log, "_said", set())
+
+        def fail(*_: object) -> None:
+            raise OutboxError("/var/lib/secret/outbox.db: disk I/O error")
+
+        with Receiver(tmp_path, token="s3cret") as receiver:
+            monkeypatch.setattr(receiver.outbox, "set_counter", fail)
+            told = receiver.send("GET", "/readyz", authorization="Bearer s3cret")
+            untold = [receiver.send("GET", "/readyz"), receiver.send("GET", "/readyz", authorization="Bearer wrong")]
+
+        assert (told.status, told.body) == (503, b"/var/lib/secret/outbox.db: disk I/O error\n")
+        assert [(one.status, one.body) for one in untold] == [
+            (503, b"nothing can be taken now; the log of label-studio-otel says why\n")
+        ] * 2
+        assert [record.getMessage() for record in caplog.records] == [
+            "label-studio-otel: /readyz is answered 503: /var/lib/secret/outbox.db: disk I/O error"
+        ]
 
     def test_it_looks_at_the_thread_that_delivers(self, tmp_path: Path) -> None:
         bridge = Bridge(load({"state_dir": tmp_path}, {}), ServeSettings())

@@ -19,12 +19,11 @@ from label_studio_otel.metrics import instruments, server_metrics
 from label_studio_otel.metrics.counts import Counts
 from label_studio_otel.metrics.table import METRICS
 from label_studio_otel.receiver import metric_readers
-from label_studio_otel.receiver.group_commit import Intake
-from label_studio_otel.receiver.measured import Measured
-from label_studio_otel.receiver.metric_readers import Telemetry, exporters
-from label_studio_otel.receiver.metrics import TRAFFIC_METRICS, Traffic
+from label_studio_otel.receiver.group_commit import GroupCommit
+from label_studio_otel.receiver.metric_readers import MetricReaders, exporters
+from label_studio_otel.receiver.metrics import RECEIVER_METRICS, ReceiverMetrics
 from label_studio_otel.receiver.otlp_grpc import OtlpGrpc
-from label_studio_otel.receiver.otlp_http import ROUTES, OtlpHttp
+from label_studio_otel.receiver.otlp_http import OtlpHttp
 from label_studio_otel.settings import load
 from support.http_server import Handler, HttpServer
 from support.receiving import TRACES, VALID, Receiver, span, traces, traces_in_protobuf
@@ -57,28 +56,32 @@ class Watched(Receiver):
         **settings: Any,
     ) -> None:
         super().__init__(directory, **settings)
-        self.traffic = Traffic()
-        self.telemetry = Telemetry(self.traffic, environ or {})
-        self._intake = Intake(
+        self.metrics = ReceiverMetrics()
+        self.readers = MetricReaders(self.metrics, environ or {})
+        self._group_commit = GroupCommit(
             self.outbox,
-            holding=lambda: self.holding,
+            holds_lock=lambda: self.holding,
             due_at=lambda: 0.0,
             max_state_bytes=0,
             counts=Counts(),
-            committed=self.traffic.committed,
+            on_commit=self.metrics.add_commit,
         )
         selection = Selection(load({**settings, "state_dir": directory}, {}))
         self._otlp = OtlpHttp(
             selection,
-            self._intake,
+            self._group_commit,
             token=metrics_token,
-            metrics=exposition or self.telemetry.exposition,
+            exposition=exposition or self.readers.exposition,
             metrics_token=metrics_token,
-            traffic=self.traffic,
+            metrics=self.metrics,
         )
-        self.server.handler = Measured(self._otlp, self.traffic, ROUTES)
-        self.grpc = OtlpGrpc(selection, self._intake, traffic=self.traffic)
-        self.traffic.watch(selection, self.server, self.grpc)
+        self.server.handler = self._otlp
+        self.grpc = OtlpGrpc(selection, self._group_commit, metrics=self.metrics)
+        self.metrics.set_callbacks(
+            filtered=lambda: selection.filtered,
+            connections=lambda: {"http": self.server.connections},
+            held=lambda: {"http": self.server.held, "grpc": self.grpc.held},
+        )
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -88,7 +91,7 @@ class Watched(Receiver):
     def __exit__(self, *error: object) -> None:
         self.grpc.close(1)
         super().__exit__(*error)
-        self.telemetry.close()
+        self.readers.close()
 
     def export(self, body: bytes) -> str:
         """Send a request over gRPC; return the code of the answer."""
@@ -119,7 +122,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 
 
 def test_the_names_are_those_of_the_semantic_conventions_or_ours() -> None:
-    assert [(one.name, one.kind, one.unit) for one in TRAFFIC_METRICS] == [
+    assert [(one.name, one.kind, one.unit) for one in RECEIVER_METRICS] == [
         ("http.server.request.duration", "histogram", "s"),
         ("rpc.server.call.duration", "histogram", "s"),
         ("label_studio_otel.receiver.spans", "counter", "{span}"),
@@ -134,8 +137,8 @@ def test_the_names_are_those_of_the_semantic_conventions_or_ours() -> None:
         ("label_studio_otel.commit.size", "histogram", "{record}"),
     ]
     known = {value for module in (http_metrics, rpc_metrics) for value in vars(module).values() if type(value) is str}
-    assert {one.name for one in TRAFFIC_METRICS if not one.name.startswith("label_studio_otel.")} <= known
-    assert {one.name for one in TRAFFIC_METRICS}.isdisjoint(one.name for one in METRICS)
+    assert {one.name for one in RECEIVER_METRICS if not one.name.startswith("label_studio_otel.")} <= known
+    assert {one.name for one in RECEIVER_METRICS}.isdisjoint(one.name for one in METRICS)
 
 
 def test_requests_are_counted_and_timed_by_what_they_were_and_what_they_got(watched: Watched) -> None:
@@ -327,7 +330,7 @@ def test_its_own_metrics_sent_to_itself_are_accepted_and_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Receiver(tmp_path / "first") as receiver:
-        Telemetry(Traffic(), sending_to(f"{receiver.url}/v1/metrics", monkeypatch)).close()
+        MetricReaders(ReceiverMetrics(), sending_to(f"{receiver.url}/v1/metrics", monkeypatch)).close()
         assert receiver.kept == 0
     assert [entry for entry in caplog.records if entry.name.startswith("label_studio_otel")] == []
 
@@ -356,7 +359,7 @@ def test_an_exporter_that_is_not_there_or_broken_is_named_and_serving_goes_on(
 ) -> None:
     monkeypatch.setattr(metric_readers, "entry_points", lambda group, name: [Broken] if name == "broken" else [])
     line = Broken.load.__code__.co_firstlineno + 2
-    made = Telemetry(Traffic(), {"OTEL_METRICS_EXPORTER": "nothing,broken"})
+    made = MetricReaders(ReceiverMetrics(), {"OTEL_METRICS_EXPORTER": "nothing,broken"})
 
     assert made.exposition is not None
     assert [record.getMessage() for record in caplog.records if record.name == "label_studio_otel"] == [

@@ -22,7 +22,7 @@ from label_studio_otel.outbox.items import NewEvent, NewItem
 from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.outbox.salvage import salvage
 from label_studio_otel.receiver import decoding, group_commit
-from label_studio_otel.receiver.group_commit import Intake
+from label_studio_otel.receiver.group_commit import GroupCommit
 from label_studio_otel.receiver.service import Bridge
 from label_studio_otel.receiver.settings import ServeSettings
 from label_studio_otel.settings import Destination, load
@@ -86,19 +86,18 @@ class TestARequestThatCostsMoreThanItSends:
     def test_what_waits_for_a_slow_disk_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(group_commit, "MAX_WAITING_BYTES", 1000)
         outbox = SlowOutbox()
-        intake = Intake(outbox, holding=lambda: True, due_at=lambda: 0.0, max_state_bytes=0, counts=Counts())  # type: ignore[arg-type]
-        intake.start()
-        first = intake.take([NewEvent("span", b"x" * 2000)])
+        commits = a_group_commit(outbox)
+        first = commits.submit([NewEvent("span", b"x" * 2000)])
         outbox.begun.wait(10)
-        second, third, fourth = (intake.take([NewEvent("span", b"x" * 600)]) for _ in range(3))
+        second, third, fourth = (commits.submit([NewEvent("span", b"x" * 600)]) for _ in range(3))
 
         for refused in (third, fourth):
             with pytest.raises(OutboxError, match="wait for the disk"):
                 refused.result(10)
         outbox.go_on.set()
         assert (first.result(10), second.result(10)) == (None, None)
-        assert intake.take([NewEvent("span", b"x" * 600)]).result(10) is None
-        intake.close()
+        assert commits.submit([NewEvent("span", b"x" * 600)]).result(10) is None
+        commits.close()
 
 
 class SlowOutbox:
@@ -173,16 +172,16 @@ class TestADamagedOutbox:
         outbox.close()
         break_page(settings.directory / "outbox.db", "sqlite_autoindex_item_1")
         bridge = Bridge(settings, ServeSettings(settle=100))
-        bridge._intake.start()
+        bridge._group_commit.start()
         bridge._step()
 
         with pytest.raises(OutboxCorrupt):
-            bridge._intake.take(calls(5000)).result(10)
+            bridge._group_commit.submit(calls(5000)).result(10)
         bridge._step()
 
-        assert bridge._intake.take(calls(5000)).result(10) is None
+        assert bridge._group_commit.submit(calls(5000)).result(10) is None
         assert bridge._deliverer.summary().states["pending"] == 2001
-        bridge._intake.close()
+        bridge._group_commit.close()
         bridge._deliverer.close()
 
     def test_what_comes_in_while_it_is_set_aside_goes_into_the_new_one(
@@ -261,14 +260,32 @@ def test_where_the_state_was_removed_nothing_is_answered_with_success(tmp_path: 
         assert (got.status, b"start the service again" in got.body) == (503, True)
 
 
+def test_a_state_directory_that_cannot_be_read_is_503_and_not_500(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clients of OTLP send again after 503, and drop what was answered 500."""
+
+    def is_removed() -> bool:
+        raise PermissionError(13, "Permission denied", "/var/lib/secret/outbox.db")
+
+    with Receiver(tmp_path, token="s3cret") as receiver:
+        monkeypatch.setattr(receiver.outbox.database, "is_removed", is_removed)
+
+        assert receiver.post(traces(span()), authorization="Bearer s3cret").status == 503
+        ready = receiver.send("GET", "/readyz", authorization="Bearer s3cret")
+        assert (ready.status, ready.body) == (503, b"the state directory cannot be read: Permission denied\n")
+
+
 class BrokenGroup(BaseException):
     """What nothing in a thread guards against."""
 
 
-def an_intake(outbox: Any, **options: Any) -> Intake:
-    intake = Intake(outbox, holding=lambda: True, due_at=lambda: 0.0, max_state_bytes=0, counts=Counts(), **options)
-    intake.start()
-    return intake
+def a_group_commit(outbox: Any, **options: Any) -> GroupCommit:
+    commits = GroupCommit(
+        outbox, holds_lock=lambda: True, due_at=lambda: 0.0, max_state_bytes=0, counts=Counts(), **options
+    )
+    commits.start()
+    return commits
 
 
 class TestTheThreadThatCommits:
@@ -281,11 +298,11 @@ class TestTheThreadThatCommits:
         def committed(_seconds: float, _records: int) -> None:
             raise RuntimeError("secret")
 
-        intake = an_intake(outbox, committed=committed)
+        commits = a_group_commit(outbox, on_commit=committed)
         for number in (1, 2):
-            assert intake.take(calls(number)).result(10) is None
-        intake.check()
-        intake.close()
+            assert commits.submit(calls(number)).result(10) is None
+        commits.check()
+        commits.close()
 
         assert outbox.overview.summary().states["pending"] == 2
         (message,) = [record.getMessage() for record in caplog.records]
@@ -296,21 +313,21 @@ class TestTheThreadThatCommits:
         def damaged() -> None:
             raise RuntimeError
 
-        intake = an_intake(DamagedOutbox(), damaged=damaged)
+        commits = a_group_commit(DamagedOutbox(), on_damage=damaged)
         for number in (1, 2):
             with pytest.raises(OutboxCorrupt):
-                intake.take(calls(number)).result(10)
-        intake.close()
+                commits.submit(calls(number)).result(10)
+        commits.close()
 
     def test_who_does_not_wait_any_more_takes_nobody_s_answer(self, tmp_path: Path) -> None:
         outbox = Outbox.in_file(tmp_path / "outbox.db")
-        intake = Intake(outbox, holding=lambda: True, due_at=lambda: 0.0, max_state_bytes=0, counts=Counts())
-        gone, there = intake.take(calls(1)), intake.take(calls(2))
+        commits = GroupCommit(outbox, holds_lock=lambda: True, due_at=lambda: 0.0, max_state_bytes=0, counts=Counts())
+        gone, there = commits.submit(calls(1)), commits.submit(calls(2))
         assert gone.cancel()
-        intake.start()
+        commits.start()
 
         assert there.result(10) is None
-        intake.close()
+        commits.close()
 
     def test_a_thread_that_has_ended_is_told_by_readyz_and_by_each_request(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -321,10 +338,10 @@ class TestTheThreadThatCommits:
             raise BrokenGroup
 
         with Receiver(tmp_path) as receiver:
-            intake = receiver._intake
-            intake._committed = committed
+            commits = receiver._group_commit
+            commits._on_commit = committed
             assert receiver.post(traces(span())).status == 200
-            intake._thread.join(10)
+            commits._thread.join(10)
 
             assert receiver.post(traces(span(2))).status == 503
             ready = receiver.send("GET", "/readyz")
@@ -340,10 +357,10 @@ class TestTheThreadThatCommits:
         def committed(_seconds: float, _records: int) -> None:
             raise BrokenGroup
 
-        intake = an_intake(outbox, committed=committed)
-        first = intake.take(calls(1))
+        commits = a_group_commit(outbox, on_commit=committed)
+        first = commits.submit(calls(1))
         assert outbox.begun.wait(10)
-        second = intake.take(calls(2))
+        second = commits.submit(calls(2))
         outbox.go_on.set()
 
         assert first.result(10) is None
@@ -365,8 +382,8 @@ def test_an_error_about_memory_ends_no_delivery(tmp_path: Path, monkeypatch: pyt
     def give_back() -> None:
         raise MemoryError
 
-    monkeypatch.setattr("label_studio_otel.receiver.service.GIVE_BACK", -1.0)
-    monkeypatch.setattr("label_studio_otel.receiver.service._give_memory_back", give_back)
+    monkeypatch.setattr("label_studio_otel.receiver.service.TRIM_INTERVAL_S", -1.0)
+    monkeypatch.setattr("label_studio_otel.receiver.service._return_free_memory", give_back)
     monkeypatch.setattr(bridge, "_step", step)
     bridge._deliver()
 

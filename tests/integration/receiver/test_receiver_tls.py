@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from label_studio_otel import log
 from label_studio_otel.errors import ConfigError
 from label_studio_otel.receiver.settings import Limits, Tls
-from label_studio_otel.receiver.tls import Renewed, grpc_credentials, server_context
+from label_studio_otel.receiver.tls import Reloading, grpc_credentials, server_context
 from support.receiving import JSON, TRACES, VALID, GrpcReceiver, Receiver, answer, span, traces, traces_in_protobuf
 from support.sdk import CALL
 
@@ -426,10 +426,10 @@ def test_an_error_of_ours_while_a_certificate_is_renewed_is_said_and_the_one_bef
     monkeypatch.setattr(log, "_said", set())
     made = iter(["first"])
     changing = tmp_path / "changing"
-    renewed = Renewed(Tls(changing, changing), lambda _: next(made))
+    reloading = Reloading(Tls(changing, changing), lambda _: next(made))
     changing.touch()
 
-    assert renewed.now() == "first"
+    assert reloading.current() == "first"
     (message,) = [record.getMessage() for record in caplog.records]
     assert message.endswith("the TLS certificate read before stays in use")
     assert "StopIteration" in message
