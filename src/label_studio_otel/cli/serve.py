@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 #: Modules of the extra `serve`.
-EXTRA_MODULES = ("grpc", "h11", "opentelemetry.exporter.prometheus", "prometheus_client", "yaml")
+EXTRA_MODULES = ("google.rpc", "grpc", "h11", "opentelemetry.exporter.prometheus", "prometheus_client", "yaml")
 
 #: Variables that are read before the settings.
 CONFIG = "LABEL_STUDIO_OTEL_SERVE_CONFIG"

@@ -1,13 +1,19 @@
-"""What an OTLP/HTTP receiver answers: empty or partial success, and `google.rpc.Status`, in the request's encoding.
+"""Makes the responses of the receivers: success, partial success, and errors as `google.rpc.Status`.
 
-https://github.com/googleapis/googleapis/blob/master/google/rpc/status.proto and error_details.proto; the few fields are
-written by hand, as their Python package is one more that could not go together with an application's.
+A response has the encoding of its request, protobuf or JSON.
+https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/docs/specification.md#otlphttp-response
 """
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
+
+from google.protobuf import json_format
+from google.rpc import code_pb2
+from google.rpc.error_details_pb2 import BadRequest, RetryInfo
+from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from label_studio_otel.receiver.http import Response
 
@@ -18,64 +24,56 @@ __all__ = ["JSON", "PROTOBUF", "error", "retry_later", "success"]
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
-#: google.rpc.Code by HTTP status.
-#: https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
-CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 413: 8, 415: 3, 431: 8, 500: 13, 503: 14}
-UNKNOWN = 2
-#: What a partial success calls those that were left out, and their field number.
-REJECTED = {"traces": ("rejectedSpans", "spans"), "logs": ("rejectedLogRecords", "log records")}
-_BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
-_RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
+#: The gRPC code of a `Status`, by HTTP status.
+CODES = {
+    400: code_pb2.INVALID_ARGUMENT,
+    401: code_pb2.UNAUTHENTICATED,
+    403: code_pb2.PERMISSION_DENIED,
+    404: code_pb2.NOT_FOUND,
+    405: code_pb2.UNIMPLEMENTED,
+    408: code_pb2.DEADLINE_EXCEEDED,
+    413: code_pb2.RESOURCE_EXHAUSTED,
+    415: code_pb2.INVALID_ARGUMENT,
+    431: code_pb2.RESOURCE_EXHAUSTED,
+    500: code_pb2.INTERNAL,
+    503: code_pb2.UNAVAILABLE,
+}
 
 
 def success(signal: str, *, is_json: bool, rejected: int = 0) -> Response:
-    """Return the answer to a request that was taken, but for so many spans or log records."""
+    """Return the response to a request of which all spans or log records were accepted but so many."""
     if not rejected:
         return Response(200, JSON, b"{}") if is_json else Response(200, PROTOBUF)
-    name, things = REJECTED[signal]
-    message = f"{rejected} {things} cannot be read, or have no valid ids"
-    if is_json:
-        return _json(200, {"partialSuccess": {name: str(rejected), "errorMessage": message}})
-    partial = b"\x08" + _varint(rejected) + _text(2, message)
-    return Response(200, PROTOBUF, _message(1, partial))
+    reason = "cannot be read, or have no valid ids"
+    message: Any
+    if signal == "traces":
+        message = ExportTraceServiceResponse()
+        message.partial_success.rejected_spans = rejected
+        message.partial_success.error_message = f"{rejected} spans {reason}"
+    else:
+        message = ExportLogsServiceResponse()
+        message.partial_success.rejected_log_records = rejected
+        message.partial_success.error_message = f"{rejected} log records {reason}"
+    return _response(200, message, is_json=is_json)
 
 
-def error(code: int, message: str, *, is_json: bool, headers: Mapping[str, str] | None = None) -> Response:
-    """Return an error; what is wrong with a bad request stands in its details too."""
-    number = CODES.get(code, UNKNOWN)
-    if is_json:
-        details = [{"@type": _BAD_REQUEST, "fieldViolations": [{"description": message}]}] if code == 400 else []
-        return _json(code, {"code": number, "message": message, **({"details": details} if details else {})}, headers)
-    body = b"\x08" + _varint(number) + _text(2, message)
-    if code == 400:
-        violation = _message(1, _text(2, message))
-        body += _message(3, _text(1, _BAD_REQUEST) + _message(2, violation))
-    return Response(code, PROTOBUF, body, headers or {})
+def error(status: int, message: str, *, is_json: bool, headers: Mapping[str, str] | None = None) -> Response:
+    """Return the response of an error. OTLP wants what is wrong with a bad request (400) in the details too."""
+    body = Status(code=CODES.get(status, code_pb2.UNKNOWN), message=message)
+    if status == 400:
+        body.details.add().Pack(BadRequest(field_violations=[{"description": message}]))
+    return _response(status, body, is_json=is_json, headers=headers)
 
 
 def retry_later(message: str, seconds: int) -> tuple[bytes, bytes]:
-    """Return the `google.rpc.Status` of UNAVAILABLE and the `RetryInfo` that it holds, in protobuf."""
-    info = _message(1, b"\x08" + _varint(seconds))
-    details = _text(1, _RETRY_INFO) + _message(2, info)
-    return b"\x08" + _varint(CODES[503]) + _text(2, message) + _message(3, details), info
+    """Return a `Status` of UNAVAILABLE in protobuf, and the `RetryInfo` in its details, for the trailers of gRPC."""
+    info = RetryInfo(retry_delay={"seconds": seconds})
+    status = Status(code=code_pb2.UNAVAILABLE, message=message)
+    status.details.add().Pack(info)
+    return status.SerializeToString(), info.SerializeToString()
 
 
-def _json(code: int, value: Any, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(code, JSON, json.dumps(value).encode(), headers or {})
-
-
-def _varint(number: int) -> bytes:
-    found = bytearray()
-    while number > 0x7F:
-        found.append(number & 0x7F | 0x80)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
-
-
-def _message(field: int, value: bytes) -> bytes:
-    return bytes([field << 3 | 2]) + _varint(len(value)) + value
-
-
-def _text(field: int, value: str) -> bytes:
-    return _message(field, value.encode())
+def _response(status: int, message: Any, *, is_json: bool, headers: Mapping[str, str] | None = None) -> Response:
+    if is_json:
+        return Response(status, JSON, json_format.MessageToJson(message, indent=None).encode(), headers or {})
+    return Response(status, PROTOBUF, message.SerializeToString(), headers or {})
