@@ -1,8 +1,8 @@
-"""The deliverer's side of the spool: finds the files, reads whole records, knows when a writer is gone.
+"""The deliverer's side of the spool: it finds the files, reads whole records, and knows whether a writer still lives.
 
-What cannot be read is passed over and counted: a torn last record (the process was killed in the write, or the disk
-was full) and damage in the middle, after which reading goes on at the next record whose checksum is right. Records of
-a newer version than ours are neither: they stay, and so does their file, for whoever can read them.
+Bytes that are no record are skipped and counted. A file may end in half a record, if its process was killed in the
+write or the disk was full. Damage in the middle is skipped up to the next record whose checksum is right. A record of a
+newer version is neither: it stays, with its file, for a newer installation.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ except ImportError:
 
 __all__ = ["SpoolFile", "remove_unnamed", "spool_files"]
 
-#: Seconds after which a file that has no name yet will get none: that takes its writer less than a millisecond.
-UNNAMED = 3600.0
+#: Seconds after which a file without its final name will get none. Its writer needs less than a millisecond for it.
+UNNAMED_MAX_AGE_S = 3600.0
 
 
 def spool_files(directory: Path) -> list[Path]:
-    """Return the spool's files, the oldest first; none where there is no directory yet."""
+    """Return the spool's files, the oldest first; none if there is no directory yet."""
     files = []
     with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
         for entry in entries:
@@ -47,7 +47,7 @@ def spool_files(directory: Path) -> list[Path]:
 
 
 def remove_unnamed(directory: Path, now: float) -> None:
-    """Remove the empty files of writers that were killed before they could name them.
+    """Remove the empty files of writers that were killed before they gave them their names.
 
     Args:
         now: seconds since the epoch.
@@ -57,13 +57,13 @@ def remove_unnamed(directory: Path, now: float) -> None:
             if entry.name.startswith(".") and entry.name[1:2].isdigit():  # as the writer names them
                 with contextlib.suppress(OSError):
                     status = entry.stat(follow_symlinks=False)
-                    if not status.st_size and now - status.st_mtime > UNNAMED:
+                    if not status.st_size and now - status.st_mtime > UNNAMED_MAX_AGE_S:
                         os.unlink(entry.path)
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One record's payload and where the next one begins."""
+    """The payload of one record, and the offset at which the next one begins."""
 
     payload: bytes
     end: int
@@ -73,16 +73,16 @@ class SpoolFile:
     """One spool file, open for reading.
 
     Raises:
-        OSError: it cannot be opened; another deliverer may have finished with it.
+        OSError: it cannot be opened; another deliverer may have removed it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        #: Bytes passed over because no record could be read there.
+        #: Bytes that were skipped because they are no record.
         self.damaged = 0
-        #: Bytes at the end that are no whole record: one is being written, or was when its writer died.
+        #: Bytes at the end that are the beginning of a record: it is being written, or its writer died in the write.
         self.torn = 0
-        #: The version of the records at which reading ended because it is newer than ours, None where there are none.
+        #: The version of the record at which reading ended because the version is newer; None if there is none.
         self.newer: int | None = None
         self._file = path.open("rb")
 
@@ -97,7 +97,7 @@ class SpoolFile:
     def abandoned(self) -> bool:
         """Return True when no process writes to this file any more. Ask before reading to the end."""
         if fcntl is None:
-            return True  # there `remove` fails as long as it is open
+            return True  # on Windows, `remove` fails as long as the file is open
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -113,10 +113,10 @@ class SpoolFile:
         while position < len(data):
             end = _end(data, position)
             if end is None:
-                # A file has one writer, hence one version: whatever a record of ours follows is damage.
+                # A file has one writer and so one version: bytes before a record of this version are damage.
                 found = _next(data, position)
                 if found is None:
-                    self._ends(data, position)
+                    self._note_end(data, position)
                     return
                 self.damaged += found - position
                 position = found
@@ -124,21 +124,21 @@ class SpoolFile:
             yield Read(data[position + FRAME.size : end], offset + end)
             position = end
 
-    def _ends(self, data: bytes, position: int) -> None:
-        """Note what stands behind the last record that can be read."""
+    def _note_end(self, data: bytes, position: int) -> None:
+        """Note what the bytes behind the last record are."""
         self.newer = _newer(data, position)
         if self.newer is None:
             self.torn = len(data) - position
 
     def examine(self, pause: Callable[[], None]) -> None:
-        """Count the damage of the whole file: an earlier reading met what it can no longer tell."""
+        """Count the damage of the whole file, of which earlier readings have seen parts."""
         self.damaged = 0
         for read in self.records(0):
             self.record(read.payload)
             pause()
 
     def record(self, payload: bytes) -> Record | None:
-        """Return the record of a payload; one that cannot be read is None and damage."""
+        """Return the record of a payload; None, and count damage, if it cannot be read."""
         try:
             return decode(payload)
         except SpoolError:
@@ -150,14 +150,14 @@ class SpoolFile:
         return os.fstat(self._file.fileno()).st_size
 
     def remove(self) -> bool:
-        """Remove the file, or set it aside where it is damaged; False when it is in use, or for a newer version."""
+        """Remove the file, or move it to `damaged`; return False if it is in use, or has records of a newer version."""
         if self.newer is not None:
             return False
         try:
             if self.damaged:
-                aside = self.path.parent.parent / "damaged"
-                aside.mkdir(mode=0o700, exist_ok=True)
-                self.path.rename(aside / f"{time.strftime('%Y%m%dT%H%M%S')}-{self.path.name}")
+                damaged = self.path.parent.parent / "damaged"
+                damaged.mkdir(mode=0o700, exist_ok=True)
+                self.path.rename(damaged / f"{time.strftime('%Y%m%dT%H%M%S')}-{self.path.name}")
             else:
                 self.path.unlink()
         except FileNotFoundError:
@@ -168,7 +168,7 @@ class SpoolFile:
 
 
 def count(path: Path, offset: int) -> int:
-    """Return how many records stand in a file from `offset` on, by their frames alone."""
+    """Return the number of records in a file from `offset` on, by their frames alone."""
     number = 0
     with contextlib.suppress(OSError), path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -183,23 +183,24 @@ def count(path: Path, offset: int) -> int:
 
 
 def _end(data: bytes, position: int) -> int | None:
-    """Return where the record that begins here ends, None where none does."""
+    """Return the end of the record that begins at a position; None if none does."""
     if position + FRAME.size > len(data):
         return None
-    return _checked(data, position) if data.startswith(MAGIC, position) else None
+    return _checked_end(data, position) if data.startswith(MAGIC, position) else None
 
 
-def _checked(data: bytes, position: int) -> int | None:
-    """Return where the payload ends whose frame stands here, None where its checksum says that it is none."""
+def _checked_end(data: bytes, position: int) -> int | None:
+    """Return the end of the payload whose frame is at a position; None if the checksum is wrong."""
     _, length, crc = FRAME.unpack_from(data, position)
     end = position + FRAME.size + length
     if end > len(data):
         return None
-    # A record is never empty, and of nothing any four zero bytes are the checksum.
+    # A record is never empty, and four zero bytes are the checksum of nothing.
     return end if length and zlib.crc32(memoryview(data)[position + FRAME.size : end]) == crc else None
 
 
 def _next(data: bytes, position: int) -> int | None:
+    """Return the position of the next record; None if there is none."""
     found = data.find(MAGIC, position + 1)
     while found != -1 and _end(data, found) is None:
         found = data.find(MAGIC, found + 1)
@@ -207,12 +208,12 @@ def _next(data: bytes, position: int) -> int | None:
 
 
 def _newer(data: bytes, position: int) -> int | None:
-    """Return the version of the first record behind a position that is of a newer one, None where there is none."""
+    """Return the version of the first record of a newer version from a position on; None if there is none."""
     at = data.find(PREFIX, position)
     while at != -1 and at + FRAME.size <= len(data):
         version = data[at + len(PREFIX)]
-        # What stands behind damage may be a part of somebody's text.
-        if version > VERSION and (at == position or _checked(data, at)):
+        # Bytes behind damage may be a part of a text, so only a right checksum proves that they are a record.
+        if version > VERSION and (at == position or _checked_end(data, at)):
             return version
         at = data.find(PREFIX, at + 1)
     return None

@@ -1,4 +1,4 @@
-"""The spool: append-only files in which an application's process keeps the spans it took.
+"""The form of spool files and of the records in them.
 
 A file is a run of records, each written with one system call::
 
@@ -8,12 +8,13 @@ A file is a run of records, each written with one system call::
     └───────┴─────────┴──────────┴───────┘└───────────────┴──────────────┴───────────────┘
       frame                                 payload, `length` bytes, what the CRC covers
 
-The header holds the destination, the resource and the span; attributes longer than `LONG` stand behind it as plain
-UTF-8. That is what makes a 5 MB prompt cost milliseconds in the application's thread instead of tens of them: JSON
-has to look at every character, a copy does not. Whole files are sent away only after their writer has let go of the
-file's lock, so nothing is read as finished that may still grow.
+The header holds the destination, the resource and the span. Attributes that are longer than `MAX_HEADER_TEXT` stand
+behind it as plain UTF-8: JSON has to look at every character and a copy does not, so a prompt of 5 MB costs the
+application's thread milliseconds instead of tens of them. A writer holds a lock on its file, and a file is finished
+only once that lock is free.
 
-Every version begins its records with this frame. Who meets a higher version than its own leaves the file where it is.
+Every version of this package begins its records with this frame. A reader leaves a file with records of a higher
+version where it is.
 """
 
 from __future__ import annotations
@@ -56,20 +57,21 @@ PREFIX = b"LSO"
 VERSION = 1
 MAGIC = PREFIX + bytes([VERSION])
 FRAME = struct.Struct("<4sII")
-LONG = 512
+#: Characters of a text that stands in the header.
+MAX_HEADER_TEXT = 512
 _HEADER = struct.Struct("<I")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """One record: a span and where it goes, a log event of one, or an operator's wish."""
+    """One record: a span with its destination, a log event, or a request to send parked items again."""
 
     destination: Destination | None = None
-    #: As `spans.fields_of` gave it, with its resource.
+    #: By `spans.fields_of`, with its resource.
     span: Mapping[str, Any] | None = None
-    #: A log event in OTLP's names (`spans.LogRecord.from_fields`); it goes where its span goes.
+    #: By `spans.log_fields_of`, with its resource. A log event goes to the destination of its span.
     log: Mapping[str, Any] | None = None
-    #: Parked items of this server shall be sent again.
+    #: True for a request to send the parked items of this server again.
     retry: bool = False
 
 
@@ -86,12 +88,12 @@ def size_of(directory: Path) -> int:
                 try:
                     size += entry.stat().st_size
                 except FileNotFoundError:
-                    continue  # delivered in the meantime
+                    continue  # its deliverer removed it in the meantime
     return size
 
 
 def to_json(value: Any) -> str:
-    """Return JSON that keeps every string as it is, lone surrogates too; bytes become OTLP's `bytesValue`."""
+    """Return JSON that keeps all strings, with lone surrogates; bytes become OTLP's `bytesValue`."""
     try:
         return _to_json(value)
     except ValueError:
@@ -112,18 +114,19 @@ def _writable(value: Any) -> Any:
     return value
 
 
-def _foreign(value: Any) -> Any:
+def _json_form(value: Any) -> Any:
+    """Return a value of JSON for one of a type that JSON does not have."""
     if isinstance(value, (bytes, bytearray)):
         return {"bytesValue": base64.b64encode(value).decode()}
     return list(value) if isinstance(value, (tuple, set, frozenset)) else str(value)
 
 
-# Nothing that the SDK keeps holds itself, and the check for that is a tenth of the time.
-_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_foreign, check_circular=False).encode
+# No value of the SDK contains itself, and the check for that takes a tenth of the time.
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_json_form, check_circular=False).encode
 
 
 def encode_destination(destination: Destination) -> str:
-    """Return the destination as JSON, for `encode`; made once per destination."""
+    """Return the destination as JSON, for `encode`."""
     return to_json({one.name: getattr(destination, one.name) for one in dataclasses.fields(destination)})
 
 
@@ -131,15 +134,15 @@ def encode(destination: str, resource: str, fields: Mapping[str, Any]) -> list[b
     """Return a span's record as buffers for one gathering write.
 
     Args:
-        destination: JSON of where it goes.
-        resource: JSON of the resource's attributes.
-        fields: what `spans.fields_of` gave; it is not changed.
+        destination: as JSON, by `encode_destination`.
+        resource: its attributes as JSON.
+        fields: by `spans.fields_of`; they are not changed.
     """
     long: list[tuple[str, int]] = []
     texts: list[bytes] = []
     short: dict[str, Any] = {}
     for name, value in fields["attributes"].items():
-        if type(value) is str and len(value) > LONG:
+        if type(value) is str and len(value) > MAX_HEADER_TEXT:
             text = value.encode("utf-8", "surrogatepass")
             long.append((name, len(text)))
             texts.append(text)
@@ -153,24 +156,24 @@ def encode_log(resource: str, fields: Mapping[str, Any]) -> list[bytes]:
     """Return a log event's record as buffers for one gathering write.
 
     Args:
-        resource: JSON of the resource's attributes.
-        fields: by OTLP's JSON names, attributes and body as plain values.
+        resource: its attributes as JSON.
+        fields: by `spans.log_fields_of`.
     """
     return _framed(f'{{"resource":{resource},"log":{to_json(fields)}}}', [])
 
 
 def encode_retry() -> list[bytes]:
-    """Return the record that asks whoever delivers to send parked items again."""
+    """Return the record of a request to send parked items again."""
     return _framed('{"retry":true}', [])
 
 
 def key_of(span: Mapping[str, Any]) -> str:
-    """Return what tells a call from all others; span ids alone repeat, wherever a program seeds its random numbers."""
+    """Return the key of a call. Its start is part of it: a program that seeds `random` repeats its span ids."""
     return f"{span['traceId']}:{span['spanId']}:{span['startTimeUnixNano']}"
 
 
 def frame(payload: bytes) -> bytes:
-    """Return the record of a payload that was read."""
+    """Return a payload with its frame: the whole record."""
     return FRAME.pack(MAGIC, len(payload), zlib.crc32(payload)) + payload
 
 
@@ -186,10 +189,10 @@ def _framed(header: str, texts: list[bytes]) -> list[bytes]:
 
 
 def decode(payload: bytes) -> Record:
-    """Read a payload again.
+    """Return the record of a payload.
 
     Raises:
-        SpoolError: the payload is not one that `encode` made.
+        SpoolError: no function of this module made it.
     """
     try:
         (size,) = _HEADER.unpack_from(payload)
@@ -199,15 +202,15 @@ def decode(payload: bytes) -> Record:
             return Record(retry=True)
         if "log" in header:
             log = {**header["log"], "resource": header["resource"]}
-            _ = log["traceId"], log["spanId"]  # as below
+            _ = log["traceId"], log["spanId"]  # an event without them has no span
             return Record(log=log)
         span = header["span"]
-        key_of(span)  # what cannot be told apart cannot be delivered once
+        key_of(span)  # a call without a key cannot be delivered once
         span["resource"] = header["resource"]
         for name, length in header["long"]:
             span["attributes"][name] = payload[position : position + length].decode("utf-8", "surrogatepass")
             position += length
         return Record(Destination(**header["destination"]), span)
     except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-        # Only the kind: a UnicodeDecodeError shows the bytes that it met.
+        # Only the type: the text of a UnicodeDecodeError shows the bytes.
         raise SpoolError(f"a record of {len(payload)} bytes cannot be read: {type(error).__name__}") from error
