@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from label_studio_otel import process
 from label_studio_otel.calls import selection
 from label_studio_otel.metrics.counts import Counts
 from label_studio_otel.outbox.items import NewItem
@@ -58,9 +61,10 @@ class BesideAnother(Outbox):
         return super().accept(records, *rest)
 
 
-def test_a_number_is_read_and_written_under_one_lock() -> None:
+def test_a_number_is_read_and_written_under_one_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     noted: list[str] = []
-    counts = Counts(accepted=noting(noted), _lock=Watched(noted))
+    monkeypatch.setattr(process, "lock", Watched(noted))
+    counts = Counts(accepted=noting(noted))
     counts.add(accepted=1)
     assert noted == ["locked", "added", "free"]
 
@@ -76,12 +80,11 @@ def test_what_settings_leave_out_is_counted_under_one_lock() -> None:
     assert noted == ["locked", "added", "free"]
 
 
-def test_a_child_begins_from_nothing_whoever_held_the_lock() -> None:
-    counts = Counts(accepted=3, _lock=Watched([]))
+def test_a_child_begins_from_nothing() -> None:
+    counts = Counts(accepted=3)
     counts.reset()
     counts.add(accepted=1, duplicates=2)
     assert (counts.accepted, counts.duplicates) == (1, 2)
-    assert not isinstance(counts._lock, Watched)
 
 
 def test_what_comes_by_another_way_meanwhile_is_not_returned(tmp_path: Path) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+from label_studio_otel import process
 
 __all__ = ["Backlog", "Counts"]
 
@@ -20,7 +17,7 @@ class Counts:
     filtered: int = 0
     #: Calls that were lost to an error of ours.
     failed: int = 0
-    #: Log events that were taken for calls.
+    #: Log events of calls that were kept.
     events: int = 0
     #: Calls that came into the outbox.
     accepted: int = 0
@@ -40,24 +37,19 @@ class Counts:
     doubles: int = 0
     #: Bytes of spool files that could not be read.
     damaged_bytes: int = 0
-    #: Calls that an age limit gave up.
+    #: Calls that were given up at the age limit.
     expired: int = 0
-
-    #: Reentrant: a signal handler of the application may end a span while its thread is in here.
-    _lock: AbstractContextManager[Any] = field(default_factory=threading.RLock, repr=False, compare=False)
 
     def add(self, **numbers: int) -> None:
         """Add to numbers by their names, from any thread."""
-        with self._lock:
+        with process.lock:
             for name, number in numbers.items():
                 setattr(self, name, getattr(self, name) + number)
 
     def reset(self) -> None:
         """Begin from nothing, in a process that was forked."""
-        self._lock = threading.RLock()  # a thread that is not there any more may hold it
         for one in fields(self):
-            if one.name != "_lock":
-                setattr(self, one.name, 0)
+            setattr(self, one.name, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""The `opentelemetry_pre_instrument` hook: where our exporter was named, add our processors of spans and log events.
+"""The `opentelemetry_pre_instrument` hook: it adds this package's processors where its exporter is configured.
 
-OpenTelemetry has no entry point for processors, and its declarative file refuses foreign ones; this hook runs
-in both worlds after the SDK was configured and before anything is instrumented. A hook that raises ends all
-instrumentation, so this one never does.
+OpenTelemetry has no entry point for processors, and its declarative configuration accepts only its own. This hook runs
+with either configuration, after the SDK is set up and before anything is instrumented. An exception in a hook ends all
+instrumentation, so this one raises none.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def add_span_processors() -> None:
         _observe()
     exporter = sys.modules.get("label_studio_otel.sdk.exporter")
     if exporter is None:
-        return  # nobody named it
+        return  # it is not configured
     try:
         _add(list(exporter.constructed))
     except Exception as error:
@@ -35,7 +35,7 @@ def add_span_processors() -> None:
 
 
 def _observe() -> None:
-    """Let `label-studio-otel doctor` see which spans there are."""
+    """Note the spans of this run for `label-studio-otel doctor`."""
     try:
         from label_studio_otel.sdk.observer import observe  # noqa: PLC0415
 
@@ -63,7 +63,7 @@ def _add(exporters: list[object]) -> None:
 
 
 def _add_log_processors(settings: list[dict[str, Any]], add_span_processor: Callable[[object], None]) -> None:
-    """Take the log events of calls, where the SDK has a logger provider; under its configurator it always has."""
+    """Keep the log events of calls, if the SDK has a logger provider; its configurator always sets one."""
     try:
         _add_log_record_processors(settings, add_span_processor)
     except Exception as error:
@@ -86,6 +86,6 @@ def _add_log_record_processors(settings: list[dict[str, Any]], add_span_processo
     directories = set()
     for one in settings:
         processor = LabelStudioLogRecordProcessor(open_spans=open_spans, **one)
-        if processor.directory not in directories:  # one record serves all that deliver from there
+        if processor.directory not in directories:  # one record of an event serves all projects of a server
             directories.add(processor.directory)
             add(processor)

@@ -1,7 +1,7 @@
-"""Notes for `label-studio-otel doctor -- command` which spans an application's run makes, and what becomes of them.
+"""Notes for `label-studio-otel doctor -- command` which spans an application makes, and how each of them is read.
 
-Only where `LABEL_STUDIO_OTEL_DOCTOR` names a file; each span is one line of JSON there, without anything that was said.
-Processors are not added but listened to: some providers drop what they have when another one is added.
+It does so only if `LABEL_STUDIO_OTEL_DOCTOR` names a file. Each span is one line of JSON in that file, without content.
+It wraps the processors of a provider and adds none: some providers drop their processors when another one is added.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 __all__ = ["VARIABLE", "observe"]
 
-#: Private: `doctor` sets it.
+#: Names the file of notes. Private: `doctor` sets it.
 VARIABLE = "LABEL_STUDIO_OTEL_DOCTOR"
 
-#: Spans whose log events are remembered until they end.
-MAX_SPANS = 1000
+#: Open spans whose log events are remembered.
+MAX_SPANS_WITH_EVENTS = 1000
 
 _observing = False
 _events: dict[tuple[str, str], list[LogRecord]] = {}
 
 
 def observe() -> None:
-    """Listen to every provider of this process: the one that is there, and those made from now on."""
-    global _observing  # noqa: PLW0603 - the hook and `sitecustomize` may both ask
+    """Observe every tracer provider of this process: the present one, and each that is made from now on."""
+    global _observing  # noqa: PLW0603 - the hook and `sitecustomize` may both call this
     if _observing or not os.environ.get(VARIABLE):
         return
     _observing = True
@@ -48,13 +48,13 @@ def observe() -> None:
 
     present = trace.get_tracer_provider()
     if isinstance(present, TracerProvider):
-        _listen(present)
-    _listen_to_each(TracerProvider, _listen)
+        _observe_provider(present)
+    _observe_each(TracerProvider, _observe_provider)
     _observe_events()
 
 
 def _observe_events() -> None:
-    """Listen to the log events of calls: they hold what a span seems to lack."""
+    """Observe the log events of calls too: they may hold the messages that a span lacks."""
     try:
         from opentelemetry._logs import get_logger_provider  # noqa: PLC0415
         from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415
@@ -62,22 +62,23 @@ def _observe_events() -> None:
         return  # the SDK's interface for logs is not stable
     present = get_logger_provider()
     if isinstance(present, LoggerProvider):
-        _listen_to_events(present)
-    _listen_to_each(LoggerProvider, _listen_to_events)
+        _observe_event_provider(present)
+    _observe_each(LoggerProvider, _observe_event_provider)
 
 
-def _listen_to_each(kind: type, listen: Callable[[Any], None]) -> None:
+def _observe_each(kind: type, observe_one: Callable[[Any], None]) -> None:
+    """Let the constructor of a class call a function with each new object."""
     original = kind.__init__  # type: ignore[misc]
 
     @functools.wraps(original)
-    def listening(self: Any, *args: Any, **kwargs: Any) -> None:
+    def constructor(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
-        listen(self)
+        observe_one(self)
 
-    kind.__init__ = listening  # type: ignore[misc]
+    kind.__init__ = constructor  # type: ignore[misc]
 
 
-def _listen_to_events(provider: Any) -> None:
+def _observe_event_provider(provider: Any) -> None:
     processors = provider._multi_log_record_processor
     name = "on_emit" if hasattr(processors, "on_emit") else "emit"
     original = getattr(processors, name)
@@ -85,7 +86,7 @@ def _listen_to_events(provider: Any) -> None:
     def on_emit(data: Any) -> None:
         original(data)
         try:
-            if _takes_events(processors):
+            if _keeps_events(processors):
                 _remember(data.log_record)
         except Exception as error:  # the application's run must not notice
             _note({"failed": type(error).__name__})
@@ -93,7 +94,7 @@ def _listen_to_events(provider: Any) -> None:
     setattr(processors, name, on_emit)
 
 
-def _takes_events(processors: Any) -> bool:
+def _keeps_events(processors: Any) -> bool:
     ours = sys.modules.get("label_studio_otel.sdk.log_processor")
     there = getattr(processors, "_log_record_processors", ())
     return ours is not None and any(isinstance(one, ours.LabelStudioLogRecordProcessor) for one in there)
@@ -101,12 +102,12 @@ def _takes_events(processors: Any) -> bool:
 
 def _remember(record: Any) -> None:
     name = getattr(record, "event_name", None) or (record.attributes or {}).get("event.name")
-    if name in MESSAGE_EVENTS and record.span_id and len(_events) < MAX_SPANS:
+    if name in MESSAGE_EVENTS and record.span_id and len(_events) < MAX_SPANS_WITH_EVENTS:
         log = LogRecord.from_fields(log_fields_of(record, name, record.trace_id, record.span_id, ""))
         _events.setdefault((log.trace_id, log.span_id), []).append(log)
 
 
-def _listen(provider: Any) -> None:
+def _observe_provider(provider: Any) -> None:
     processors = provider._active_span_processor
     original = processors.on_end
 
@@ -143,7 +144,7 @@ def _read(span: Span) -> tuple[str, list[str]]:
 
 
 def _taken(processors: Any) -> bool:
-    """Tell whether a processor or an exporter of ours is among them."""
+    """Return whether a processor or an exporter of this package is among the processors."""
     ours = sys.modules.get("label_studio_otel.sdk.processor"), sys.modules.get("label_studio_otel.sdk.exporter")
     kinds = tuple(
         getattr(module, name)
@@ -155,7 +156,7 @@ def _taken(processors: Any) -> bool:
 
 
 def _all(processors: Any) -> list[Any]:
-    """Return processors and those that they wrap (Logfire's do)."""
+    """Return processors, with the processors that they wrap (as those of Logfire do)."""
     found: list[Any] = []
     waiting = list(processors)
     while waiting and len(found) < 100:
@@ -167,7 +168,7 @@ def _all(processors: Any) -> list[Any]:
 
 
 def _note(line: dict[str, Any]) -> None:
-    """Append one line with one system call, so that the lines of several processes do not mix."""
+    """Append one line with one system call, so that lines of several processes do not mix."""
     try:
         descriptor = os.open(os.environ[VARIABLE], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     except (OSError, KeyError):
