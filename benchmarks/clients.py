@@ -37,7 +37,7 @@ def settings_of(options: dict[str, Any], url: str | None = None) -> Settings:
 
 def left(deliverer: Deliverer) -> int:
     """Return how many calls are not tasks yet."""
-    states = deliverer.summary().states
+    states = deliverer.outbox.overview.summary().states
     return sum(states[state] for state in OPEN_STATES)
 
 
@@ -86,12 +86,12 @@ def ours(options: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Deliver, some batches for each line read, until nothing is left."""
     deliverer = Deliverer(settings_of(options))
     for _ in sys.stdin:
-        before = deliverer.summary().states["delivered"]
+        before = deliverer.outbox.overview.summary().states["delivered"]
         begin, cpu = time.perf_counter(), time.process_time()
         moved = all(deliverer.step() for _ in range(options["batches"]))
         figures = {"seconds": time.perf_counter() - begin, "cpu": time.process_time() - cpu}
         waiting = left(deliverer)
-        done = deliverer.summary().states["delivered"] - before
+        done = deliverer.outbox.overview.summary().states["delivered"] - before
         yield {**figures, "tasks": done, "left": waiting, "stuck": bool(waiting) and not moved}
     deliverer.close()
 

@@ -52,7 +52,7 @@ def _sqlite_across_fork() -> None:
 
     def close() -> None:
         for one in made.values():
-            one._outbox.close()
+            one.outbox.close()
 
     process._parts[process.ForkOrder.OUTBOXES] = _Nobody()  # what a fork goes through
     fork_safe_import.deliverer = lambda: kept  # type: ignore[assignment, return-value]

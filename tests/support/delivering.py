@@ -195,7 +195,7 @@ def run(deliverer: Deliverer) -> None:
 
 def states_of(deliverer: Deliverer) -> dict[str, int]:
     """Return the number of items by state, without zeros."""
-    return {name: number for name, number in deliverer.summary().states.items() if number}
+    return {name: number for name, number in deliverer.outbox.overview.summary().states.items() if number}
 
 
 def imports(fake: FakeLabelStudio) -> list[Request]:

@@ -93,7 +93,7 @@ def _watch(deliverer: Deliverer, source: ServerMetrics) -> int:
     register(late=True)
     while True:
         moved = deliverer.step()
-        source.update_backlog(deliverer.depth)
+        source.update_backlog(deliverer.backlog)
         if not moved:
             time.sleep(WATCH_POLL_SECONDS)
 

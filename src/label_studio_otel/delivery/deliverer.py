@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from label_studio_otel.metrics.counts import Backlog
-    from label_studio_otel.outbox.items import Summary
     from label_studio_otel.settings import Settings
 
 __all__ = ["OUTBOX", "Deliverer"]
@@ -78,10 +77,10 @@ class Deliverer(process.ForkPart):
         self.counts = hooks.counts
         self._lock = DirectoryLock(self._directory)
         self._outbox_path = self._directory / OUTBOX
-        self._outbox = outbox or Outbox.in_file(self._outbox_path, clock=hooks.clock)
+        self.outbox = outbox or Outbox.in_file(self._outbox_path, clock=hooks.clock)
         self._client = LabelStudio(settings.url, settings.api_key, clock=hooks.clock)
-        self._delivery = Delivery(self._outbox, self._client, settings, hooks, restarted_at=restarted_at)
-        self._retention = Retention(self._outbox, self._outbox_path, settings, hooks)
+        self._delivery = Delivery(self.outbox, self._client, settings, hooks, restarted_at=restarted_at)
+        self._retention = Retention(self.outbox, self._outbox_path, settings, hooks)
         #: False where items may still be leased which nobody is sending: of another process, or of a broken-off step.
         self._has_taken_over = False
         self._clock_difference = hooks.clock() - hooks.steady_clock()
@@ -135,12 +134,12 @@ class Deliverer(process.ForkPart):
         with self._taking_over_after_an_error():
             # An outbox was lost, and may have delivered what the spool still has. Its file proves nothing: a process
             # that was killed may have created it anew, without a note in it.
-            if used_before and self._outbox.is_unused():
+            if used_before and self.outbox.is_unused():
                 self.reconcile()
             self._take_over_quarantined()
-            self._outbox.take_over("the process that sent it ended before the answer")
+            self.outbox.take_over("the process that sent it ended before the answer")
         if not self.settle_delay:
-            self._outbox.skip_settling()
+            self.outbox.skip_settling()
         return True
 
     def examine(self) -> None:
@@ -148,7 +147,7 @@ class Deliverer(process.ForkPart):
         if not self._lock.held:
             return
         try:
-            self._outbox.database.check()
+            self.outbox.database.check()
         except OutboxCorrupt as error:
             self._replace_outbox(error)
         except OutboxError:
@@ -160,25 +159,17 @@ class Deliverer(process.ForkPart):
         Raises:
             OutboxError: the outbox cannot be used.
         """
-        recovery.look_up_before_sending(self._outbox, self._hooks.clock())
+        recovery.look_up_before_sending(self.outbox, self._hooks.clock())
 
-    def summary(self) -> Summary:
-        """Return the counted contents of the outbox.
-
-        Raises:
-            OutboxError: the outbox cannot be read.
-        """
-        return self._outbox.overview.summary()
-
-    def depth(self) -> Backlog | None:
+    def backlog(self) -> Backlog | None:
         """Return what waits; None where another process delivers, or the outbox cannot be read."""
         if not self._lock.held:
             return None
         with contextlib.suppress(LabelStudioOtelError, OSError):
-            depth = replace(self._outbox.overview.depth(), outbox_bytes=self._outbox.used_bytes())
+            backlog = replace(self.outbox.overview.depth(), outbox_bytes=self.outbox.used_bytes())
             with contextlib.suppress(FileNotFoundError):  # the bridge has no spool
-                depth = replace(depth, spool_bytes=record.size_of(spool_directory(self._directory)))
-            return depth
+                backlog = replace(backlog, spool_bytes=record.size_of(spool_directory(self._directory)))
+            return backlog
         return None
 
     def states_of(self, keys: Iterable[str]) -> dict[str, set[str]]:
@@ -190,9 +181,9 @@ class Deliverer(process.ForkPart):
         if _inherited:
             return {}
         if self._lock.held:
-            return self._outbox.overview.states_of(keys)
+            return self.outbox.overview.states_of(keys)
         # A fork waits for this lock, so a child inherits no open handle.
-        with self._outbox.database.lock, contextlib.closing(Outbox.in_file(self._outbox_path, read_only=True)) as read:
+        with self.outbox.database.lock, contextlib.closing(Outbox.in_file(self._outbox_path, read_only=True)) as read:
             return read.overview.states_of(keys)
 
     def skip_settling(self) -> None:
@@ -200,11 +191,11 @@ class Deliverer(process.ForkPart):
         self.settle_delay = 0.0
         if self._lock.held:  # else another process delivers, and it alone writes
             with contextlib.suppress(LabelStudioOtelError):
-                self._outbox.skip_settling()
+                self.outbox.skip_settling()
 
     def close(self) -> None:
         """Close the outbox and release the lock."""
-        self._outbox.close()
+        self.outbox.close()
         self._lock.release()
 
     @contextlib.contextmanager
@@ -221,7 +212,7 @@ class Deliverer(process.ForkPart):
         return jump if abs(jump) > CLOCK_JUMP_S else 0.0
 
     def _follow_clock(self, jump: float) -> None:
-        self._outbox.shift_times(jump)
+        self.outbox.shift_times(jump)
         self._delivery.reset()
         self._retention.expire_now()
 
@@ -230,7 +221,7 @@ class Deliverer(process.ForkPart):
             return False
         due_at = self._hooks.clock() + self.settle_delay
         return bool(
-            ingest(self._directory, self._outbox, due_at, self._hooks.pause, counts=self.counts, limit=INGEST_LIMIT)
+            ingest(self._directory, self.outbox, due_at, self._hooks.pause, counts=self.counts, limit=INGEST_LIMIT)
         )
 
     def _expire(self) -> None:
@@ -242,14 +233,14 @@ class Deliverer(process.ForkPart):
         self._delivery.reset()
         self._has_taken_over = False
         # Under the lock: a thread that takes calls in would open the old file, and use it on under its new name.
-        with self._outbox.database.lock, contextlib.suppress(LabelStudioOtelError, OSError):
-            self._outbox.close()
+        with self.outbox.database.lock, contextlib.suppress(LabelStudioOtelError, OSError):
+            self.outbox.close()
             quarantine(self._outbox_path, self._hooks.clock())
             log.warning(f"{error}; it is set aside, and a new one begun")
             self._take_over_quarantined()
 
     def _take_over_quarantined(self) -> None:
-        recovery.take_over_quarantined(self._outbox_path, self._outbox, self._hooks.clock(), self._uncertain_wait)
+        recovery.take_over_quarantined(self._outbox_path, self.outbox, self._hooks.clock(), self._uncertain_wait)
 
     def _warn_of_directory(self, error: Exception) -> None:
         self._health.outbox_problem = str(error)
@@ -272,15 +263,15 @@ class Deliverer(process.ForkPart):
 
     def before_fork(self) -> Callable[[], None] | None:
         """Close the outbox when no transaction runs; return what lets it be used again."""
-        lock = self._outbox.database.lock
+        lock = self.outbox.database.lock
         if not lock.acquire(timeout=FORK_TIMEOUT_S):
             return None
-        self._outbox.close()
+        self.outbox.close()
         return lock.release
 
     def reset_in_child(self) -> None:
         """Give up the parent's outbox and lock."""
-        handle = self._outbox.database.abandon()
+        handle = self.outbox.database.abandon()
         self._lock.release()
         if handle is not None:
             _inherited.append(handle)

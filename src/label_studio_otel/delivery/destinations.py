@@ -35,13 +35,7 @@ class Delivery:
     """
 
     def __init__(
-        self,
-        outbox: Outbox,
-        client: LabelStudio,
-        settings: Settings,
-        hooks: Hooks,
-        *,
-        restarted_at: float = 0.0,
+        self, outbox: Outbox, client: LabelStudio, settings: Settings, hooks: Hooks, *, restarted_at: float = 0.0
     ) -> None:
         self._outbox = outbox
         self._hooks = hooks
@@ -62,7 +56,7 @@ class Delivery:
     def step(self) -> bool:
         """Look up uncertain batches, then send one batch per destination; return whether anything changed."""
         changed = self._reconciliation.step()
-        # An import that Label Studio carries out later is waited for, as the server is busy with it.
+        # Where Label Studio carries an import out later, the next one waits until that is done.
         importing = {batch.destination_id for batch in self._outbox.batches.uncertain() if batch.import_id is not None}
         for row, due_at in self._outbox.destinations.with_pending():
             if row.id not in importing and _next_at(row, due_at) <= self._hooks.clock():

@@ -48,8 +48,8 @@ class OutgoingBatch:
     project: ResolvedProject
     tasks: list[RenderedTask]
     size: BatchSize
-    #: Id of the batch in the outbox, once its items are leased.
-    id: int | None = None
+    #: Id of the batch in the outbox, 0 until its items are leased.
+    id: int = 0
 
 
 class BatchSender:
@@ -86,19 +86,19 @@ class BatchSender:
         except Uncertain as error:
             is_queued = error.import_id is not None  # Label Studio carries the import out later
             self._observe(began, None if is_queued else error)
-            self._mark_uncertain(batch, str(error), status=error.status, import_id=error.import_id)
+            self._outbox.batches.mark_uncertain(batch.id, str(error), answer=error.status, import_id=error.import_id)
             if not is_queued:
                 batch.size.timed_out(len(batch.tasks))
                 raise Retryable(str(error)) from error  # it can be an outage, so the destination waits
         except DeliveryError as error:  # nothing arrived
             self._observe(began, error)
-            if batch.id is not None:
+            if batch.id:
                 self._outbox.batches.release(batch.id, self._hooks.clock(), None)
             self._adapt_to(error, batch)
         else:
             batch.size.succeeded(len(batch.tasks), self._observe(began, None))
             if doubt := self._doubt(batch, result):
-                self._mark_uncertain(batch, doubt)
+                self._outbox.batches.mark_uncertain(batch.id, doubt)
             else:
                 self._mark_delivered(batch, result)
 
@@ -110,7 +110,7 @@ class BatchSender:
 
     def _lease(self, batch: OutgoingBatch) -> None:
         """Lease the items of a batch, when the connection stands: a process that ends then leaves them uncertain."""
-        if batch.id is None:  # else it is the second request, as an access token had ended
+        if not batch.id:  # else it is the second request, as an access token had ended
             predictions = {one.item.id: one.predictions for one in batch.tasks}
             batch.id = self._outbox.batches.lease(batch.row.id, batch.project.id, batch.project.watermark, predictions)
 
@@ -120,14 +120,7 @@ class BatchSender:
         self._hooks.observe_import(seconds, type(error).__name__ if error else None)
         return seconds
 
-    def _mark_uncertain(
-        self, batch: OutgoingBatch, reason: str, *, status: int | None = None, import_id: int | None = None
-    ) -> None:
-        assert batch.id is not None
-        self._outbox.batches.mark_uncertain(batch.id, reason, answer=status, import_id=import_id)
-
     def _mark_delivered(self, batch: OutgoingBatch, result: ImportResult) -> None:
-        assert batch.id is not None
         task_ids = zip((one.item.id for one in batch.tasks), result.task_ids, strict=True)
         self._outbox.batches.mark_delivered(batch.id, dict(task_ids))
         self._hooks.counts.delivered += len(batch.tasks)

@@ -112,7 +112,7 @@ class Bridge:
             self._delivery.join(self._settings.shutdown_timeout)
             readers.close()
             if not self._delivery.is_alive():
-                self._server_metrics.backlog = self._deliverer.depth()
+                self._server_metrics.backlog = self._deliverer.backlog()
                 self._deliverer.close()
 
     def counts(self) -> dict[str, int]:
@@ -191,7 +191,7 @@ class Bridge:
                 self._damaged.clear()
                 self._deliverer.examine()
             moved = self._deliverer.step()
-            self._server_metrics.update_backlog(self._deliverer.depth)
+            self._server_metrics.update_backlog(self._deliverer.backlog)
         except Exception as error:  # an error of ours must not end the thread
             log.warn_once("step", f"delivery failed with {log.kind(error)}; LLM calls are kept")
             return False

@@ -181,7 +181,7 @@ class DeliveryThread:
             deliverer.settle_delay = SETTLE_DELAY_S
         deliverer.authorize(self.settings.api_key)
         changed = _tried(deliverer.step)
-        self._metrics.update_backlog(deliverer.depth)
+        self._metrics.update_backlog(deliverer.backlog)
         self._update_waiter(deliverer)
         return changed
 
@@ -210,7 +210,7 @@ def _tried(step: Callable[[], bool]) -> bool:
 
 
 def _undelivered(deliverer: Deliverer) -> int:
-    backlog = deliverer.depth()
+    backlog = deliverer.backlog()
     if backlog is None:
         return 1  # the step has logged what is wrong with the outbox
     return backlog.states["pending"] + backlog.states["leased"] + backlog.states["uncertain"]

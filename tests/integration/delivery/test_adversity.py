@@ -54,7 +54,7 @@ class TestWhatWasPreparedAhead:
         deliverer = state.deliverer()
         state.put(*(span(number=number) for number in range(2001, 2051)), destination=CHATS)
         run(deliverer)
-        deliverer._outbox.expire(1e12)
+        deliverer.outbox.expire(1e12)
         state.put(*(span(number=number) for number in range(1, 701)))
         deliverer.step()
         assert states_of(deliverer) == {"delivered": 500, "pending": 200}
@@ -115,7 +115,7 @@ class TestADamagedOutbox:
         state.put(span(number=1))
         run(deliverer)
         for _ in range(3):
-            deliverer._outbox.close()
+            deliverer.outbox.close()
             (state.directory / "outbox.db").write_bytes(b"\xff" * 8192)
             deliverer.step()
         assert len(list(state.directory.glob("outbox.db.corrupt-*"))) == 3

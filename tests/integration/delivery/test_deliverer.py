@@ -109,7 +109,7 @@ def _die_during_the_import(deliverer: Deliverer, state: State) -> None:
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    deliverer._outbox.batches.mark_delivered = die  # type: ignore[method-assign]
+    deliverer.outbox.batches.mark_delivered = die  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         deliverer.step()
     deliverer.close()
@@ -251,10 +251,10 @@ def test_what_was_said_in_a_call_that_settings_leave_out_is_gone_after_an_hour(s
     run(deliverer)
     state.clock.sleep(3599)
     run(deliverer)
-    assert b"a secret" in deliverer._outbox.events(f"{'1' * 32}:{'2' * 16}")[0]
+    assert b"a secret" in deliverer.outbox.events(f"{'1' * 32}:{'2' * 16}")[0]
     state.clock.sleep(901)
     run(deliverer)
-    assert deliverer._outbox.events(f"{'1' * 32}:{'2' * 16}") == []
+    assert deliverer.outbox.events(f"{'1' * 32}:{'2' * 16}") == []
 
 
 def test_a_project_a_day_leaves_nothing_behind(state: State, fake: FakeLabelStudio) -> None:
@@ -266,7 +266,7 @@ def test_a_project_a_day_leaves_nothing_behind(state: State, fake: FakeLabelStud
     run(deliverer)
     assert len(copies(fake)) == 35
     delivery = deliverer._delivery
-    names = [target.destination.project_name for target, _, _ in deliverer.summary().destinations]
+    names = [target.destination.project_name for target, _, _ in deliverer.outbox.overview.summary().destinations]
     assert names == [f"Prompts of day {day}" for day in range(6, 36)]
     assert len(delivery._batch_sizes) == len(delivery._projects._read) == 30
     state.put(span(number=1), span(number=99), destination=Destination("Prompts of day 99"))

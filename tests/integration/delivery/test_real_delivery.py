@@ -142,7 +142,7 @@ def test_an_import_in_doubt_is_looked_up_and_found(bench: Bench, api: Api, title
     bench.put(span(number=1), destination=Destination(title))
     bench.run()
     bench.put(*(span(number=number) for number in range(2, 102)), destination=Destination(title))
-    bench.outbox.deliver = _lose(bench.outbox.deliver)  # type: ignore[method-assign]
+    bench.outbox.batches.mark_delivered = _lose(bench.outbox.batches.mark_delivered)  # type: ignore[method-assign]
     with pytest.raises(SystemExit):
         bench.run()
     assert bench.outbox.take_over("it died before the answer") == 1

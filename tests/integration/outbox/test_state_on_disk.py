@@ -139,7 +139,7 @@ def test_what_waits_longer_than_allowed_is_given_up_counted_and_said(
     assert states_of(deliverer) == {"pending": 1}
     assert "2 LLM calls were given up" in caplog.text
     assert log._said == remembered
-    assert deliverer.summary().counters["given_up"] == 2
+    assert deliverer.outbox.overview.summary().counters["given_up"] == 2
     deliverer.close()
 
 
@@ -162,7 +162,7 @@ def test_a_torn_last_record_is_cut_off_and_counted(state: State, fake: FakeLabel
     deliverer = state.deliverer()
     run(deliverer)
     assert copies(fake) == {"1": 1}
-    assert deliverer.summary().counters["unreadable_bytes"] == deliverer.counts.damaged_bytes > 100
+    assert deliverer.outbox.overview.summary().counters["unreadable_bytes"] == deliverer.counts.damaged_bytes > 100
 
 
 def _project(title: str) -> Call:

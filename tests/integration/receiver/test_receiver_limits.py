@@ -218,7 +218,7 @@ def test_a_disk_that_refuses_is_503_and_then_it_takes_again(tmp_path: Path) -> N
 
 def test_the_service_synchronises_every_commit(tmp_path: Path) -> None:
     bridge = Bridge(load({"state_dir": tmp_path}, {}), ServeSettings(settle=0))
-    outbox = bridge._deliverer._outbox
+    outbox = bridge._deliverer.outbox
     with outbox.database.transaction() as run:
         assert run.connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
     assert bridge._group_commit._outbox is outbox

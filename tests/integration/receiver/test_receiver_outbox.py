@@ -180,7 +180,7 @@ class TestADamagedOutbox:
         bridge._step()
 
         assert bridge._group_commit.submit(calls(5000)).result(10) is None
-        assert bridge._deliverer.summary().states["pending"] == 2001
+        assert bridge._deliverer.outbox.overview.summary().states["pending"] == 2001
         bridge._group_commit.close()
         bridge._deliverer.close()
 

@@ -37,8 +37,10 @@ def test_neither_content_nor_token_reaches_a_log_or_a_reason(
     run(deliverer)
     state.clock.sleep(2)
     run(deliverer)
-    reasons = [row["reason"] for row in deliverer._outbox.database.rows("parked_reasons")]
-    kept = " ".join(map(str, [*reasons, *(target.blocked for target, _, _ in deliverer.summary().destinations)]))
+    reasons = [row["reason"] for row in deliverer.outbox.database.rows("parked_reasons")]
+    kept = " ".join(
+        map(str, [*reasons, *(target.blocked for target, _, _ in deliverer.outbox.overview.summary().destinations)])
+    )
     assert all_tasks(fake)
     for text in (SECRET, fake.token):
         assert text not in caplog.text + kept

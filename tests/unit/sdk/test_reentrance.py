@@ -95,7 +95,7 @@ def test_every_lock_in_an_application_is_reentrant(tmp_path: Path) -> None:
         "processor._boundary._known_recorder._waiter._lock",
         "processor._boundary._known_recorder._delivery._lock",
         "processor._boundary._known_recorder._writer._lock",
-        "deliverer._outbox.database.lock",
+        "deliverer.outbox.database.lock",
     } <= set(locks)
 
 
