@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.generation import Generation
+from label_studio_otel.generation import Choice, Generation, Message
 from label_studio_otel.reading import gaps
 from label_studio_otel.reading.attributes import as_dict, decoded, first_integer, first_text, objects_of, string_list
 from label_studio_otel.reading.failure import error_of, error_type_of
@@ -23,7 +23,7 @@ from label_studio_otel.reading.stored_media import with_stored_media
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from label_studio_otel.generation import Choice, Gap, Part
+    from label_studio_otel.generation import Gap, Part
     from label_studio_otel.spans import Span
 
 __all__ = ["AttributeTable", "first_value", "read"]
@@ -229,12 +229,17 @@ def _count(table: AttributeTable, attributes: Mapping[str, Any], field: str) -> 
 def _with_reasons(
     choices: tuple[Choice, ...], table: AttributeTable, attributes: Mapping[str, Any]
 ) -> tuple[Choice, ...]:
-    """Give the choices the reasons that stand apart from them, where there is one for each."""
-    if not table.finish_reason or not choices or all(choice.finish_reason for choice in choices):
+    """Give the choices the reasons that stand apart from them, where there is one for each.
+
+    An answer without content is often not written, and its reason is: it becomes an empty choice.
+    """
+    if not table.finish_reason or (choices and all(choice.finish_reason for choice in choices)):
         return choices
     value = first_value(attributes, table.finish_reason)
     text = table.text(attributes, table.finish_reason) if isinstance(value, str) else None
     reasons = string_list(value) or ((text,) if text else ())
+    if not choices:
+        return tuple(Choice(Message("assistant", ()), finish_reason(reason)) for reason in reasons)
     if len(reasons) != len(choices):
         return choices
     pairs = zip(choices, reasons, strict=True)

@@ -9,16 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.reading import gaps, table
-from label_studio_otel.reading.emitters.gen_ai.choices import FINISH_REASON, FINISH_REASONS, choices_without_content
-from label_studio_otel.reading.forms import Response, request_of, response_of
+from label_studio_otel.reading import table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from label_studio_otel.generation import Gap, Generation
-    from label_studio_otel.reading.forms import Request
-    from label_studio_otel.spans import Span
+    from collections.abc import Mapping
 
 __all__ = ["DIALECT"]
 
@@ -41,27 +35,6 @@ def _tells(attributes: Mapping[str, Any], scope_name: str) -> bool:
     )
 
 
-def _read(span: Span) -> Generation:
-    attributes = span.attributes
-    request, response = request_of(attributes.get(REQUEST)), response_of(attributes.get(RESPONSE))
-    if not response.choices:
-        response = Response(choices_without_content(attributes, span), is_cut=response.is_cut)
-    incomplete = tuple(_incomplete(span, request, response))
-    return table.read(DIALECT, span, request, response, incomplete=incomplete)
-
-
-def _incomplete(span: Span, request: Request, response: Response) -> Iterator[Gap]:
-    if span.dropped_attributes:
-        yield gaps.attributes_dropped(span.dropped_attributes)
-    for said, attribute in ((request, REQUEST), (response, RESPONSE)):
-        if said.is_cut:
-            yield gaps.truncated(attribute)
-    if not request.messages and not any(choice.message.parts for choice in response.choices):
-        yield gaps.content_not_captured(DIALECT.switch)
-    elif not response.choices and span.status_code != "ERROR":
-        yield gaps.no_output()
-
-
 DIALECT = table.AttributeTable(
     name="google_adk",
     written_by=__doc__,
@@ -69,13 +42,14 @@ DIALECT = table.AttributeTable(
     switch="set ADK_CAPTURE_MESSAGE_CONTENT_IN_SPANS=true",
     request=(REQUEST,),
     response=(RESPONSE,),
+    finish_reason=("gen_ai.response.finish_reasons", "gen_ai.response.finish_reason"),
     provider=("gen_ai.system",),
     request_model=("gen_ai.request.model",),
     input_tokens=("gen_ai.usage.input_tokens",),
     output_tokens=("gen_ai.usage.output_tokens",),
     session_id=("gcp.vertex.agent.session_id",),
-    also=(OPERATION, TOOL_NAME, OPENINFERENCE_KIND, FINISH_REASONS, FINISH_REASON),
+    also=(OPERATION, TOOL_NAME, OPENINFERENCE_KIND),
+    hidden_is_empty=True,
     tells=_tells,
     operates=lambda attributes, scope_name, span_name: "generate_content",
-    reads=_read,
 )

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.generation import Choice, Message, Part, ReasoningPart, TextPart
 from label_studio_otel.reading import table
-from label_studio_otel.reading.attributes import decoded, first_text, json_of, string_list
-from label_studio_otel.reading.finish_reason import finish_reason
+from label_studio_otel.reading.attributes import decoded, first_text, json_of
 from label_studio_otel.reading.forms import Request, Response, parts, vercel
 from label_studio_otel.reading.truncated_json import beginning_of
 
@@ -36,7 +35,6 @@ OBJECT = "ai.response.object"  # what generateObject and streamObject ask for
 REASONING = "ai.response.reasoning"
 TOOL_CALLS = "ai.response.toolCalls"
 FILES = "ai.response.files"
-FINISH_REASONS = ("ai.response.finishReason", "gen_ai.response.finish_reasons")
 METADATA = "ai.telemetry.metadata."  # the application's own words (`experimental_telemetry.metadata`)
 
 _CALLS = frozenset(
@@ -55,12 +53,12 @@ def _operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -
 
 def _read(span: Span) -> Generation:
     attributes = span.attributes
-    provider = first_text(attributes, PROVIDER)
+    provider, said = first_text(attributes, PROVIDER), tuple(_parts(attributes))
     return table.read(
         DIALECT,
         span,
         _request(attributes.get(MESSAGES)),
-        Response(_choices(attributes)),
+        Response((Choice(Message("assistant", said)),) if said else ()),
         # `openai.responses`: the provider and which of its APIs.
         provider=provider.partition(".")[0] if provider else None,
     )
@@ -74,13 +72,6 @@ def _request(value: Any) -> Request:
     if isinstance(items, (list, tuple)):
         return Request(tuple(map(vercel.message_of, items)), is_cut=is_cut)
     return Request((Message("user", (parts.text_or_unknown(value),)),) if value else (), is_cut=is_cut)
-
-
-def _choices(attributes: Mapping[str, Any]) -> tuple[Choice, ...]:
-    said = tuple(_parts(attributes))
-    reasons = (attributes.get(FINISH_REASONS[0]), *string_list(attributes.get(FINISH_REASONS[1])))
-    reason = next(filter(None, map(finish_reason, reasons)), None)
-    return (Choice(Message("assistant", said), reason),) if said or reason else ()
 
 
 def _parts(attributes: Mapping[str, Any]) -> Iterator[Part]:
@@ -111,7 +102,7 @@ DIALECT = table.AttributeTable(
     request=(MESSAGES,),
     response=(TEXT, OBJECT, REASONING, TOOL_CALLS, FILES),
     tools=("ai.prompt.tools",),
-    finish_reason=FINISH_REASONS,
+    finish_reason=("ai.response.finishReason", "gen_ai.response.finish_reasons"),
     provider=(PROVIDER,),
     request_model=("ai.model.id",),
     response_model=("ai.response.model",),
