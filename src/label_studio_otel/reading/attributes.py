@@ -102,4 +102,6 @@ def first_integer(attributes: Mapping[str, Any], *names: str) -> int | None:
 
 def string_list(value: Any) -> tuple[str, ...]:
     """Return the strings of a list, or of the JSON of a list."""
+    if isinstance(value, str) and not value.startswith("["):
+        return ()  # an error of the JSON decoder takes longer than all else
     return tuple(item for item in as_list(decoded(value)) if isinstance(item, str))

@@ -7,7 +7,7 @@ found.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -243,7 +243,7 @@ def _with_reasons(
     if len(reasons) != len(choices):
         return choices
     pairs = zip(choices, reasons, strict=True)
-    return tuple(replace(one, finish_reason=one.finish_reason or finish_reason(reason)) for one, reason in pairs)
+    return tuple(Choice(one.message, one.finish_reason or finish_reason(reason)) for one, reason in pairs)
 
 
 def _incomplete(

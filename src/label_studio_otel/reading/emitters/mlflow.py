@@ -66,12 +66,6 @@ def _read(span: Span) -> Generation:
     metadata = as_dict(decoded(attributes.get(METADATA)))
     streamed = _last_tokens(span)
     response = _response(span)
-    response = replace(
-        response,
-        choices=_with_reason(response.choices, streamed),
-        model=response.model or first_text(streamed, "model_name", "model"),
-        id=response.id or first_text(streamed, "id"),
-    )
     request = _request(attributes.get(INPUTS))
     model = request.model or first_text(metadata, "ls_model_name")
     provider = DIALECT.text(attributes, DIALECT.provider) or first_text(metadata, "ls_provider")
@@ -86,6 +80,9 @@ def _read(span: Span) -> Generation:
         ),
         response,
         operation=request.operation,
+        choices=_with_reason(response.choices, streamed),
+        response_model=response.model or first_text(streamed, "model_name", "model"),
+        response_id=response.id or first_text(streamed, "id"),
         provider=provider or _wire(attributes),
         request_model=model or DIALECT.text(attributes, DIALECT.request_model),
         conversation_id=first_text(metadata, "conversation_id", "thread_id"),
