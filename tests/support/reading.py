@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from label_studio_otel.generation import Generation
 
-__all__ = ["any_attributes", "anything", "read_or_refuse", "reasons", "span"]
+__all__ = ["any_attributes", "any_value", "anything", "indexed_names", "read_or_refuse", "reasons", "span"]
 
 
 def span(attributes: dict[str, Any], scope: str = "", name: str = "a call", **fields: Any) -> Span:
@@ -25,6 +25,19 @@ def span(attributes: dict[str, Any], scope: str = "", name: str = "a call", **fi
 
 def reasons(generation: Generation) -> list[str]:
     return [gap.reason for gap in generation.incomplete]
+
+
+def any_value(*texts: str) -> st.SearchStrategy[Any]:
+    """Values of every type that an attribute or a careless exporter can have, these texts among them."""
+    simple = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
+    lists = st.lists(st.text() | st.integers() | st.dictionaries(st.text(), st.text()))
+    return simple | lists | st.dictionaries(st.text(), st.integers()) | st.sampled_from(texts)
+
+
+def indexed_names(lists: Iterable[str], fields: Iterable[str]) -> st.SearchStrategy[str]:
+    """Names of the fields of flattened lists; some of their indices are none."""
+    index = st.integers(0, 3) | st.sampled_from(["", "x", "²", "99999999999999"])
+    return st.builds("{}.{}.{}".format, st.sampled_from(sorted(lists)), index, st.sampled_from(sorted(fields)))
 
 
 def anything(keys: Iterable[str]) -> st.SearchStrategy[Any]:

@@ -14,8 +14,9 @@ from label_studio_otel.errors import DialectError
 from label_studio_otel.generation import Message, Part, TextPart, ToolCallPart
 from label_studio_otel.reading import is_llm_call, read
 from label_studio_otel.reading.emitters import gen_ai
-from label_studio_otel.spans import Event, LogRecord, Span
+from label_studio_otel.spans import Event, LogRecord
 from support.gen_ai_spans import asked, call, message, text
+from support.reading import reasons, span
 
 
 class TestLogfire:
@@ -52,7 +53,7 @@ class TestLogfire:
     def test_request_and_response_are_read(self, response: Any, parts: tuple[Part, ...]) -> None:
         attributes = self.attributes(self.TEMPLATE, response)
 
-        generation = read(Span("0" * 32, "1" * 16, "x", 1, 2, attributes, scope_name="logfire.openai"))
+        generation = read(span(attributes, "logfire.openai"))
 
         assert generation.messages == (Message("user", (TextPart("Rain?"),)),)
         assert generation.choices[0].message.parts == parts
@@ -63,7 +64,7 @@ class TestLogfire:
         generation = call("logfire.openai", gen_ai__input__messages="[Scrubbed due to 'session']")
 
         assert generation.messages == ()
-        assert [gap.reason for gap in generation.incomplete] == ["redacted"]
+        assert reasons(generation) == ["redacted"]
         assert "logfire.configure(scrubbing=" in generation.incomplete[0].sentence
 
 
@@ -76,7 +77,7 @@ class TestWithheldContent:
         )
 
         assert generation.messages == ()
-        assert [gap.reason for gap in generation.incomplete] == ["content_not_captured"]
+        assert reasons(generation) == ["content_not_captured"]
 
     @pytest.mark.parametrize(
         "placeholder", ["<elided>", "redacted-by-litellm", "__REDACTED__", "[Scrubbed due to 'key']"]
@@ -85,7 +86,7 @@ class TestWithheldContent:
         generation = asked(message("user", text(placeholder)))
 
         assert generation.messages == (Message("user", (TextPart(placeholder),)),)
-        assert [gap.reason for gap in generation.incomplete] == ["redacted"]
+        assert reasons(generation) == ["redacted"]
 
     def test_media_that_adk_leaves_out_is_said(self) -> None:
         blob = {"mime_type": "image/png", "data": "<not serializable>"}
@@ -93,7 +94,7 @@ class TestWithheldContent:
         generation = asked(message("user", text("What is this?"), blob))
 
         assert generation.messages == (Message("user", (TextPart("What is this?"),)),)
-        assert "media_not_captured" in [gap.reason for gap in generation.incomplete]
+        assert "media_not_captured" in reasons(generation)
 
     def test_a_message_of_nothing_is_said(self) -> None:
         generation = asked(
@@ -102,7 +103,7 @@ class TestWithheldContent:
             gen_ai__output__messages=json.dumps([message("assistant", text("Yes."))]),
         )
 
-        assert [gap.reason for gap in generation.incomplete] == ["media_not_captured"]
+        assert reasons(generation) == ["media_not_captured"]
 
 
 class TestIsLlmCall:
@@ -226,16 +227,11 @@ def test_whatever_a_span_holds_nothing_is_raised_but_what_a_dialect_may(
     *, attributes: dict[str, Any], events: list[tuple[str, Any, dict[str, Any]]], in_log: bool
 ) -> None:
     gen_ai.DIALECT.matches(attributes, "any")
-    span = Span(
-        "0" * 32,
-        "1" * 16,
-        "x",
-        1,
-        2,
+    call = span(
         {**attributes, "gen_ai.operation.name": "chat"},
         events=() if in_log else tuple(Event(name, said) for name, _, said in events),
         logs=tuple(LogRecord(name, body, said) for name, body, said in events) if in_log else (),
     )
 
     with suppress(DialectError):
-        gen_ai.DIALECT.read(span)
+        gen_ai.DIALECT.read(call)

@@ -10,7 +10,6 @@ import pytest
 from label_studio_otel.generation import (
     BlobPart,
     Choice,
-    Generation,
     Message,
     ReasoningPart,
     TextPart,
@@ -19,6 +18,8 @@ from label_studio_otel.generation import (
 )
 from label_studio_otel.reading import read
 from label_studio_otel.spans import Event, LogRecord, Span
+from support import reading
+from support.reading import reasons
 
 DETAILS = "gen_ai.client.inference.operation.details"
 
@@ -38,27 +39,13 @@ def span(
     *logs: LogRecord, events: tuple[Event, ...] = (), scope: str = "any", status: str = "UNSET", **attributes: Any
 ) -> Span:
     """Build an LLM span; attributes are written with `__` for a dot."""
-    return Span(
-        trace_id="0af7651916cd43dd8448eb211c80319c",
-        span_id="b7ad6b7169203331",
-        name="chat",
-        start_time_unix_nano=1,
-        end_time_unix_nano=2,
-        attributes={"gen_ai.operation.name": "chat"}
-        | {key.replace("__", "."): value for key, value in attributes.items()},
-        scope_name=scope,
-        status_code=status,
-        events=events,
-        logs=logs,
-    )
+    said = {key.replace("__", "."): value for key, value in attributes.items()}
+    said = {"gen_ai.operation.name": "chat", **said}
+    return reading.span(said, scope, "chat", status_code=status, events=events, logs=logs)
 
 
 def log(name: str, body: Any, **attributes: Any) -> LogRecord:
     return LogRecord(name, body, attributes)
-
-
-def reasons(generation: Generation) -> list[str]:
-    return [gap.reason for gap in generation.incomplete]
 
 
 class TestLogEvents:
@@ -304,7 +291,7 @@ def test_an_attribute_can_hold_the_events() -> None:
     ]
     attributes = {"gen_ai.operation.name": "chat", "events": json.dumps(events)}
 
-    generation = read(Span("0" * 32, "1" * 16, "chat", 1, 2, attributes))
+    generation = read(reading.span(attributes))
 
     assert generation.messages == TALK[1:2]
     assert generation.choices == (Choice(Message("assistant", (TextPart("Yes."),))),)

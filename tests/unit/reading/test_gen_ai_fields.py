@@ -12,6 +12,7 @@ from label_studio_otel.generation import Choice, Message, TextPart, ToolCallPart
 from label_studio_otel.reading import read
 from label_studio_otel.spans import Event
 from support.gen_ai_spans import HELLO, said, sentences, span, text
+from support.reading import reasons
 
 
 class TestChoices:
@@ -172,11 +173,11 @@ class TestIncomplete:
         "scope", ["opentelemetry.instrumentation.openai_v2", "semantic_kernel.utils.telemetry.model_diagnostics"]
     )
     def test_messages_that_are_always_log_events_did_not_come(self, scope: str) -> None:
-        assert [gap.reason for gap in read(span(scope)).incomplete] == ["log_events_missing"]
+        assert reasons(read(span(scope))) == ["log_events_missing"]
 
     @pytest.mark.parametrize("scope", ["pydantic-ai", "openlit.instrumentation.langchain"])
     def test_a_failed_call_without_messages_is_no_switch(self, scope: str) -> None:
-        assert [gap.reason for gap in read(span(scope, status_code="ERROR")).incomplete] == ["no_input"]
+        assert reasons(read(span(scope, status_code="ERROR"))) == ["no_input"]
 
     def test_dropped_attributes_are_counted_with_their_limit(self) -> None:
         generation = read(span(gen_ai__input__messages=HELLO, gen_ai__output__messages=HELLO, dropped_attributes=3))
@@ -189,13 +190,13 @@ class TestIncomplete:
     def test_one_side_missing_is_said(self) -> None:
         question, answer = span("any", gen_ai__input__messages=HELLO), span("any", gen_ai__output__messages=HELLO)
 
-        assert [gap.reason for gap in read(question).incomplete] == ["no_output"]
-        assert [gap.reason for gap in read(answer).incomplete] == ["no_input"]
+        assert reasons(read(question)) == ["no_output"]
+        assert reasons(read(answer)) == ["no_input"]
 
     def test_openllmetrys_event_mode_leaves_the_answer_on_the_span(self) -> None:
         generation = read(span("opentelemetry.instrumentation.langchain", gen_ai__output__messages=HELLO))
 
-        assert [gap.reason for gap in generation.incomplete] == ["log_events_missing"]
+        assert reasons(generation) == ["log_events_missing"]
 
     def test_a_failed_call_misses_no_answer(self) -> None:
         assert read(span(gen_ai__input__messages=HELLO, status_code="ERROR")).incomplete == ()
@@ -203,5 +204,4 @@ class TestIncomplete:
 
 def test_messages_that_were_cut_before_their_content_were_captured_all_the_same() -> None:
     cut = {"gen_ai.input.messages": '[{"role": "user", "p', "gen_ai.output.messages": '[{"role": "assistant'}
-    reasons = [gap.reason for gap in read(testing.span(attributes=cut)).incomplete]
-    assert reasons == ["attribute_truncated", "attribute_truncated"]
+    assert reasons(read(testing.span(attributes=cut))) == ["attribute_truncated", "attribute_truncated"]

@@ -19,6 +19,7 @@ from label_studio_otel.generation import (
     UriPart,
 )
 from support.gen_ai_spans import answered, asked, call, message, text
+from support.reading import reasons
 
 
 class TestParts:
@@ -141,7 +142,7 @@ class TestBesideTheConventions:
         generation = call("pydantic-ai", "ERROR", model_request_parameters=parameters)
 
         assert generation.messages == (Message("system", (TextPart("Be brief.\n\nBe kind."),)),)
-        assert [gap.reason for gap in generation.incomplete] == ["no_input"]
+        assert reasons(generation) == ["no_input"]
 
     def test_logfire_counts_as_the_provider_did(self) -> None:
         generation = call(

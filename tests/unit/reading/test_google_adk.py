@@ -16,6 +16,8 @@ from label_studio_otel.generation import Choice, Message, TextPart, ToolCallPart
 from label_studio_otel.reading import is_llm_call, read
 from label_studio_otel.reading.emitters import google_adk
 from label_studio_otel.spans import Span
+from support import reading
+from support.reading import reasons
 
 REQUEST = {
     "model": "gemini-2.5-flash",
@@ -42,7 +44,7 @@ def span(request: Any = REQUEST, response: Any = RESPONSE, **attributes: Any) ->
         "gen_ai.usage.input_tokens": 3,
         "gen_ai.usage.output_tokens": 1,
     }
-    return Span("0" * 32, "1" * 16, "call_llm", 1, 2, {**said, **attributes}, scope_name="gcp.vertex.agent")
+    return reading.span({**said, **attributes}, "gcp.vertex.agent", "call_llm")
 
 
 def test_request_and_response_are_read() -> None:
@@ -82,14 +84,14 @@ def test_a_request_that_is_cut_is_read_up_to_there() -> None:
     generation = read(span(cut))
 
     assert generation.messages[1] == Message("user", (TextPart("R"),))
-    assert [gap.reason for gap in generation.incomplete] == ["attribute_truncated"]
+    assert reasons(generation) == ["attribute_truncated"]
 
 
-@pytest.mark.parametrize(("status", "reasons"), [("UNSET", ["no_output"]), ("ERROR", [])])
-def test_a_call_without_an_answer_says_so_unless_it_failed(status: str, reasons: list[str]) -> None:
+@pytest.mark.parametrize(("status", "expected"), [("UNSET", ["no_output"]), ("ERROR", [])])
+def test_a_call_without_an_answer_says_so_unless_it_failed(status: str, expected: list[str]) -> None:
     generation = read(replace(span(response="{}"), status_code=status))
 
-    assert [gap.reason for gap in generation.incomplete] == reasons
+    assert reasons(generation) == expected
 
 
 @given(
@@ -108,4 +110,4 @@ def test_whatever_a_span_holds_nothing_is_raised_but_what_a_dialect_may(attribut
     google_adk.DIALECT.matches(attributes, "any")
 
     with suppress(DialectError):
-        google_adk.DIALECT.read(Span("0" * 32, "1" * 16, "call_llm", 1, 2, attributes))
+        google_adk.DIALECT.read(reading.span(attributes))

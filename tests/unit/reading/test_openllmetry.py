@@ -21,16 +21,13 @@ from label_studio_otel.generation import (
     UriPart,
 )
 from label_studio_otel.reading.emitters import openllmetry
-from label_studio_otel.spans import LogRecord, Span
+from label_studio_otel.spans import LogRecord
+from support.reading import any_value, indexed_names, reasons, span
 
 LANGCHAIN = "opentelemetry.instrumentation.langchain"
 OPENAI = "opentelemetry.instrumentation.openai.v1"
 ANTHROPIC = "opentelemetry.instrumentation.anthropic"
 CHAT = {"llm.request.type": "chat"}
-
-
-def span(attributes: dict[str, Any], scope: str = LANGCHAIN, name: str = "ChatOpenAI.chat", **fields: Any) -> Span:
-    return Span("0" * 32, "1" * 16, name, 1, 2, attributes, scope_name=scope, **fields)
 
 
 def read(
@@ -47,10 +44,6 @@ def prompt(**fields: Any) -> Message:
 def completion(**fields: Any) -> Choice:
     attributes = {f"gen_ai.completion.0.{name.replace('__', '.')}": value for name, value in fields.items()}
     return read({**CHAT, **attributes}).choices[0]
-
-
-def reasons(generation: Generation) -> list[str]:
-    return [gap.reason for gap in generation.incomplete]
 
 
 @pytest.mark.parametrize(
@@ -382,31 +375,15 @@ def test_messages_can_be_log_events() -> None:
     assert reasons(read(attributes)) == ["log_events_missing"]
 
 
-VALUES = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(),
-    st.sampled_from(
-        ["user", "assistant", "tool", "thinking", '""', "FILTERED", "[{}]", '[{"type": "tool_use"}]', "[["]
-    ),
-    st.lists(st.one_of(st.text(), st.integers(), st.dictionaries(st.text(), st.text()))),
-    st.dictionaries(st.text(), st.integers()),
-    st.binary(),
-)
+VALUES = any_value(*("user", "assistant", "tool", "thinking", '""', "FILTERED", "[{}]", '[{"type": "tool_use"}]', "[["))
 NAMES = st.one_of(
     st.sampled_from(["llm.request.type", "gen_ai.system", "gen_ai.usage.input_tokens", "gen_ai.request.model"]),
-    st.builds(
-        "{}.{}.{}".format,
-        st.sampled_from(["gen_ai.prompt", "gen_ai.completion", "llm.request.functions"]),
-        st.one_of(st.integers(0, 3), st.sampled_from(["", "x", "²", "99999999999999"])),
-        st.sampled_from(
-            [
-                *("role", "content", "user", "finish_reason", "reasoning", "name", "parameters", "tool_call_id"),
-                *("tool_calls.0.name", "tool_calls.0.arguments", "tool_calls.x", "function_call.name", ""),
-            ]
-        ),
+    indexed_names(
+        ["gen_ai.prompt", "gen_ai.completion", "llm.request.functions"],
+        [
+            *("role", "content", "user", "finish_reason", "reasoning", "name", "parameters", "tool_call_id"),
+            *("tool_calls.0.name", "tool_calls.0.arguments", "tool_calls.x", "function_call.name", ""),
+        ],
     ),
 )
 
@@ -415,6 +392,6 @@ NAMES = st.one_of(
 def test_whatever_the_attributes_are_nothing_raises(attributes: dict[str, Any], dropped: int) -> None:
     if not openllmetry.DIALECT.matches(attributes, LANGCHAIN):
         return
-    generation = openllmetry.DIALECT.read(span(attributes, dropped_attributes=dropped))
+    generation = openllmetry.DIALECT.read(span(attributes, LANGCHAIN, dropped_attributes=dropped))
 
     assert all(isinstance(message.role, str) for message in generation.messages)

@@ -11,7 +11,7 @@ from hypothesis import given
 from label_studio_otel import reading
 from label_studio_otel.generation import Choice, Gap, Generation, Message, TextPart, ToolCallPart
 from label_studio_otel.reading.table import AttributeTable
-from support.reading import any_attributes, span
+from support.reading import any_attributes, reasons, span
 
 ACME = AttributeTable(
     name="acme",
@@ -105,9 +105,7 @@ def test_what_is_missing_is_named_with_the_switch() -> None:
 
 
 def test_a_request_that_a_limit_cut_is_named() -> None:
-    assert [gap.reason for gap in ACME.read(span({**CALL, "acme.request": ASKED[:45]})).incomplete] == [
-        "attribute_truncated"
-    ]
+    assert reasons(ACME.read(span({**CALL, "acme.request": ASKED[:45]}))) == ["attribute_truncated"]
 
 
 @given(any_attributes(["acme.request", "acme.response", "acme.model", "acme.finish", "acme.tokens.in"], ["messages"]))
