@@ -30,10 +30,9 @@ BUSY_TIMEOUT_S = 5.0
 
 @cache
 def queries() -> dict[str, str]:
-    """Return the queries of queries.sql by name."""
+    """Return the queries of queries.sql by name: all from a line `-- name` to the next line that ends with `;`."""
     text = resources.files("label_studio_otel.outbox").joinpath("queries.sql").read_text("utf-8")
-    parts = re.split(r"^-- ([a-z_]+)$", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], (body.strip() for body in parts[2::2]), strict=True))
+    return dict(re.findall(r"^-- ([a-z_]+)\n(.*?;)$", text, flags=re.MULTILINE | re.DOTALL))
 
 
 class Transaction:

@@ -1,4 +1,4 @@
-"""What `doctor` asks of an outbox file: who wrote it, and whether span ids repeat. Reads only."""
+"""Answers questions of `doctor` about an outbox file of any version: its schema, and repeated span ids. Reads only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["newer_schema", "repeated_span_ids"]
 
-#: A key is trace_id:span_id:start_time_unix_nano, the first two of fixed length.
+#: A key is trace_id:span_id:start_time_unix_nano; the first 49 characters are the two ids.
 REPEATED = """
     SELECT count(*) FROM (
         SELECT 1 FROM item GROUP BY substr(key, 1, 49) HAVING count(DISTINCT substr(key, 51)) > 1
@@ -22,18 +22,18 @@ REPEATED = """
 
 
 def newer_schema(path: Path) -> tuple[int, int] | None:
-    """Return the file's schema and the newest one that this version knows, None unless the file's is newer."""
+    """Return the file's schema number and the newest known one; None unless the file's is newer."""
     schema = _number(path, "PRAGMA user_version")
     return (schema, len(STEPS)) if schema > len(STEPS) else None
 
 
 def repeated_span_ids(path: Path) -> int:
-    """Return how many pairs of trace and span id stand in the outbox with more than one start time."""
+    """Return how many pairs of trace id and span id have more than one start time."""
     return _number(path, REPEATED)
 
 
 def _number(path: Path, query: str) -> int:
-    """Return the number that a query asks for, 0 where there is no readable outbox: `status` names what is wrong."""
+    """Return the number that a query returns, 0 where the outbox is missing or unreadable, which `status` reports."""
     if not path.exists():
         return 0
     try:

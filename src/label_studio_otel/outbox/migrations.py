@@ -1,7 +1,7 @@
-"""The outbox's schema, as steps that are only ever appended.
+"""Brings the tables of an outbox file to the newest schema, in steps. A released step is never changed.
 
-Plain SQL on purpose (no STRICT, no RETURNING): Python 3.11 of an enterprise Linux brings SQLite 3.26.
-Each step and its number (`PRAGMA user_version`) are committed together.
+Each step and its number (`PRAGMA user_version`) are committed together. The SQL here and in queries.sql uses neither
+STRICT nor RETURNING: Python 3.11 on an enterprise Linux has SQLite 3.26.
 """
 
 from __future__ import annotations
@@ -71,18 +71,18 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE spool (name TEXT PRIMARY KEY, position INTEGER NOT NULL)",
     ),
     (
-        "ALTER TABLE destination ADD COLUMN created TEXT",  # when the project was made: tells it from one of equal id
+        "ALTER TABLE destination ADD COLUMN created TEXT",  # the project's created_at: another server's can have its id
         "ALTER TABLE batch ADD COLUMN reason TEXT",
-        "ALTER TABLE batch ADD COLUMN answer INTEGER",  # the HTTP status that put it in doubt, NULL where none came
-        "ALTER TABLE batch ADD COLUMN import_id INTEGER",  # of an import that Label Studio carries out later
-        "ALTER TABLE item ADD COLUMN at_most INTEGER",  # it may be sent with so many others, itself included
-        "ALTER TABLE item ADD COLUMN fingerprint TEXT",  # what tells whether another span is the same call
+        "ALTER TABLE batch ADD COLUMN answer INTEGER",  # HTTP status of the response, NULL for none
+        "ALTER TABLE batch ADD COLUMN import_id INTEGER",  # where Label Studio carries the import out later
+        "ALTER TABLE item ADD COLUMN at_most INTEGER",  # largest batch that may contain it
+        "ALTER TABLE item ADD COLUMN fingerprint TEXT",  # by which another span of the same call is recognized
         "ALTER TABLE item ADD COLUMN started INTEGER NOT NULL DEFAULT 0",  # nanoseconds since the epoch
         "ALTER TABLE item ADD COLUMN ended INTEGER NOT NULL DEFAULT 0",
         "CREATE INDEX item_started ON item (destination, started, ended)",
-        # Who wrote spans for a destination: of one instrumentation alone there are no doubles to look for.
+        # Which instrumentations wrote spans for a destination: one alone writes no call twice.
         "CREATE TABLE scope (destination INTEGER NOT NULL, name TEXT NOT NULL, PRIMARY KEY (destination, name))",
-        # Without it each page of what is due sorts the whole queue.
+        # Without this index each page of due items sorts all pending ones.
         "CREATE INDEX item_pending ON item (destination, id) WHERE state = 'pending'",
         "CREATE INDEX item_doubled ON item (delivered_at) WHERE state = 'doubled'",
         # Log events, by trace_id:span_id, until their call's span is delivered.
@@ -97,7 +97,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         )
         """,
         "CREATE INDEX event_taken ON event (taken_at)",
-        # What was found in doubt is looked up once more: keys as a JSON list.
+        # Rechecks: calls of an uncertain batch that were found are looked up once more. `keys` is a JSON list.
         """
         CREATE TABLE watch (
             id INTEGER PRIMARY KEY,
@@ -110,8 +110,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE fact (name TEXT PRIMARY KEY, value REAL NOT NULL)",
     ),
     (
-        # Apart from its item, so that its page is free when it is done: a row that shrinks keeps its own.
-        # What older versions took stands in item.record until it is delivered.
+        # Records in a table of their own: deleting a row frees its pages, emptying a column of `item` does not.
+        # Records that older versions wrote stay in item.record until their item is delivered.
         "CREATE TABLE payload (item INTEGER PRIMARY KEY, record BLOB NOT NULL)",
         """
         CREATE TRIGGER item_done AFTER UPDATE OF state ON item WHEN NEW.state IN ('delivered', 'doubled') BEGIN
@@ -130,7 +130,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         """,
     ),
     (
-        # As before, by the index of destination and key: the join read all items for each that had log events.
+        # The same trigger, with the index of destination and key: the join read all items for each log event's item.
         "DROP TRIGGER item_done",
         """
         CREATE TRIGGER item_done AFTER UPDATE OF state ON item WHEN NEW.state IN ('delivered', 'doubled') BEGIN

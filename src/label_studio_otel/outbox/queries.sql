@@ -1,74 +1,31 @@
--- add_destination
--- A destination by its identity; its labeling config is the latest that was given.
-INSERT INTO destination (project_id, project_name, mode, default_name, project_config)
-VALUES (:project_id, :project_name, :mode, :default_name, :project_config)
-ON CONFLICT (project_id, project_name, mode, default_name)
-DO UPDATE SET project_config = COALESCE(excluded.project_config, project_config);
+-- The queries of the outbox by name. `item.record` holds the records of schema 1 and 2; since schema 3 they are in `payload`.
+-- Conditions such as `state <> 'delivered'` beside another state, and `destination IN (SELECT id FROM destination)`, let
+-- SQLite use a partial index or one that begins with the destination.
 
--- destination_id
-SELECT id FROM destination
-WHERE project_id = :project_id AND project_name = :project_name AND mode = :mode AND default_name = :default_name;
+-- ITEMS: WHAT COMES IN
 
 -- accept
--- A new item; the same key for the same destination is the same call and changes nothing.
+-- (new) -> pending. The same key for the same destination is the same call, and changes nothing.
 INSERT INTO item (destination, key, state, taken_at, due_at, started, ended)
 VALUES (:destination, :key, 'pending', :now, :due_at, :started, :ended)
 ON CONFLICT (destination, key) DO NOTHING;
 
--- add_record
--- The record of a new item, which triggers remove with the need for it.
-INSERT INTO payload (item, record) VALUES (:item, :record);
-
--- add_scope
--- Two of a destination say all that anybody asks, and whoever sends spans chooses their names.
-INSERT INTO scope (destination, name) SELECT :destination, :name
-WHERE (SELECT COUNT(*) FROM (SELECT 1 FROM scope WHERE destination = :destination LIMIT 2)) < 2
-ON CONFLICT (destination, name) DO NOTHING;
-
--- scopes
-SELECT name FROM scope WHERE destination = :destination ORDER BY name LIMIT 2;
-
--- expire_scopes
--- Those beyond two that older versions noted, and those of a destination that has no items any more.
-DELETE FROM scope WHERE NOT EXISTS (SELECT 1 FROM item WHERE item.destination = scope.destination) OR (
-    SELECT COUNT(*) FROM (SELECT 1 FROM scope AS other WHERE other.destination = scope.destination
-                          AND other.name < scope.name LIMIT 2)
-) = 2;
-
--- overlapping
--- Items that went on at the same time and may be the same call: what was decided, and what waits.
-SELECT id, key, state, reason, fingerprint FROM item
-WHERE destination = :destination AND started BETWEEN :earliest AND :ended AND ended >= :started
-      AND (state = 'pending' OR (state <> 'parked' AND fingerprint IS NOT NULL))
-ORDER BY started LIMIT :limit;
-
--- record
-SELECT COALESCE((SELECT payload.record FROM payload WHERE payload.item = item.id), item.record, x'') AS record
-FROM item WHERE id = :id;
-
--- note_fingerprint
-UPDATE item SET fingerprint = :fingerprint WHERE id = :id;
-
--- forget_fingerprints
--- Of what was done between these times.
-UPDATE item SET fingerprint = NULL WHERE fingerprint IS NOT NULL AND id IN (
-    SELECT id FROM item WHERE state = 'delivered' AND delivered_at >= :since AND delivered_at < :before
-    UNION ALL
-    SELECT id FROM item WHERE state = 'doubled' AND delivered_at >= :since AND delivered_at < :before
-);
-
--- has_events
-SELECT 1 FROM event LIMIT 1;
-
 -- restore
--- An item of an outbox that was damaged.
+-- (an item of a damaged outbox) -> pending, parked, delivered or doubled.
 INSERT INTO item (destination, key, state, reason, taken_at, due_at, delivered_at)
 VALUES (:destination, :key, :state, :reason, :now, :now,
         CASE WHEN :state IN ('delivered', 'doubled') THEN :now END)
 ON CONFLICT (destination, key) DO NOTHING;
 
+-- add_record
+-- Triggers delete it when its item is delivered, merged or deleted.
+INSERT INTO payload (item, record) VALUES (:item, :record);
+
+-- add_event
+INSERT INTO event (span, digest, record, taken_at) VALUES (:span, :digest, :record, :now)
+ON CONFLICT (span, digest) DO NOTHING;
+
 -- set_spool_position
--- How far a spool file has been read.
 INSERT INTO spool (name, position) VALUES (:name, :position)
 ON CONFLICT (name) DO UPDATE SET position = excluded.position;
 
@@ -78,75 +35,16 @@ DELETE FROM spool WHERE name = :name;
 -- spool_positions
 SELECT name, position FROM spool;
 
--- destinations
-SELECT id, project_id, project_name, mode, default_name, project_config, state, reason, passing, project,
-       watermark, failures, retry_at, created
-FROM destination ORDER BY id;
+-- ITEMS: STATES
 
--- pending_destinations
--- Destinations with pending items, and when the first of these is due. Goes through the index from one destination to the
--- next: neither the number of items nor that of destinations without pending ones matters.
-WITH RECURSIVE waiting (destination) AS (
-    SELECT MIN(destination) FROM item INDEXED BY item_pending WHERE state = 'pending'
-    UNION ALL
-    SELECT (
-        SELECT MIN(destination) FROM item INDEXED BY item_pending
-        WHERE state = 'pending' AND destination > waiting.destination
-    )
-    FROM waiting WHERE waiting.destination IS NOT NULL
-)
-SELECT id, project_id, project_name, mode, default_name, project_config, state, reason, passing, project,
-       watermark, failures, retry_at, created,
-       (
-           SELECT MIN(due_at) FROM item INDEXED BY item_waiting
-           WHERE item.destination = destination.id AND item.state <> 'delivered' AND item.state = 'pending'
-       ) AS due_at
-FROM waiting CROSS JOIN destination ON destination.id = waiting.destination;
-
--- due_items
--- Items to send now, the oldest first.
-SELECT id, key, COALESCE((SELECT payload.record FROM payload WHERE payload.item = item.id), item.record, x'') AS record,
-       attempts, COALESCE(predictions, 0), taken_at, at_most
-FROM item INDEXED BY item_pending
-WHERE destination = :destination AND state = 'pending' AND due_at <= :now AND id > :after
-ORDER BY id LIMIT :limit;
-
--- is_pending
-SELECT 1 FROM item WHERE id = :id AND key = :key AND state = 'pending';
-
--- next_due
--- When there will be something to do for a destination.
-SELECT MIN(due_at) AS at FROM item INDEXED BY item_waiting
-WHERE destination = :destination AND state <> 'delivered' AND state = 'pending';
-
--- skip_settling
--- Nothing that waits needs to settle any longer.
-UPDATE item SET due_at = :now WHERE state = 'pending' AND due_at > :now AND attempts = 0;
-
--- postpone
-UPDATE item SET due_at = :due_at WHERE id = :id AND state = 'pending';
-
--- add_batch
-INSERT INTO batch (destination, project, watermark, sent_at) VALUES (:destination, :project, :watermark, :now);
+-- retry
+-- parked -> pending: an operator said `retry`.
+UPDATE item INDEXED BY item_waiting SET state = 'pending', due_at = :now, attempts = 0, at_most = NULL, reason = NULL
+WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered' AND state = 'parked';
 
 -- lease
 -- pending -> leased: committed before the request begins.
 UPDATE item SET state = 'leased', batch = :batch, predictions = :predictions, attempts = attempts + 1, reason = NULL
-WHERE id = :id AND state = 'pending';
-
--- mark_delivered
--- leased | uncertain -> delivered: the record is not needed any more, the key is.
-UPDATE item SET state = 'delivered', task = :task, delivered_at = :now, record = NULL, batch = NULL, reason = NULL
-WHERE id = :id AND state IN ('leased', 'uncertain');
-
--- mark_found
--- pending -> delivered: a look-up before sending found its task.
-UPDATE item SET state = 'delivered', task = :task, delivered_at = :now, record = NULL, reason = NULL
-WHERE id = :id AND state = 'pending';
-
--- mark_merged
--- pending -> doubled: another item is the same call.
-UPDATE item SET state = 'doubled', delivered_at = :now, record = NULL, reason = :winner
 WHERE id = :id AND state = 'pending';
 
 -- release
@@ -154,41 +52,155 @@ WHERE id = :id AND state = 'pending';
 UPDATE item SET state = 'pending', batch = NULL, due_at = :due_at, reason = :reason
 WHERE batch = :batch AND state = 'leased';
 
+-- mark_delivered
+-- leased | uncertain -> delivered: the record is no longer needed, the key is.
+UPDATE item SET state = 'delivered', task = :task, delivered_at = :now, record = NULL, batch = NULL, reason = NULL
+WHERE id = :id AND state IN ('leased', 'uncertain');
+
 -- mark_uncertain
--- leased -> uncertain: it may have arrived.
+-- leased -> uncertain: the batch may have arrived.
 UPDATE item SET state = 'uncertain', reason = :reason WHERE batch = :batch AND state = 'leased';
 
 -- mark_all_uncertain
--- leased -> uncertain: an error of ours ended the sending.
+-- leased -> uncertain: an error of ours ended the request.
 UPDATE item INDEXED BY item_waiting SET state = 'uncertain', reason = :reason
 WHERE destination = :destination AND state <> 'delivered' AND state = 'leased';
 
--- set_reason
-UPDATE batch SET reason = :reason, answer = :answer, import_id = :import_id WHERE id = :batch;
-
 -- mark_not_arrived
--- uncertain -> pending: it did not arrive.
+-- uncertain -> pending.
 UPDATE item SET state = 'pending', batch = NULL, due_at = :now, reason = :reason, at_most = COALESCE(:at_most, at_most),
                 attempts = CASE WHEN :suspect THEN attempts ELSE 0 END
 WHERE batch = :batch AND state = 'uncertain';
 
+-- mark_found
+-- pending -> delivered: its task was found before it was sent.
+UPDATE item SET state = 'delivered', task = :task, delivered_at = :now, record = NULL, reason = NULL
+WHERE id = :id AND state = 'pending';
+
+-- mark_merged
+-- pending -> doubled: another item is the same call; `reason` is the other item's key.
+UPDATE item SET state = 'doubled', delivered_at = :now, record = NULL, reason = :winner
+WHERE id = :id AND state = 'pending';
+
 -- park
--- pending | leased -> parked: this item was refused, or cannot be read.
+-- pending | leased -> parked: Label Studio refused this item, or it cannot be read.
 UPDATE item SET state = 'parked', batch = NULL, reason = :reason WHERE id = :id AND state IN ('pending', 'leased');
 
--- retry
--- parked -> pending: an operator said `retry`.
-UPDATE item INDEXED BY item_waiting SET state = 'pending', due_at = :now, attempts = 0, at_most = NULL, reason = NULL
-WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered' AND state = 'parked';
+-- drop
+-- pending | parked -> (deleted): it is stored elsewhere now.
+DELETE FROM item WHERE id = :id AND state IN ('pending', 'parked');
+
+-- give_up
+-- pending | parked -> (deleted): it waited longer than LABEL_STUDIO_OTEL_MAX_AGE.
+DELETE FROM item INDEXED BY item_waiting
+WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered' AND state IN ('pending', 'parked')
+      AND taken_at < :before;
+
+-- expire
+-- delivered | doubled -> (deleted). Until then the key stays, so that nothing is sent twice.
+DELETE FROM item WHERE id IN (
+    SELECT id FROM item WHERE state = 'delivered' AND delivered_at < :before
+    UNION ALL
+    SELECT id FROM item WHERE state = 'doubled' AND delivered_at < :before
+);
+
+-- expire_oldest
+-- delivered | doubled -> (deleted): the outbox is full.
+DELETE FROM item WHERE id IN (
+    SELECT id FROM (
+        SELECT * FROM (
+            SELECT id, delivered_at FROM item WHERE state = 'delivered' AND delivered_at < :before
+            ORDER BY delivered_at LIMIT :limit
+        )
+        UNION ALL
+        SELECT * FROM (
+            SELECT id, delivered_at FROM item WHERE state = 'doubled' AND delivered_at < :before
+            ORDER BY delivered_at LIMIT :limit
+        )
+    ) ORDER BY delivered_at LIMIT :limit
+);
+
+-- ITEMS: QUESTIONS
+
+-- due_items
+SELECT id, key, COALESCE(payload.record, item.record, x''), attempts, COALESCE(predictions, 0), taken_at, at_most
+FROM item INDEXED BY item_pending LEFT JOIN payload ON payload.item = item.id
+WHERE destination = :destination AND state = 'pending' AND due_at <= :now AND id > :after
+ORDER BY id LIMIT :limit;
 
 -- movable
--- What never left for this server.
-SELECT id, key, COALESCE((SELECT payload.record FROM payload WHERE payload.item = item.id), item.record, x'') AS record,
-       attempts, COALESCE(predictions, 0), taken_at, at_most
-FROM item WHERE state IN ('pending', 'parked') ORDER BY id LIMIT :limit;
+SELECT id, key, COALESCE(payload.record, item.record, x''), attempts, COALESCE(predictions, 0), taken_at, at_most
+FROM item LEFT JOIN payload ON payload.item = item.id
+WHERE state IN ('pending', 'parked') ORDER BY id LIMIT :limit;
 
--- drop
-DELETE FROM item WHERE id = :id AND state IN ('pending', 'parked');
+-- batch_items
+SELECT id, key, COALESCE(payload.record, item.record, x''), attempts, COALESCE(predictions, 0), taken_at, at_most
+FROM item LEFT JOIN payload ON payload.item = item.id
+WHERE batch = :batch ORDER BY id;
+
+-- record
+SELECT COALESCE(payload.record, item.record, x'') AS record
+FROM item LEFT JOIN payload ON payload.item = item.id WHERE id = :id;
+
+-- is_pending
+SELECT 1 FROM item WHERE id = :id AND key = :key AND state = 'pending';
+
+-- next_due
+SELECT MIN(due_at) AS at FROM item INDEXED BY item_waiting
+WHERE destination = :destination AND state <> 'delivered' AND state = 'pending';
+
+-- skip_settling
+UPDATE item SET due_at = :now WHERE state = 'pending' AND due_at > :now AND attempts = 0;
+
+-- postpone
+UPDATE item SET due_at = :due_at WHERE id = :id AND state = 'pending';
+
+-- overlapping
+SELECT id, key, state, reason, fingerprint FROM item
+WHERE destination = :destination AND started BETWEEN :earliest AND :ended AND ended >= :started
+      AND (state = 'pending' OR (state <> 'parked' AND fingerprint IS NOT NULL))
+ORDER BY started LIMIT :limit;
+
+-- note_fingerprint
+UPDATE item SET fingerprint = :fingerprint WHERE id = :id;
+
+-- forget_fingerprints
+-- Of items that were delivered or merged between these times.
+UPDATE item SET fingerprint = NULL WHERE fingerprint IS NOT NULL AND id IN (
+    SELECT id FROM item WHERE state = 'delivered' AND delivered_at >= :since AND delivered_at < :before
+    UNION ALL
+    SELECT id FROM item WHERE state = 'doubled' AND delivered_at >= :since AND delivered_at < :before
+);
+
+-- LOG EVENTS
+
+-- has_events
+SELECT 1 FROM event LIMIT 1;
+
+-- events
+SELECT record FROM event WHERE span = :span ORDER BY id;
+
+-- expire_unclaimed_events
+-- Log events that were taken before then and that no waiting call needs: their call was delivered or given up, or
+-- settings leave it out.
+DELETE FROM event WHERE id IN (
+    SELECT id FROM event WHERE taken_at < :before AND NOT EXISTS (
+        SELECT 1 FROM item
+        WHERE destination IN (SELECT id FROM destination) AND key >= event.span || ':' AND key < event.span || ';'
+              AND state NOT IN ('delivered', 'doubled')
+    ) ORDER BY taken_at LIMIT :limit
+);
+
+-- BATCHES
+
+-- add_batch
+INSERT INTO batch (destination, project, watermark, sent_at) VALUES (:destination, :project, :watermark, :now);
+
+-- set_reason
+UPDATE batch SET reason = :reason, answer = :answer, import_id = :import_id WHERE id = :batch;
+
+-- note_lookup
+UPDATE batch SET looked_at = :now, lookups = lookups + 1 WHERE id = :batch;
 
 -- end_batch
 DELETE FROM batch WHERE id = :batch AND NOT EXISTS (SELECT 1 FROM item WHERE batch = :batch);
@@ -197,26 +209,15 @@ DELETE FROM batch WHERE id = :batch AND NOT EXISTS (SELECT 1 FROM item WHERE bat
 SELECT DISTINCT batch FROM item INDEXED BY item_batch WHERE batch IS NOT NULL AND state = 'leased';
 
 -- uncertain_batches
-SELECT batch.id, batch.destination, batch.project, batch.watermark, batch.sent_at, batch.looked_at, batch.lookups,
-       batch.reason, batch.answer, batch.import_id
-FROM batch WHERE EXISTS (SELECT 1 FROM item WHERE item.batch = batch.id AND item.state = 'uncertain')
-ORDER BY batch.id;
-
--- note_lookup
-UPDATE batch SET looked_at = :now, lookups = lookups + 1 WHERE id = :batch;
-
--- batch_items
-SELECT id, key, COALESCE((SELECT payload.record FROM payload WHERE payload.item = item.id), item.record, x'') AS record,
-       attempts, COALESCE(predictions, 0), taken_at, at_most
-FROM item WHERE batch = :batch ORDER BY id;
-
--- schedule_recheck
--- Items of a batch that arrived are looked up once more.
-INSERT INTO watch (project, watermark, look_at, keys)
-SELECT project, watermark, :look_at, :keys FROM batch WHERE id = :batch;
+SELECT id, destination, project, watermark, sent_at, looked_at, lookups, reason, answer, import_id
+FROM batch WHERE EXISTS (SELECT 1 FROM item WHERE item.batch = batch.id AND item.state = 'uncertain') ORDER BY id;
 
 -- key_of
 SELECT key FROM item WHERE id = :id;
+
+-- schedule_recheck
+INSERT INTO watch (project, watermark, look_at, keys)
+SELECT project, watermark, :look_at, :keys FROM batch WHERE id = :batch;
 
 -- due_rechecks
 SELECT id, project, watermark, keys FROM watch WHERE look_at <= :now ORDER BY look_at;
@@ -227,19 +228,95 @@ UPDATE watch SET look_at = :look_at WHERE id = :recheck;
 -- finish_recheck
 DELETE FROM watch WHERE id = :recheck;
 
+-- DESTINATIONS
+
+-- add_destination
+-- A known destination gets the latest labeling config that was given.
+INSERT INTO destination (project_id, project_name, mode, default_name, project_config)
+VALUES (:project_id, :project_name, :mode, :default_name, :project_config)
+ON CONFLICT (project_id, project_name, mode, default_name)
+DO UPDATE SET project_config = COALESCE(excluded.project_config, project_config);
+
+-- destination_id
+SELECT id FROM destination
+WHERE project_id = :project_id AND project_name = :project_name AND mode = :mode AND default_name = :default_name;
+
+-- destinations
+SELECT * FROM destination ORDER BY id;
+
+-- pending_destinations
+-- Goes through the index from one destination to the next: neither the number of items nor that of destinations without
+-- pending items matters.
+WITH RECURSIVE pending (destination) AS (
+    SELECT MIN(destination) FROM item INDEXED BY item_pending WHERE state = 'pending'
+    UNION ALL
+    SELECT (
+        SELECT MIN(destination) FROM item INDEXED BY item_pending
+        WHERE state = 'pending' AND destination > pending.destination
+    )
+    FROM pending WHERE pending.destination IS NOT NULL
+)
+SELECT destination.*, (
+    SELECT MIN(due_at) FROM item INDEXED BY item_waiting
+    WHERE item.destination = destination.id AND item.state <> 'delivered' AND item.state = 'pending'
+) AS due_at
+FROM pending CROSS JOIN destination ON destination.id = pending.destination;
+
+-- set_project
+UPDATE destination SET project = :project, watermark = :watermark, created = :created WHERE id = :destination;
+
+-- raise_watermark
+UPDATE destination SET watermark = MAX(COALESCE(watermark, 0), :watermark)
+WHERE id = (SELECT destination FROM batch WHERE id = :batch);
+
 -- block
-UPDATE destination SET state = 'blocked', reason = :reason, passing = :passing, failures = failures + 1, retry_at = :retry_at
+-- open | blocked -> blocked.
+UPDATE destination
+SET state = 'blocked', reason = :reason, passing = :passing, failures = failures + 1, retry_at = :retry_at
 WHERE id = :destination;
 
 -- unblock
+-- blocked -> open.
 UPDATE destination SET state = 'open', reason = NULL, failures = 0, retry_at = 0 WHERE id = :destination;
 
+-- unblock_all
+-- blocked -> open: an operator said `retry`.
+UPDATE destination SET state = 'open', reason = NULL, failures = 0, retry_at = 0;
+
+-- has_delivered
+SELECT 1 FROM item INDEXED BY item_delivered
+WHERE state = 'delivered' AND delivered_at >= :since AND destination = :destination LIMIT 1;
+
+-- add_scope
+-- Only two of each destination: nobody asks for more, and whoever sends spans chooses the names.
+INSERT INTO scope (destination, name) SELECT :destination, :name
+WHERE (SELECT COUNT(*) FROM (SELECT 1 FROM scope WHERE destination = :destination LIMIT 2)) < 2
+ON CONFLICT (destination, name) DO NOTHING;
+
+-- scopes
+SELECT name FROM scope WHERE destination = :destination ORDER BY name LIMIT 2;
+
+-- expire_scopes
+-- Those of destinations without items, and all beyond two, which older versions stored.
+DELETE FROM scope WHERE NOT EXISTS (SELECT 1 FROM item WHERE item.destination = scope.destination) OR (
+    SELECT COUNT(*) FROM (SELECT 1 FROM scope AS other WHERE other.destination = scope.destination
+                          AND other.name < scope.name LIMIT 2)
+) = 2;
+
+-- forget_destinations
+-- Those without keys; the newest one stays, so that no id is given a second time.
+DELETE FROM destination
+WHERE id < (SELECT MAX(id) FROM destination)
+      AND NOT EXISTS (SELECT 1 FROM item WHERE item.destination = destination.id)
+      AND NOT EXISTS (SELECT 1 FROM batch WHERE batch.destination = destination.id);
+
+-- TIME: ANOTHER PROCESS DELIVERS FROM NOW ON, OR SOMEBODY SET THE CLOCK
+
 -- retry_blocked_now
--- Blocked destinations may be tried at once.
 UPDATE destination SET retry_at = 0 WHERE state = 'blocked';
 
 -- correct_items
--- A clock that was set back since must not make anything wait until it is there again; nothing waits so long.
+-- A clock that was set back must not make anything wait until it shows that time again. No item waits for 3000 s.
 UPDATE item SET due_at = :now + 900 WHERE state = 'pending' AND due_at > :now + 3000;
 
 -- correct_events
@@ -268,82 +345,7 @@ UPDATE watch SET look_at = look_at + :by;
 -- shift_destinations
 UPDATE destination SET retry_at = retry_at + :by WHERE state = 'blocked';
 
--- set_project
--- The project that a destination turned out to be.
-UPDATE destination SET project = :project, watermark = :watermark, created = :created WHERE id = :destination;
-
--- raise_watermark
-UPDATE destination SET watermark = MAX(COALESCE(watermark, 0), :watermark)
-WHERE id = (SELECT destination FROM batch WHERE id = :batch);
-
--- counts
-SELECT destination, state, COUNT(*) AS number, MIN(taken_at) AS oldest FROM item GROUP BY destination, state;
-
--- parked_reasons
-SELECT destination, reason, COUNT(*) AS number FROM item INDEXED BY item_waiting
-WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered' AND state = 'parked'
-GROUP BY destination, reason ORDER BY number DESC LIMIT 20;
-
--- expire
--- Delivered keys are kept for the retention time, so that nothing is sent twice.
-DELETE FROM item WHERE id IN (
-    SELECT id FROM item WHERE state = 'delivered' AND delivered_at < :before
-    UNION ALL
-    SELECT id FROM item WHERE state = 'doubled' AND delivered_at < :before
-);
-
--- forget_destinations
--- What is known of a destination goes with its last key; the newest one stays, so that no id is given a second time.
-DELETE FROM destination
-WHERE id < (SELECT MAX(id) FROM destination)
-      AND NOT EXISTS (SELECT 1 FROM item WHERE item.destination = destination.id)
-      AND NOT EXISTS (SELECT 1 FROM batch WHERE batch.destination = destination.id);
-
--- expire_oldest
-DELETE FROM item WHERE id IN (
-    SELECT id FROM (
-        SELECT * FROM (
-            SELECT id, delivered_at FROM item WHERE state = 'delivered' AND delivered_at < :before
-            ORDER BY delivered_at LIMIT :limit
-        )
-        UNION ALL
-        SELECT * FROM (
-            SELECT id, delivered_at FROM item WHERE state = 'doubled' AND delivered_at < :before
-            ORDER BY delivered_at LIMIT :limit
-        )
-    ) ORDER BY delivered_at LIMIT :limit
-);
-
--- expire_unclaimed_events
--- Log events taken before then of which no call waits: it was delivered or given up, or settings leave it out.
-DELETE FROM event WHERE id IN (
-    SELECT id FROM event WHERE taken_at < :before AND NOT EXISTS (
-        SELECT 1 FROM item
-        WHERE destination IN (SELECT id FROM destination) AND key >= event.span || ':' AND key < event.span || ';'
-              AND state NOT IN ('delivered', 'doubled')
-    ) ORDER BY taken_at LIMIT :limit
-);
-
--- give_up
--- What waited longer than somebody allowed.
-DELETE FROM item INDEXED BY item_waiting
-WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered' AND state IN ('pending', 'parked')
-      AND taken_at < :before;
-
--- has_delivered
-SELECT 1 FROM item INDEXED BY item_delivered
-WHERE state = 'delivered' AND delivered_at >= :since AND destination = :destination LIMIT 1;
-
--- add_event
-INSERT INTO event (span, digest, record, taken_at) VALUES (:span, :digest, :record, :now)
-ON CONFLICT (span, digest) DO NOTHING;
-
--- events
-SELECT record FROM event WHERE span = :span ORDER BY id;
-
--- is_used
-SELECT 1 WHERE EXISTS (SELECT 1 FROM item) OR EXISTS (SELECT 1 FROM event) OR EXISTS (SELECT 1 FROM spool)
-               OR EXISTS (SELECT 1 FROM fact);
+-- COUNTERS
 
 -- counters
 SELECT name, value FROM fact;
@@ -354,11 +356,14 @@ INSERT INTO fact (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDA
 -- add_to_counter
 INSERT INTO fact (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value;
 
--- unblock_all
-UPDATE destination SET state = 'open', reason = NULL, failures = 0, retry_at = 0;
+-- is_used
+SELECT 1 WHERE EXISTS (SELECT 1 FROM item) OR EXISTS (SELECT 1 FROM event) OR EXISTS (SELECT 1 FROM spool)
+               OR EXISTS (SELECT 1 FROM fact);
+
+-- OVERVIEW
 
 -- not_done
--- Reads the index over what waits only: the records of 100,000 items are a gigabyte.
+-- Reads an index only: the records of 100,000 items are a gigabyte.
 SELECT destination, state, COUNT(*) AS number, MIN(id) AS first FROM item INDEXED BY item_waiting
 WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered'
       AND state IN ('pending', 'leased', 'uncertain', 'parked')
@@ -379,3 +384,11 @@ SELECT MAX(delivered_at) FROM item WHERE state = 'delivered';
 
 -- states_of
 SELECT state FROM item WHERE destination IN (SELECT id FROM destination) AND key = :key;
+
+-- counts
+SELECT destination, state, COUNT(*) AS number, MIN(taken_at) AS oldest FROM item GROUP BY destination, state;
+
+-- parked_reasons
+SELECT destination, reason, COUNT(*) AS number FROM item INDEXED BY item_waiting
+WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered' AND state = 'parked'
+GROUP BY destination, reason ORDER BY number DESC LIMIT 20;
