@@ -12,7 +12,7 @@ import pytest
 from label_studio_otel.errors import OutboxCorrupt, OutboxError
 from label_studio_otel.outbox import migrations
 from label_studio_otel.outbox.database import queries
-from label_studio_otel.outbox.items import NewItem
+from label_studio_otel.outbox.items import NewItem, RestoredItem
 from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.settings import Destination
 from label_studio_otel.testing import FakeClock
@@ -196,7 +196,9 @@ def test_log_events_are_kept_until_the_last_destination_has_its_call(tmp_path: P
 def test_a_call_whose_record_is_lost_does_not_wait_for_ever(tmp_path: Path) -> None:
     outbox = Outbox.in_file(tmp_path / "outbox.db")
 
-    outbox.restore([(PROMPTS, "a", None, "uncertain", None), (PROMPTS, "b", None, "delivered", None)])
+    outbox.restore(
+        [RestoredItem(PROMPTS, key, None, state, None) for key, state in (("a", "uncertain"), ("b", "delivered"))]
+    )
 
     (target,) = outbox.destinations.all()
     assert [(item.key, item.record) for item in outbox.due_items(target.id, 10)] == [("a", b"")]

@@ -18,6 +18,7 @@ __all__ = [
     "Overlap",
     "Progress",
     "Recheck",
+    "RestoredItem",
     "Summary",
 ]
 
@@ -46,6 +47,17 @@ class NewEvent(NamedTuple):
     span: str
     #: A spool record's payload.
     payload: bytes
+
+
+class RestoredItem(NamedTuple):
+    """A call that was read from a damaged outbox."""
+
+    destination: Destination
+    key: str
+    #: None where it is lost, or where the call was done.
+    payload: bytes | None
+    state: str
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)

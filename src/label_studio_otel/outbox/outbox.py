@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from label_studio_otel.outbox.batches import Batches
 from label_studio_otel.outbox.database import Database
 from label_studio_otel.outbox.destinations import Destinations, destination_id
-from label_studio_otel.outbox.items import Item, NewEvent, NewItem, Overlap
+from label_studio_otel.outbox.items import Item, NewEvent, NewItem, Overlap, RestoredItem
 from label_studio_otel.outbox.overview import Overview
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from label_studio_otel.outbox.database import Transaction
-    from label_studio_otel.settings import Destination
 
 __all__ = ["Outbox"]
 
@@ -99,10 +98,10 @@ class Outbox:
                 run.change("set_spool_position", name=spool, position=position)
         return new
 
-    def restore(self, rows: Sequence[tuple[Destination, str, bytes | None, str, str | None]]) -> None:
-        """Add items (destination, key, payload, state, reason) of another outbox; what was under way is pending."""
+    def restore(self, items: Sequence[RestoredItem]) -> None:
+        """Add calls of a damaged outbox; what was leased or uncertain becomes pending."""
         with self.database.transaction() as run:
-            for destination, key, payload, state, reason in rows:
+            for destination, key, payload, state, reason in items:
                 # An item without its record too: rendering parks it with a reason; as `uncertain` it would never end.
                 kept = state if state in ("delivered", "doubled", "parked") else "pending"
                 values = {"destination": destination_id(run, destination), "key": key, "state": kept}

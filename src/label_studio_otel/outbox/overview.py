@@ -35,20 +35,20 @@ class Overview:
             rows = run.rows("not_done")
             first = min((row["first"] for row in rows if row["state"] in OPEN), default=None)
             oldest = None if first is None else run.rows("taken_at", id=first)[0]["taken_at"]
-            (blocked,) = run.rows("blocked_destinations")[0]
+            blocked = run.rows("blocked_destinations")
         states = dict.fromkeys((*OPEN, "parked"), 0)
         for row in rows:
             states[row["state"]] += row["number"]
-        return Backlog(states, oldest, blocked, spool_bytes)
+        return Backlog(states, oldest, len(blocked), spool_bytes)
 
     def progress(self) -> Progress:
         """Return how far delivery is."""
         with self._database.transaction() as run:
             waiting = [row for row in run.rows("not_done") if row["state"] in OPEN]
-            stuck = {row["id"] for row in run.rows("stuck_destinations")}
+            need_a_person = {row["id"] for row in run.rows("blocked_destinations") if not row["passing"]}
             (delivered_at,) = run.rows("last_delivered_at")[0]
-        all_stuck = bool(waiting) and all(row["destination"] in stuck for row in waiting)
-        return Progress(sum(row["number"] for row in waiting), delivered_at, all_stuck)
+        stuck = bool(waiting) and all(row["destination"] in need_a_person for row in waiting)
+        return Progress(sum(row["number"] for row in waiting), delivered_at, stuck)
 
     def states_of(self, keys: Iterable[str]) -> dict[str, set[str]]:
         """Return for each key the states of its items, one for each destination; unknown keys are left out."""

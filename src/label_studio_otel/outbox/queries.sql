@@ -373,11 +373,7 @@ GROUP BY destination, state;
 SELECT taken_at FROM item WHERE id = :id;
 
 -- blocked_destinations
-SELECT COUNT(*) FROM destination WHERE state = 'blocked';
-
--- stuck_destinations
--- Blocked until a person acts.
-SELECT id FROM destination WHERE state = 'blocked' AND NOT passing;
+SELECT id, passing FROM destination WHERE state = 'blocked';
 
 -- last_delivered_at
 SELECT MAX(delivered_at) FROM item WHERE state = 'delivered';

@@ -10,9 +10,9 @@ import itertools
 import sqlite3
 import time
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from label_studio_otel.outbox.items import NewEvent
+from label_studio_otel.outbox.items import NewEvent, RestoredItem
 from label_studio_otel.settings import Destination
 
 if TYPE_CHECKING:
@@ -28,13 +28,14 @@ UNREAD, CORRUPT = "unread", "corrupt"
 #: Files beside a database. One that stayed behind would be taken for the new database's.
 JOURNALS = ("-wal", "-shm")
 
-#: Rows in one transaction.
-ROWS = 50
+Value = TypeVar("Value")
 
-DESTINATIONS = "SELECT id, project_id, project_name, mode, default_name, project_config FROM destination"
+ROWS_PER_TRANSACTION = 50
+
+DESTINATIONS = "SELECT id, project_name, project_id, mode, project_config, default_name FROM destination"
 EVENTS = "SELECT span, record FROM event ORDER BY id"
-#: For schemas without the table `payload`: their records are in `item`. Then for those with it.
-ITEMS_ALONE = "SELECT id, destination, key, record, state, reason FROM item NOT INDEXED"
+#: Schemas 1 and 2 have the records in `item`, later ones in `payload`.
+ITEMS_WITH_RECORDS = "SELECT id, destination, key, record, state, reason FROM item NOT INDEXED"
 ITEMS = """
 SELECT id, destination, key, COALESCE((SELECT payload.record FROM payload WHERE payload.item = item.id), item.record),
        state, reason
@@ -44,8 +45,7 @@ DONE = """
 SELECT id, destination, key, NULL, state, reason FROM item NOT INDEXED
 WHERE id > ? AND id < ? AND state IN ('delivered', 'doubled') ORDER BY id
 """
-#: The highest id there can be.
-MOST = 2**63 - 1
+MAX_ID = 2**63 - 1
 
 
 def quarantine(path: Path, now: float) -> str:
@@ -83,23 +83,12 @@ def salvage(path: Path, outbox: Outbox) -> int:
         OutboxError: the new outbox cannot be written.
     """
     saved = 0
-    try:
-        with closing(_opened(path)) as damaged:
-            destinations = {row[0]: _destination(row) for row in damaged.execute(DESTINATIONS)}
-            rows: list[tuple[Destination, str, bytes | None, str, str | None]] = []
-            for row in _items(damaged):
-                if row[1] in destinations:
-                    rows.append((destinations[row[1]], row[2], row[3], row[4], row[5]))
-                    saved += 1
-                if len(rows) == ROWS:
-                    outbox.restore(rows)
-                    rows = []
-            outbox.restore(rows)
-            events = _events(damaged)
-            while part := list(itertools.islice(events, ROWS)):
-                outbox.accept((), "", 0, 0.0, part)
-    except sqlite3.DatabaseError:
-        return saved  # nothing of the file's own tables is left
+    with suppress(sqlite3.DatabaseError), closing(_opened(path)) as damaged:  # else not even the tables can be read
+        for calls in _parts(_calls(damaged)):
+            outbox.restore(calls)
+            saved += len(calls)
+        for events in _parts(_events(damaged)):
+            outbox.accept((), "", 0, 0.0, events)
     return saved
 
 
@@ -131,8 +120,20 @@ def _opened(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=5)
 
 
-def _destination(row: tuple[int, int, str, str, int, str | None]) -> Destination:
-    return Destination(row[2], row[1] or None, row[3], row[5], bool(row[4]))
+def _parts(values: Iterator[Value]) -> Iterator[list[Value]]:
+    """Yield the values in lists, one for each transaction."""
+    while part := list(itertools.islice(values, ROWS_PER_TRANSACTION)):
+        yield part
+
+
+def _calls(damaged: sqlite3.Connection) -> Iterator[RestoredItem]:
+    destinations = {
+        number: Destination(name, project_id or None, mode, config, bool(default_name))
+        for number, name, project_id, mode, config, default_name in damaged.execute(DESTINATIONS)
+    }
+    for _, destination, *values in _items(damaged):
+        if destination in destinations:
+            yield RestoredItem(destinations[destination], *values)
 
 
 def _events(damaged: sqlite3.Connection) -> Iterator[NewEvent]:
@@ -143,10 +144,14 @@ def _events(damaged: sqlite3.Connection) -> Iterator[NewEvent]:
         return
 
 
-def _items(damaged: sqlite3.Connection) -> Iterator[tuple[int, int, str, bytes | None, str, str | None]]:
+def _items(damaged: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
     """Yield the rows before the damage, those after it, and between them what was done: its rows have no record."""
-    first, last = MOST, 0
-    items = ITEMS if damaged.execute("SELECT 1 FROM sqlite_master WHERE name = 'payload'").fetchone() else ITEMS_ALONE
+    first, last = MAX_ID, 0
+    items = (
+        ITEMS
+        if damaged.execute("SELECT 1 FROM sqlite_master WHERE name = 'payload'").fetchone()
+        else ITEMS_WITH_RECORDS
+    )
     try:
         for row in damaged.execute(f"{items} ORDER BY id"):
             last = row[0]
