@@ -10,15 +10,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from label_studio_otel._version import __version__
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-__all__ = ["main", "parser"]
 
 COMMANDS = ("demo", "setup", "deliver", "doctor", "status", "retry", "convert", "backfill", "serve")
 

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from typing import BinaryIO
-
-    from label_studio_otel.otlp.json import Telemetry
-
-__all__ = ["HELP", "Files"]
+from label_studio_otel.otlp.json import Telemetry
 
 STANDARD_INPUT = "-"
 HELP = (

@@ -10,17 +10,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from logging.handlers import MemoryHandler
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from label_studio_otel.log import one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-__all__ = ["JsonFormatter", "TextFormatter", "logging_as"]
 
 #: Severity by level of Python's logging: https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber
 SEVERITIES = {10: ("DEBUG", 5), 20: ("INFO", 9), 30: ("WARN", 13), 40: ("ERROR", 17), 50: ("FATAL", 21)}

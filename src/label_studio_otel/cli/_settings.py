@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from label_studio_otel.settings import SETTINGS, load, readers
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Mapping
-
-    from label_studio_otel.settings import Settings
-    from label_studio_otel.settings.declaration import Setting
-
-__all__ = ["add_destination_options", "add_option", "add_options", "given", "read"]
-
+from label_studio_otel.settings import SETTINGS, Settings, load, readers
+from label_studio_otel.settings.declaration import Setting
 
 #: The settings that every command which uses the state directory needs.
 _COMMON = ("url", "state_dir")

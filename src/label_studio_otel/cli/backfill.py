@@ -6,13 +6,15 @@ them. In memory is only the document that is being read.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from label_studio_otel.calls.selection import Selection
 from label_studio_otel.cli import _settings
@@ -21,21 +23,14 @@ from label_studio_otel.cli.deliver import POLL_SECONDS, add_timeout, drain
 from label_studio_otel.delivery.deliverer import OUTBOX, Deliverer
 from label_studio_otel.errors import LabelStudioOtelError, OutboxFull, SpoolError
 from label_studio_otel.metrics.counts import Counts
+from label_studio_otel.outbox.items import NewEvent, NewItem
 from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.pipeline import accept, new_event, new_item, spool_directory
 from label_studio_otel.reading import dialect_of
+from label_studio_otel.settings import Settings
 from label_studio_otel.spans import Span
 from label_studio_otel.spool.record import frame
 from label_studio_otel.spool.writer import SpoolWriter
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Generator, Iterator
-
-    from label_studio_otel.outbox.items import NewEvent, NewItem
-    from label_studio_otel.settings import Settings
-
-__all__ = ["add_parser", "run"]
 
 #: Seconds that calls wait for their log events, where another process delivers after this one was ended.
 SETTLE_DELAY_S = 10.0

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from xml.etree.ElementTree import Element
 
 from label_studio_otel import reading
 from label_studio_otel.errors import ConfigError, DestinationBlocked
+from label_studio_otel.spans import Span
 from label_studio_otel.tasks import labeling_config, task
+from label_studio_otel.tasks.labeling_config import LabelConfig
 from label_studio_otel.tasks.sample_span import span
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from xml.etree.ElementTree import Element
-
-    from label_studio_otel.spans import Span
-    from label_studio_otel.tasks.labeling_config import LabelConfig
-
-__all__ = ["COMMUNITY", "problems", "sample_task", "unknown_tags"]
 
 COMMUNITY = "Community"
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from label_studio_otel.cli._files import HELP, Files
-
-if TYPE_CHECKING:
-    import argparse
-
-    from label_studio_otel.spans import LogRecord, Span
-
-__all__ = ["add_parser", "run"]
+from label_studio_otel.spans import LogRecord, Span
 
 
 def add_parser(commands: Any) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import logging
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from label_studio_otel.cli import _settings
 from label_studio_otel.cli.status import progress_of, server_directories, summary_of
@@ -16,14 +17,8 @@ from label_studio_otel.errors import OutboxError
 from label_studio_otel.log import one_line
 from label_studio_otel.metrics.instruments import register
 from label_studio_otel.metrics.server_metrics import ServerMetrics
-
-if TYPE_CHECKING:
-    import argparse
-
-    from label_studio_otel.outbox.items import Summary
-    from label_studio_otel.settings import Settings
-
-__all__ = ["POLL_SECONDS", "add_parser", "add_timeout", "drain", "run"]
+from label_studio_otel.outbox.items import Summary
+from label_studio_otel.settings import Settings
 
 #: Seconds between two steps of the deliverer where the first one sent nothing.
 POLL_SECONDS = 0.25

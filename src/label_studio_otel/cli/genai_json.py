@@ -6,13 +6,19 @@ gen-ai-output-messages.json.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from label_studio_otel.calls import assembly
+from label_studio_otel.errors import DialectError
 from label_studio_otel.generation import (
     BlobPart,
+    Choice,
     FilePart,
+    Generation,
+    Message,
+    Part,
     ReasoningPart,
     RefusalPart,
     TextPart,
@@ -20,16 +26,8 @@ from label_studio_otel.generation import (
     ToolResponsePart,
     UriPart,
 )
+from label_studio_otel.spans import LogRecord, Span
 from label_studio_otel.tasks.metadata import link_to, tool_names
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from label_studio_otel.errors import DialectError
-    from label_studio_otel.generation import Choice, Generation, Message, Part
-    from label_studio_otel.spans import LogRecord, Span
-
-__all__ = ["call_to_json", "convert"]
 
 #: Value of `error.type` for an unknown error in the conventions.
 UNKNOWN_ERROR = "_OTHER"

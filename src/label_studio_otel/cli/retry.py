@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from label_studio_otel.cli import _settings
 from label_studio_otel.cli.status import summary_of
@@ -13,18 +15,10 @@ from label_studio_otel.delivery.lock import DirectoryLock
 from label_studio_otel.errors import LabelStudioOtelError
 from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.pipeline import ingest, spool_directory
-from label_studio_otel.settings import directory_name
+from label_studio_otel.settings import Settings, directory_name
 from label_studio_otel.settings.readers import normalized_url
 from label_studio_otel.spool.record import encode_retry, frame
 from label_studio_otel.spool.writer import SpoolWriter
-
-if TYPE_CHECKING:
-    import argparse
-    from pathlib import Path
-
-    from label_studio_otel.settings import Settings
-
-__all__ = ["add_parser", "run"]
 
 #: Records that are read at once.
 PAGE_SIZE = 25

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from label_studio_otel.receiver.settings import ServeSettings
     from label_studio_otel.settings import Settings
 
-__all__ = ["add_parser", "run"]
-
 #: Modules of the extra `serve`.
 EXTRA_MODULES = ("google.rpc", "grpc", "h11", "opentelemetry.exporter.prometheus", "prometheus_client", "yaml")
 

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from label_studio_otel.cli import _settings, config_check
 from label_studio_otel.errors import DeliveryError, DestinationBlocked
 from label_studio_otel.label_studio import projects
 from label_studio_otel.label_studio.client import LabelStudio
-from label_studio_otel.settings import labeling_config, load
+from label_studio_otel.label_studio.resources import Project
+from label_studio_otel.settings import Destination, Settings, labeling_config, load
 from label_studio_otel.tasks import labeling_config as label_config
 from label_studio_otel.tasks.task import MODEL_VERSION
-
-if TYPE_CHECKING:
-    import argparse
-
-    from label_studio_otel.label_studio.resources import Project
-    from label_studio_otel.settings import Destination, Settings
-
-__all__ = ["add_parser", "run"]
 
 #: Characters of a project title that Label Studio accepts.
 SHORTEST_TITLE, LONGEST_TITLE = 3, 50

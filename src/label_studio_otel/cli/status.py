@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from label_studio_otel.cli import _settings
 from label_studio_otel.delivery.deliverer import OUTBOX
@@ -15,13 +18,6 @@ from label_studio_otel.log import one_line
 from label_studio_otel.outbox.items import STATES, Progress, Summary
 from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.pipeline import count_unread
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterator
-    from pathlib import Path
-
-__all__ = ["add_parser", "progress_of", "run", "server_directories", "summary_of"]
 
 #: States in the table; `--json` has all.
 SHOWN = ("pending", "uncertain", "parked", "delivered")

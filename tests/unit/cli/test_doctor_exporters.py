@@ -98,7 +98,7 @@ def test_the_default_exporters_of_metrics_and_logs_must_be_installed_too() -> No
 
 
 def test_an_exporter_whose_module_cannot_be_imported_ends_all_tracing() -> None:
-    point = next(OURS.offers("opentelemetry_traces_exporter"))
+    (point,) = OURS.entry_points
     broken = Package("broken", entry_points=(type(point)("mine", "no_such_module:Exporter", point.group),))
     environ = {**NONE, "OTEL_TRACES_EXPORTER": "mine"}
     assert told(exporters.installed, set_up(OURS, broken, environ=environ)) == snapshot(

@@ -12,9 +12,10 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -26,11 +27,6 @@ from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
 from label_studio_otel.cli.demo.steps import Interruption, Row, spinners
 from label_studio_otel.delivery.lock import DirectoryLock
 from label_studio_otel.errors import LabelStudioOtelError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-__all__ = ["add_parser", "run"]
 
 #: Project title by LABEL_STUDIO_OTEL_MODE: the same program fills one project of each mode.
 PROJECTS = {"prompt": "LangChain demo, prompt mode", "chat": "LangChain demo, chat mode"}

@@ -16,27 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from label_studio_otel.errors import LabelStudioOtelError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    Progress = Callable[[str], None]
-
-__all__ = [
-    "CommandFailed",
-    "VirtualEnvironment",
-    "cache_directory",
-    "end",
-    "end_of_log",
-    "kill",
-    "quiet",
-    "run_command",
-]
+Progress = Callable[[str], None]
 
 #: Seconds between two checks of a child process.
 POLL_SECONDS = 0.1

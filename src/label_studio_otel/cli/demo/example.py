@@ -9,8 +9,6 @@ from pathlib import Path
 
 from label_studio_otel.cli.demo.environment import CommandFailed, VirtualEnvironment, uv
 
-__all__ = ["EXAMPLE", "example_environment", "example_path"]
-
 EXAMPLE = "langchain_app.py"
 EXAMPLE_REQUIREMENTS = (
     # Without the package `langchain` itself its instrumentation is skipped without a message.

@@ -10,14 +10,8 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from label_studio_otel.cli.demo.environment import RUNNING_PYTHON, VirtualEnvironment, quiet, run_command
-
-if TYPE_CHECKING:
-    from label_studio_otel.cli.demo.environment import Progress
-
-__all__ = ["DATABASE", "LABEL_STUDIO_VERSION", "RUN", "LabelStudioInstallation"]
+from label_studio_otel.cli.demo.environment import RUNNING_PYTHON, Progress, VirtualEnvironment, quiet, run_command
 
 LABEL_STUDIO_VERSION = "1.23.2"
 #: Name of the database in a data directory.

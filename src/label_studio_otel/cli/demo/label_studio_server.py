@@ -16,22 +16,16 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any
 
-from label_studio_otel.cli.demo.environment import POLL_SECONDS, cache_directory, end, end_of_log, kill, quiet
+from typing_extensions import Self
+
+from label_studio_otel.cli.demo.environment import POLL_SECONDS, Progress, cache_directory, end, end_of_log, kill, quiet
 from label_studio_otel.cli.demo.label_studio_installation import DATABASE, RUN, LabelStudioInstallation
 from label_studio_otel.errors import LabelStudioOtelError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import TracebackType
-
-    from typing_extensions import Self
-
-    from label_studio_otel.cli.demo.environment import Progress
-
-__all__ = ["LabelStudioServer", "LabelStudioStartError"]
 
 HOST = "127.0.0.1"
 START_SECONDS = 240.0

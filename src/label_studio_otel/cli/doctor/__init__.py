@@ -1,7 +1,7 @@
 """`label-studio-otel doctor`: find what is wrong in a set-up, and say how to correct it.
 
 It reads the variables, packages and files of the environment that it is started in (`SetUp`, see `installation`), so it
-is run with the application's own Python. Each check is a function from the set-up to findings: `python`, `sdk`,
+is run with the application's own Python. Each check is a function from the set-up to findings: `installation`, `sdk`,
 `exporters`, `instrumentation`, `content`, `server`, `state`. With a command behind `--` it also runs the application
 once; `observed` counts the spans of that run.
 """
@@ -14,27 +14,25 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from label_studio_otel.cli import _settings
-from label_studio_otel.cli.doctor import content, exporters, instrumentation, observed, python, sdk, server, state
-from label_studio_otel.cli.doctor.finding import ERROR, OK, WARNING, Finding, counted, error
-from label_studio_otel.cli.doctor.installation import SetUp, installed
+from label_studio_otel.cli.doctor import content, exporters, instrumentation, observed, sdk, server, state
+from label_studio_otel.cli.doctor.finding import ERROR, OK, WARNING, Finding, Findings, counted, error
+from label_studio_otel.cli.doctor.installation import SetUp, installed, interpreter
+from label_studio_otel.cli.doctor.observed import Observed
 from label_studio_otel.sdk.observer import VARIABLE
 from label_studio_otel.settings import load
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from rich.console import Console
-
-    from label_studio_otel.cli.doctor.observed import Observed
-
-    Check = Callable[[SetUp], Iterator[Finding]]
-
-__all__ = ["add_parser", "run"]
+Check = Callable[[SetUp], Findings]
 
 MARKS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), ERROR: ("✗", "red")}
 INSTRUMENT = "opentelemetry-instrument"
@@ -49,7 +47,7 @@ CONFIGURATION: tuple[Check, ...] = (
     exporters.listeners,
 )
 CHECKS: tuple[Check, ...] = (
-    python.interpreter,
+    interpreter,
     sdk.disabled,
     *CONFIGURATION,
     instrumentation.instrumentations,
@@ -100,60 +98,47 @@ def run(args: argparse.Namespace) -> int:
     seen = None
     if command:
         seen, of_run = _observed(command, set_up, quiet=args.json)
-        found = [*(_weighed(found, seen) if seen else found), *of_run]
-    if args.json:
-        _print_json(found, seen)
-    else:
-        _print(found, seen)
+        # Calls arrive: `opentelemetry-instrument --traces_exporter` and tracing set up in code need no variable.
+        if seen and seen.llm_calls > seen.missed:
+            found = [replace(one, level=WARNING) if _is_about_variables(one) else one for one in found]
+        found += of_run
+    (_print_json if args.json else _print)(found, seen)
     return int(any(one.level == ERROR for one in found))
+
+
+def _is_about_variables(one: Finding) -> bool:
+    return one.level == ERROR and one.subject in CONFIGURED
 
 
 def _observed(command: Sequence[str], set_up: SetUp, *, quiet: bool) -> tuple[Observed | None, list[Finding]]:
     """Run the application once; return its spans, None where it could not be started, and the findings about them."""
     with tempfile.TemporaryDirectory(prefix="label-studio-otel-doctor-") as directory:
         notes = Path(directory, "notes.jsonl")
-        environ = {**os.environ, VARIABLE: str(notes), **(_path_first() if set_up.in_code else {})}
-        words = list(command) if set_up.in_code else _instrumented(command)
+        environ = {**os.environ, VARIABLE: str(notes)}
+        if set_up.in_code:
+            path = [str(Path(__file__).with_name("observed_start")), os.environ.get("PYTHONPATH")]
+            environ["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+        else:
+            command = _instrumented(command)
         try:
             # The user sees the application's output; with --json it goes to standard error.
-            code = _run(words, environ, quiet=quiet)
+            process = subprocess.Popen(command, env=environ, stdout=sys.stderr if quiet else None)
         except OSError as problem:
-            fix = f"correct the command behind --, or install what brings {words[0]}"
-            return None, [error("run", f"{words[0]} cannot be started: {problem.strerror}", fix)]
+            fix = f"correct the command behind --, or install what brings {command[0]}"
+            return None, [error("run", f"{command[0]} cannot be started: {problem.strerror}", fix)]
+        with process, suppress(KeyboardInterrupt):  # Ctrl-C reached the application too, and ends a server
+            process.wait()
         lines = notes.read_text("utf-8").splitlines() if notes.exists() else []
-    seen = observed.read(lines, code)
+    seen = observed.read(lines, process.returncode)
     return seen, list(observed.findings(seen, set_up.settings, in_code=set_up.in_code))
 
 
-def _run(words: Sequence[str], environ: Mapping[str, str], *, quiet: bool) -> int:
-    with subprocess.Popen(words, env=environ, stdout=sys.stderr if quiet else None) as process:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:  # Ctrl-C reached the application too, and ends a server
-            return process.wait()
-
-
-def _weighed(found: Sequence[Finding], observed: Observed) -> list[Finding]:
-    """Return the findings, errors about the configuration as warnings where the run shows that calls arrive.
-
-    With `opentelemetry-instrument --traces_exporter`, or with tracing set up in code, no variable is needed.
-    """
-    if observed.llm_calls == observed.missed:
-        return list(found)
-    return [replace(one, level=WARNING) if one.subject in CONFIGURED and one.level == ERROR else one for one in found]
-
-
-def _instrumented(command: Sequence[str]) -> list[str]:
+def _instrumented(command: Sequence[str]) -> Sequence[str]:
     """Return the command under `opentelemetry-instrument`, by preference the one beside this interpreter."""
     if any(Path(word).stem == INSTRUMENT for word in command):
-        return list(command)
+        return command
     beside = Path(sys.executable).with_name(INSTRUMENT)
     return [str(beside) if beside.exists() else INSTRUMENT, *command]
-
-
-def _path_first() -> dict[str, str]:
-    own = Path(__file__).with_name("observed_start")
-    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(own), os.environ.get("PYTHONPATH")]))}
 
 
 def _print_json(found: Sequence[Finding], observed: Observed | None) -> None:
@@ -165,33 +150,18 @@ def _print_json(found: Sequence[Finding], observed: Observed | None) -> None:
 
 
 def _print(found: Sequence[Finding], observed: Observed | None) -> None:
-    from rich.console import Console
-
     console = Console(highlight=False)
     for one in found:
-        _print_finding(console, one)
+        mark, colour = MARKS[one.level]
+        console.print(Text.assemble((f"{mark} ", colour), (f"{one.subject}: ", "bold"), one.met), soft_wrap=True)
+        if one.fix:
+            console.print(Text(f"  → {one.fix}", style="cyan"), soft_wrap=True)
     if observed is not None and observed.spans:
-        _print_spans(console, observed.spans, observed.calls)
+        table = Table("scope", box=None, pad_edge=False)
+        table.add_column("spans", justify="right")
+        table.add_column("LLM calls", justify="right")
+        for scope, number in sorted(observed.spans.items()):
+            table.add_row(Text(scope or "(none)"), str(number), str(observed.calls[scope]))
+        console.print(table)
     errors, warnings = (sum(one.level == level for one in found) for level in (ERROR, WARNING))
     console.print(f"{counted(errors, 'error')}, {counted(warnings, 'warning')}", style="bold")
-
-
-def _print_finding(console: Console, one: Finding) -> None:
-    from rich.text import Text
-
-    mark, colour = MARKS[one.level]
-    console.print(Text.assemble((f"{mark} ", colour), (f"{one.subject}: ", "bold"), one.met), soft_wrap=True)
-    if one.fix:
-        console.print(Text(f"  → {one.fix}", style="cyan"), soft_wrap=True)
-
-
-def _print_spans(console: Console, spans: Mapping[str, int], calls: Mapping[str, int]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("scope", box=None, pad_edge=False)
-    table.add_column("spans", justify="right")
-    table.add_column("LLM calls", justify="right")
-    for scope, number in sorted(spans.items()):
-        table.add_row(Text(scope or "(none)"), str(number), str(calls.get(scope, 0)))
-    console.print(table)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-
-__all__ = ["ERROR", "OK", "WARNING", "Finding", "counted", "error", "ok", "warning"]
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 
@@ -21,6 +20,9 @@ class Finding:
     met: str
     #: The command or the setting that corrects it.
     fix: str | None = None
+
+
+Findings = Iterator[Finding]
 
 
 def ok(subject: str, met: str) -> Finding:

@@ -1,18 +1,22 @@
-"""What the checks of `doctor` read: variables, settings, and the packages that this interpreter sees."""
+"""What the checks of `doctor` read: variables, settings, and the packages that this interpreter sees.
+
+`interpreter` is the check that this interpreter is the application's.
+"""
 
 from __future__ import annotations
 
+import os
+import platform
 import re
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from label_studio_otel.settings import Settings
-
-__all__ = ["Installation", "Package", "SetUp", "installed", "normalized"]
+from label_studio_otel.cli.doctor.finding import Findings, ok, warning
+from label_studio_otel.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +28,6 @@ class Package:
     #: Lines of `Requires-Dist`, with their markers.
     requires: tuple[str, ...] = ()
     entry_points: tuple[metadata.EntryPoint, ...] = ()
-
-    def offers(self, group: str) -> Iterator[metadata.EntryPoint]:
-        """Yield the entry points of a group."""
-        return (one for one in self.entry_points if one.group == group)
 
     def unmet(self, installation: Installation) -> str | None:
         """Return the requirement for which `opentelemetry-instrument` skips this package, None where it uses it.
@@ -46,13 +46,8 @@ class Package:
     def _extra(self, extra: str) -> list[str]:
         from packaging.requirements import Requirement
 
-        found = []
-        for line in self.requires:
-            if "extra" in line:
-                requirement = Requirement(line)
-                if requirement.marker and requirement.marker.evaluate({"extra": extra}):
-                    found.append(f"{requirement.name}{requirement.specifier}")
-        return found
+        lines = [Requirement(line) for line in self.requires if "extra" in line]
+        return [f"{one.name}{one.specifier}" for one in lines if one.marker and one.marker.evaluate({"extra": extra})]
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ class Installation:
 
     def offers(self, group: str) -> list[tuple[Package, metadata.EntryPoint]]:
         """Return the entry points of a group, each with its package."""
-        return [(package, one) for package in self.packages for one in package.offers(group)]
+        return [(package, one) for package in self.packages for one in package.entry_points if one.group == group]
 
     def requiring(self, name: str) -> list[Package]:
         """Return the packages that depend on another one without an extra."""
@@ -121,3 +116,13 @@ def normalized(name: str) -> str:
     'opentelemetry-distro'
     """
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def interpreter(set_up: SetUp) -> Findings:
+    """Name the interpreter, and warn where `python` is another one."""
+    yield ok("Python", f"looking at {sys.executable} ({platform.python_version()})")
+    found = shutil.which("python", path=set_up.environ.get("PATH"))
+    # The interpreters of two environments may be links to one file; their folders differ.
+    if found and Path(found).parent.resolve() != Path(sys.executable).parent.resolve():
+        met = f"`python` here is another one ({os.path.abspath(found)}); what it has installed was not looked at"
+        yield warning("Python", met, "run this with the application's Python: python -m label_studio_otel doctor")

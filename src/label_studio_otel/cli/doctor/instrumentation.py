@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from importlib.metadata import EntryPoint
+from typing import NamedTuple
 
-from label_studio_otel.cli.doctor.finding import error, ok, warning
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from importlib.metadata import EntryPoint
-
-    from label_studio_otel.cli.doctor.finding import Finding
-    from label_studio_otel.cli.doctor.installation import Package, SetUp
-
-__all__ = ["instrumentations"]
+from label_studio_otel.cli.doctor.finding import Finding, Findings, error, ok, warning
+from label_studio_otel.cli.doctor.installation import Package, SetUp
 
 
 class Library(NamedTuple):
@@ -58,95 +51,65 @@ class Instrumentation(NamedTuple):
     package: Package
     library: Library
 
-    def import_error(self) -> str | None:
-        """Return why it cannot be imported; OpenTelemetry logs a missing module at debug level only."""
-        try:
-            self.point.load()
-        except Exception as error:
-            return f"{type(error).__name__}: {error}"
-        return None
 
-
-def instrumentations(set_up: SetUp) -> Iterator[Finding]:
+def instrumentations(set_up: SetUp) -> Findings:
     """Check the instrumentations: none, skipped, switched off, broken, or two of one library."""
-    there = [one for one in _all(set_up) if set_up.installation.get(one.library.package)]
-    active = []
+    there = [
+        Instrumentation(point, package, library)
+        for package, point in set_up.installation.offers("opentelemetry_instrumentor")
+        for library in LIBRARIES
+        if point.name in library.names and set_up.installation.get(library.package)
+    ]
+    active: dict[str, list[str]] = {}
     for one in there:
         # Code that sets tracing up reads neither extras nor the list, and gets import errors itself.
         if found := None if set_up.in_code else _obstacle(set_up, one):
             yield found
         else:
-            active.append(one)
+            active.setdefault(one.library.package, []).append(one.package.name)
             yield ok("instrumentation", f"{one.package.name} {one.package.version} instruments {one.library.package}")
-    yield from _duplicates(active)
+    for library, packages in active.items():
+        if len(packages) > 1:
+            # The list of disabled instrumentations is no help: it switches off both where they have one name.
+            yield error(
+                "instrumentation",
+                f"{library} is instrumented {len(packages)} times ({', '.join(packages)}): each call has as many "
+                "spans, in traces of their own, and may become as many tasks",
+                f"pip uninstall {packages[-1]}",
+            )
     if not there:
         yield _missing(set_up)
 
 
 def _obstacle(set_up: SetUp, one: Instrumentation) -> Finding | None:
     """Return a finding where `opentelemetry-instrument` does not use an instrumentation, None where it uses it."""
-    off = [name.strip() for name in set_up.value("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS").split(",")]
+    package, library = one.package.name, one.library.package
+    variable = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+    off = [name.strip() for name in set_up.value(variable).split(",")]
     if one.point.name in off or "*" in off:
-        return warning(
-            "instrumentation",
-            f"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS switches {one.package.name} off",
-            f"take {one.point.name if '*' not in off else '*'} out of OTEL_PYTHON_DISABLED_INSTRUMENTATIONS",
-        )
+        fix = f"take {one.point.name if '*' not in off else '*'} out of {variable}"
+        return warning("instrumentation", f"{variable} switches {package} off", fix)
     if unmet := one.package.unmet(set_up.installation):
-        return _skipped(one, unmet)
-    why = one.import_error()
-    return _broken(one, why) if why else None
-
-
-def _all(set_up: SetUp) -> Iterator[Instrumentation]:
-    for package, point in set_up.installation.offers("opentelemetry_instrumentor"):
-        for library in LIBRARIES:
-            if point.name in library.names:
-                yield Instrumentation(point, package, library)
-
-
-def _skipped(one: Instrumentation, unmet: str) -> Finding:
-    beside = "" if unmet.startswith(one.library.package) else f"; {one.library.package} alone is not enough"
-    return error(
-        "instrumentation",
-        f"opentelemetry-instrument skips {one.package.name}, because {unmet} is not installed{beside}",
-        f'pip install "{unmet.partition(" or ")[0]}"',
-    )
-
-
-def _broken(one: Instrumentation, why: str) -> Finding:
-    missing = re.search(r"No module named '([^'.]+)'", why)
-    return error(
-        "instrumentation",
-        f"{one.package.name} cannot be imported ({why}), so opentelemetry-instrument leaves it out",
-        f"pip install {missing[1]}" if missing else f"pip install --upgrade {one.package.name} {one.library.package}",
-    )
-
-
-def _duplicates(active: list[Instrumentation]) -> Iterator[Finding]:
-    by_library: dict[str, list[Instrumentation]] = {}
-    for one in active:
-        by_library.setdefault(one.library.package, []).append(one)
-    for library, ones in by_library.items():
-        if len(ones) > 1:
-            packages = [one.package.name for one in ones]
-            # The list of disabled instrumentations is no help: it switches off both where they have one name.
-            yield error(
-                "instrumentation",
-                f"{library} is instrumented {len(ones)} times ({', '.join(packages)}): each call has as many spans, in "
-                "traces of their own, and may become as many tasks",
-                f"pip uninstall {packages[-1]}",
-            )
+        beside = "" if unmet.startswith(library) else f"; {library} alone is not enough"
+        met = f"opentelemetry-instrument skips {package}, because {unmet} is not installed{beside}"
+        return error("instrumentation", met, f'pip install "{unmet.partition(" or ")[0]}"')
+    try:
+        one.point.load()
+    except Exception as problem:  # OpenTelemetry logs a missing module at debug level only
+        missing = re.search(r"No module named '([^'.]+)'", str(problem))
+        why = f"{type(problem).__name__}: {problem}"
+        met = f"{package} cannot be imported ({why}), so opentelemetry-instrument leaves it out"
+        fix = f"pip install {missing[1]}" if missing else f"pip install --upgrade {package} {library}"
+        return error("instrumentation", met, fix)
+    return None
 
 
 def _missing(set_up: SetUp) -> Finding:
     for library in LIBRARIES:
         if set_up.installation.get(library.package):
-            return error(
-                "instrumentation",
-                f"{library.package} is installed and nothing instruments it: there are no spans of its LLM calls",
-                f"pip install opentelemetry-instrumentation-{library.instrumentation}",
-            )
+            met = f"{library.package} is installed and nothing instruments it: there are no spans of its LLM calls"
+            fix = f"pip install opentelemetry-instrumentation-{library.instrumentation}"
+            return error("instrumentation", met, fix)
     return warning(
         "instrumentation",
         "no library that calls LLMs was found here: spans of LLM calls can only come from the application's own code",

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
 
-from label_studio_otel.cli.doctor.finding import counted, error, ok, warning
+from label_studio_otel.cli.doctor.finding import Findings, counted, error, ok, warning
 from label_studio_otel.cli.doctor.state import repeated
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from label_studio_otel.cli.doctor.finding import Finding
-    from label_studio_otel.settings import Settings
-
-__all__ = ["Observed", "findings", "read"]
+from label_studio_otel.settings import Settings
 
 IN_CODE = "where the provider is made: provider.add_span_processor(LabelStudioSpanProcessor()); see docs/set-ups.md"
 #: What to do about a reason of `Generation.incomplete`, by a word in it.
@@ -82,86 +76,62 @@ def read(lines: Iterable[str], code: int) -> Observed:
     return observed
 
 
-def _count(observed: Observed, line: dict[str, object]) -> None:
-    observed.calls[str(line["scope"])] += 1
-    observed.operations[str(line["operation"])] += 1
-    names = line.get("names") or [line["operation"]]
-    assert isinstance(names, (list, tuple))
-    observed.names.add(tuple(map(str, names)))
+def _count(observed: Observed, line: dict[str, Any]) -> None:
+    observed.calls[line["scope"]] += 1
+    observed.operations[line["operation"]] += 1
+    observed.names.add(tuple(line.get("names") or [line["operation"]]))
     observed.missed += not line["taken"]
     observed.errors += bool(line["error"])
-    incomplete = line["incomplete"]
-    assert isinstance(incomplete, list)
-    observed.incomplete.update(dict.fromkeys(map(str, incomplete), 1))
+    observed.incomplete.update(dict.fromkeys(line["incomplete"], 1))
 
 
-def findings(observed: Observed, settings: Settings, *, in_code: bool) -> Iterator[Finding]:
+def findings(observed: Observed, settings: Settings, *, in_code: bool) -> Findings:
     """Yield the findings about a run."""
     if observed.code not in EXPECTED_EXIT_CODES:
-        yield warning(
-            "run", f"the application ended with exit code {observed.code}", "see what it wrote above; run it to its end"
+        met = f"the application ended with exit code {observed.code}"
+        yield warning("run", met, "see what it wrote above; run it to its end")
+    if observed.llm_calls:
+        yield from _of_calls(observed, settings)
+    elif observed.processes:
+        number = sum(observed.spans.values())
+        met = f"{counted(number, 'span')} came, and no LLM call among them" if number else "the run made no spans"
+        yield error("run", met, "let the run ask a model, and install the instrumentation of the library that it uses")
+    elif in_code:
+        met = "no Python process with label-studio-otel was seen"
+        yield error("run", met, "start it with the application's Python")
+    else:
+        yield error(
+            "run",
+            "OpenTelemetry was not set up in the application: opentelemetry-instrument stopped before our hook",
+            "mend the errors named here and in the application's log ('Failed to auto initialize OpenTelemetry')",
         )
-    if not observed.processes:
-        yield _unseen(in_code=in_code)
-        return
-    if not observed.llm_calls:
-        yield _no_calls(observed)
-        return
+
+
+def _of_calls(observed: Observed, settings: Settings) -> Findings:
     yield ok("run", f"LLM calls found: {observed.llm_calls}, among spans: {sum(observed.spans.values())}")
-    yield from _missed(observed)
-    yield from _lacking(observed)
+    calls = counted(observed.llm_calls, "LLM call")
+    if observed.missed:
+        yield error("run", f"{observed.missed} of {calls} went to a provider without our span processor", IN_CODE)
+    for sentence, number in observed.incomplete.items():
+        fix = next((fix for word, fix in FIXES.items() if word in sentence), None)
+        met = f"{number} of {calls}: {sentence}"
+        yield error("content", met, fix or "look at these spans where your traces are shown")
     yield from _mode(observed, settings)
     if observed.errors and not settings.include_errors:
-        yield warning(
-            "run",
-            f"{counted(observed.errors, 'LLM call')} failed; failed calls become no tasks",
-            "export LABEL_STUDIO_OTEL_INCLUDE_ERRORS=true, if people shall see them",
-        )
+        met = f"{counted(observed.errors, 'LLM call')} failed; failed calls become no tasks"
+        yield warning("run", met, "export LABEL_STUDIO_OTEL_INCLUDE_ERRORS=true, if people shall see them")
     if observed.repeated_span_ids:
         yield repeated(observed.repeated_span_ids, "in this run")
 
 
-def _unseen(*, in_code: bool) -> Finding:
-    if in_code:
-        return error(
-            "run", "no Python process with label-studio-otel was seen", "start it with the application's Python"
-        )
-    return error(
-        "run",
-        "OpenTelemetry was not set up in the application: opentelemetry-instrument stopped before our hook",
-        "mend the errors named here and in the application's log ('Failed to auto initialize OpenTelemetry')",
-    )
-
-
-def _no_calls(observed: Observed) -> Finding:
-    number = sum(observed.spans.values())
-    met = f"{counted(number, 'span')} came, and no LLM call among them" if number else "the run made no spans"
-    return error("run", met, "let the run ask a model, and install the instrumentation of the library that it uses")
-
-
-def _missed(observed: Observed) -> Iterator[Finding]:
-    if observed.missed:
-        calls = counted(observed.llm_calls, "LLM call")
-        met = f"{observed.missed} of {calls} went to a provider without our span processor"
-        yield error("run", met, IN_CODE)
-
-
-def _lacking(observed: Observed) -> Iterator[Finding]:
-    for sentence, number in observed.incomplete.items():
-        fix = next((fix for word, fix in FIXES.items() if word in sentence), None)
-        met = f"{number} of {counted(observed.llm_calls, 'LLM call')}: {sentence}"
-        yield error("content", met, fix or "look at these spans where your traces are shown")
-
-
-def _mode(observed: Observed, settings: Settings) -> Iterator[Finding]:
+def _mode(observed: Observed, settings: Settings) -> Findings:
     """Compare the mode with the operations of the calls; with both operations, either mode fits some of them."""
-    chats = sum(number for operation, number in observed.operations.items() if operation != "text_completion")
-    if settings.mode == "prompt" and chats == observed.llm_calls:
-        yield warning("mode", "your spans are chat, and the mode is prompt", "export LABEL_STUDIO_OTEL_MODE=chat")
-    if settings.mode == "chat" and not chats:
-        yield warning(
-            "mode", "your spans are text_completion, and the mode is chat", "export LABEL_STUDIO_OTEL_MODE=prompt"
-        )
+    chats = observed.llm_calls - observed.operations["text_completion"]
+    fitting = {0: "prompt", observed.llm_calls: "chat"}.get(chats, settings.mode)
+    if fitting != settings.mode:
+        spans = "chat" if chats else "text_completion"
+        met = f"your spans are {spans}, and the mode is {settings.mode}"
+        yield warning("mode", met, f"export LABEL_STUDIO_OTEL_MODE={fitting}")
     taken = settings.operations
     left = sorted({names[0] for names in observed.names if taken.isdisjoint(names)}) if taken is not None else []
     if left:

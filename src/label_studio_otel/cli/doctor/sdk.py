@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from label_studio_otel.cli.doctor.finding import error, ok, warning
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from label_studio_otel.cli.doctor.finding import Finding
-    from label_studio_otel.cli.doctor.installation import SetUp
-
-__all__ = ["batch_processor", "disabled", "limits", "sampler"]
+from label_studio_otel.cli.doctor.finding import Finding, Findings, error, ok, warning
+from label_studio_otel.cli.doctor.installation import SetUp
 
 DEFAULT_COUNT_LIMIT = 128
 ENOUGH_ATTRIBUTES = 1000
@@ -25,45 +16,37 @@ OTHER_LIMITS = (
     "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
 )
 RATIOS = ("traceidratio", "parentbased_traceidratio")
-SAMPLERS = (*RATIOS, "always_on", "always_off", "parentbased_always_on", "parentbased_always_off")
 
 
-def disabled(set_up: SetUp) -> Iterator[Finding]:
+def disabled(set_up: SetUp) -> Findings:
     """Check the switch that turns the SDK off."""
     if set_up.value("OTEL_SDK_DISABLED").lower() == "true":
         yield error("SDK", "OTEL_SDK_DISABLED=true: there are no spans at all", "unset OTEL_SDK_DISABLED")
 
 
-def limits(set_up: SetUp) -> Iterator[Finding]:
+def limits(set_up: SetUp) -> Findings:
     """Check the limits of a span: the SDK drops its oldest attributes and truncates long values."""
-    invalid = [name for name in (*COUNT_LIMITS, *LENGTH_LIMITS, *OTHER_LIMITS) if not _is_limit(set_up.value(name))]
-    for name in invalid:
-        yield error(
-            "limits",
-            f"{name}={set_up.value(name)!r} is no number of 0 or more: the SDK raises, which ends all tracing",
-            f"unset {name}",
-        )
+    values = {name: set_up.value(name) for name in (*COUNT_LIMITS, *LENGTH_LIMITS, *OTHER_LIMITS)}
+    invalid = {name: value for name, value in values.items() if value and not value.isdecimal()}
+    for name, value in invalid.items():
+        met = f"{name}={value!r} is no number of 0 or more: the SDK raises, which ends all tracing"
+        yield error("limits", met, f"unset {name}")
     if not invalid:
-        yield from _count_limit(set_up)
-        yield from _length_limit(set_up)
+        yield _count_limit(set_up)
+        length_limit = next((name for name in LENGTH_LIMITS if name in set_up.environ), None)
+        if length_limit and values[length_limit]:
+            met = "messages are one attribute and longer ones are cut there, in the middle of their JSON"
+            yield warning("limits", f"{length_limit}={values[length_limit]}: {met}", f"unset {length_limit}")
 
 
-def _is_limit(value: str) -> bool:
-    return not value or value.isdecimal()
-
-
-def _count_limit(set_up: SetUp) -> Iterator[Finding]:
+def _count_limit(set_up: SetUp) -> Finding:
     limit = _attribute_limit(set_up)
     flat = set_up.installation.requiring("openinference-instrumentation")
-    if limit is not None and (limit < DEFAULT_COUNT_LIMIT or (flat and limit < ENOUGH_ATTRIBUTES)):
-        why = "" if limit < DEFAULT_COUNT_LIMIT else f" ({flat[0].name} writes several for each message)"
-        yield warning(
-            "limits",
-            f"a span keeps {limit} attributes{why}; the SDK drops the first ones, the system message before all",
-            f"export {COUNT_LIMITS[0]}={ENOUGH_ATTRIBUTES}",
-        )
-    else:
-        yield ok("limits", f"a span keeps {'any number of' if limit is None else limit} attributes")
+    if limit is None or limit >= (ENOUGH_ATTRIBUTES if flat else DEFAULT_COUNT_LIMIT):
+        return ok("limits", f"a span keeps {'any number of' if limit is None else limit} attributes")
+    why = "" if limit < DEFAULT_COUNT_LIMIT else f" ({flat[0].name} writes several for each message)"
+    met = f"a span keeps {limit} attributes{why}; the SDK drops the first ones, the system message before all"
+    return warning("limits", met, f"export {COUNT_LIMITS[0]}={ENOUGH_ATTRIBUTES}")
 
 
 def _attribute_limit(set_up: SetUp) -> int | None:
@@ -74,57 +57,31 @@ def _attribute_limit(set_up: SetUp) -> int | None:
     return int(set_up.value(shared) or DEFAULT_COUNT_LIMIT)
 
 
-def _length_limit(set_up: SetUp) -> Iterator[Finding]:
-    name = next((name for name in LENGTH_LIMITS if name in set_up.environ), None)
-    value = set_up.value(name or "")
-    if name and value.isdecimal():
-        yield warning(
-            "limits",
-            f"{name}={value}: messages are one attribute and longer ones are cut there, in the middle of their JSON",
-            f"unset {name}",
-        )
-
-
-def sampler(set_up: SetUp) -> Iterator[Finding]:
+def sampler(set_up: SetUp) -> Findings:
     """Check which share of the traces is recorded."""
     name = set_up.value("OTEL_TRACES_SAMPLER").lower()
-    if not name or name.endswith("always_on"):
-        return
+    shown, fix = f"OTEL_TRACES_SAMPLER={name}", "unset OTEL_TRACES_SAMPLER"
+    installed = [point.name for _, point in set_up.installation.offers("opentelemetry_traces_sampler")]
     if name.endswith("always_off"):
-        yield error("sampler", f"OTEL_TRACES_SAMPLER={name}: no call is recorded", "unset OTEL_TRACES_SAMPLER")
+        yield error("sampler", f"{shown}: no call is recorded", fix)
     elif name in RATIOS:
-        yield from _ratio(set_up, name)
-    elif name not in SAMPLERS:
-        there = [point.name for _, point in set_up.installation.offers("opentelemetry_traces_sampler")]
-        if name not in there:
-            yield warning(
-                "sampler",
-                f"OTEL_TRACES_SAMPLER={name} is not known here; the SDK takes every call instead",
-                "unset OTEL_TRACES_SAMPLER",
-            )
+        argument = set_up.value("OTEL_TRACES_SAMPLER_ARG")
+        try:
+            ratio = float(argument)
+        except ValueError:
+            return  # the SDK uses 1.0
+        if not 0 <= ratio <= 1:
+            met = f"OTEL_TRACES_SAMPLER_ARG={argument} is not between 0 and 1; the SDK takes every call instead"
+            yield warning("sampler", met, fix)
+        elif ratio < 1:
+            met = f"{shown} records {ratio:.2%} of the traces; the other calls never become tasks"
+            otherwise = ", and sample behind the application (tail sampling) where traces are too many"
+            yield warning("sampler", met, fix + otherwise)
+    elif name and not name.endswith("always_on") and name not in installed:
+        yield warning("sampler", f"{shown} is not known here; the SDK takes every call instead", fix)
 
 
-def _ratio(set_up: SetUp, name: str) -> Iterator[Finding]:
-    argument = set_up.value("OTEL_TRACES_SAMPLER_ARG")
-    try:
-        ratio = float(argument)
-    except ValueError:
-        return  # the SDK uses 1.0
-    if not 0 <= ratio <= 1:
-        yield warning(
-            "sampler",
-            f"OTEL_TRACES_SAMPLER_ARG={argument} is not between 0 and 1; the SDK takes every call instead",
-            "unset OTEL_TRACES_SAMPLER",
-        )
-    elif ratio < 1:
-        yield warning(
-            "sampler",
-            f"OTEL_TRACES_SAMPLER={name} records {ratio:.2%} of the traces; the other calls never become tasks",
-            "unset OTEL_TRACES_SAMPLER, and sample behind the application (tail sampling) where traces are too many",
-        )
-
-
-def batch_processor(set_up: SetUp) -> Iterator[Finding]:
+def batch_processor(set_up: SetUp) -> Findings:
     """Check the sizes of the batch processor: with wrong ones the SDK raises, which ends all tracing."""
     queue = _number(set_up, "OTEL_BSP_MAX_QUEUE_SIZE", 2048)
     batch = _number(set_up, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512)

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
-from label_studio_otel.cli.doctor.finding import error, ok, warning
+from label_studio_otel.cli.config_check import sample_task
+from label_studio_otel.cli.doctor.finding import Finding, Findings, error, ok, warning
+from label_studio_otel.cli.doctor.installation import SetUp
+from label_studio_otel.cli.setup import SHORTEST_TITLE
 from label_studio_otel.errors import ConfigError, DeliveryError, DestinationBlocked
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from label_studio_otel.cli.doctor.finding import Finding
-    from label_studio_otel.cli.doctor.installation import SetUp
-    from label_studio_otel.label_studio.client import LabelStudio
-    from label_studio_otel.label_studio.resources import Project
-    from label_studio_otel.settings import Settings
-    from label_studio_otel.tasks.labeling_config import LabelConfig
-
-__all__ = ["label_studio", "settings"]
+from label_studio_otel.label_studio.authorization import jwt_expiry
+from label_studio_otel.label_studio.client import LabelStudio
+from label_studio_otel.label_studio.resources import Project
+from label_studio_otel.settings import Settings, labeling_config
+from label_studio_otel.tasks import labeling_config as label_config
 
 #: Seconds to wait for one response.
 READ_TIMEOUT_S = 10.0
@@ -33,36 +28,27 @@ NEW_KEY_OR_LEGACY = (
 )
 
 
-def settings(set_up: SetUp) -> Iterator[Finding]:
+def settings(set_up: SetUp) -> Findings:
     """Report the settings of this package that cannot be used."""
     for problem in set_up.settings.problems:
         yield error("settings", problem, f"correct or unset {problem.partition('=')[0].partition(' ')[0]}")
 
 
-def label_studio(set_up: SetUp) -> Iterator[Finding]:
+def label_studio(set_up: SetUp) -> Findings:
     """Read the project from the server with the application's token."""
-    from label_studio_otel.label_studio.client import LabelStudio
-
-    client = LabelStudio(set_up.settings.url, set_up.settings.api_key, read_timeout=READ_TIMEOUT_S)
+    settings = set_up.settings
+    client = LabelStudio(settings.url, settings.api_key, read_timeout=READ_TIMEOUT_S)
+    title = settings.destination(time.time_ns()).project_name
     try:
-        projects = _projects(client, set_up.settings)
+        projects = [client.project(settings.project_id)] if settings.project_id else client.projects_titled(title)
     except DeliveryError as problem:
-        yield _refused(set_up.settings, problem)
+        yield _refused(settings, problem)
         return
-    yield ok("Label Studio", f"{set_up.settings.url} knows the token")
-    yield from _named(set_up.settings, projects)
+    yield ok("Label Studio", f"{settings.url} knows the token")
+    if not settings.project_id:
+        yield from _titled(settings, title, projects)
     if projects:
-        yield from _project(set_up.settings, projects[0])
-
-
-def _projects(client: LabelStudio, settings: Settings) -> list[Project]:
-    if settings.project_id:
-        return [client.project(settings.project_id)]
-    return client.projects_titled(_title(settings))
-
-
-def _title(settings: Settings) -> str:
-    return settings.destination(time.time_ns()).project_name
+        yield from _project(settings, projects[0])
 
 
 def _refused(settings: Settings, problem: DeliveryError) -> Finding:
@@ -72,83 +58,58 @@ def _refused(settings: Settings, problem: DeliveryError) -> Finding:
     if not settings.api_key:
         return error("token", "there is no token", NEW_KEY)
     if isinstance(problem, DestinationBlocked) and problem.missing:
-        return error(
-            "project",
-            f"Label Studio has no project {settings.project_id} that this token may see",
-            "export LABEL_STUDIO_PROJECT_ID=the number in the project's address, or unset it",
-        )
+        met = f"Label Studio has no project {settings.project_id} that this token may see"
+        fix = "export LABEL_STUDIO_PROJECT_ID=the number in the project's address, or unset it"
+        return error("project", met, fix)
     if "legacy token authentication has been disabled" in text:
         return error("token", "legacy token authentication has been disabled in this Label Studio", NEW_KEY_OR_LEGACY)
     if " 401 " in text:
-        return _token_refused(settings.api_key, met)
+        return error("token", _why_token_refused(settings.api_key, met), NEW_KEY)
     if isinstance(problem, DestinationBlocked) and not problem.passing:
-        question = not fix or fix.endswith("?")
-        address = f"export LABEL_STUDIO_URL=the address of Label Studio (now {settings.url})"
-        return error("Label Studio", met, address if question else fix)
-    return error(
-        "Label Studio",
-        met,
-        f"start Label Studio, or export LABEL_STUDIO_URL=where it is (now {settings.url}); calls wait until then",
-    )
+        if not fix or fix.endswith("?"):
+            fix = f"export LABEL_STUDIO_URL=the address of Label Studio (now {settings.url})"
+        return error("Label Studio", met, fix)
+    fix = f"start Label Studio, or export LABEL_STUDIO_URL=where it is (now {settings.url}); calls wait until then"
+    return error("Label Studio", met, fix)
 
 
-def _token_refused(key: str, met: str) -> Finding:
-    from label_studio_otel.label_studio.authorization import jwt_expiry
-
+def _why_token_refused(key: str, met: str) -> str:
     expiry = jwt_expiry(key)
     if expiry is None:
-        return error("token", f"Label Studio does not know the token ({met})", NEW_KEY)
+        return f"Label Studio does not know the token ({met})"
     if expiry < time.time():
-        day = time.strftime("%Y-%m-%d", time.gmtime(expiry))
-        return error("token", f"the personal access token expired on {day}", NEW_KEY)
-    return error("token", f"the personal access token is not valid: revoked, or another server's ({met})", NEW_KEY)
+        return f"the personal access token expired on {time.strftime('%Y-%m-%d', time.gmtime(expiry))}"
+    return f"the personal access token is not valid: revoked, or another server's ({met})"
 
 
-def _named(settings: Settings, projects: list[Project]) -> Iterator[Finding]:
+def _titled(settings: Settings, title: str, projects: list[Project]) -> Findings:
     """Say which project the title selects."""
-    if settings.project_id:
-        return
-    from label_studio_otel.cli.setup import SHORTEST_TITLE
-
-    title = _title(settings)
     if projects[1:]:
-        yield warning(
-            "project",
-            f"{len(projects)} projects are titled {title!r}; the oldest ({projects[0].id}) gets the tasks",
-            f"export LABEL_STUDIO_PROJECT_ID={projects[0].id}",
-        )
+        first = projects[0].id
+        met = f"{len(projects)} projects are titled {title!r}; the oldest ({first}) gets the tasks"
+        yield warning("project", met, f"export LABEL_STUDIO_PROJECT_ID={first}")
     elif not projects and len(title) < SHORTEST_TITLE:
-        yield error(
-            "project",
-            f"Label Studio takes no title under {SHORTEST_TITLE} characters, such as {title!r}",
-            "export LABEL_STUDIO_OTEL_PROJECT_NAME='a longer one'",
-        )
+        met = f"Label Studio takes no title under {SHORTEST_TITLE} characters, such as {title!r}"
+        yield error("project", met, "export LABEL_STUDIO_OTEL_PROJECT_NAME='a longer one'")
     elif not projects:
         yield ok("project", f"{title!r} does not exist yet; the first call makes it ({settings.mode} mode)")
         yield from _given_config(settings)
 
 
-def _given_config(settings: Settings) -> Iterator[Finding]:
+def _given_config(settings: Settings) -> Findings:
     """Check the labeling config that the new project would get."""
-    from label_studio_otel.settings import labeling_config
-    from label_studio_otel.tasks import labeling_config as label_config
-
+    variable = "LABEL_STUDIO_OTEL_PROJECT_CONFIG"
     try:
         xml = labeling_config(settings.project_config)
         if xml is not None:
-            yield from _fillable(label_config.parse(xml), "the labeling config of LABEL_STUDIO_OTEL_PROJECT_CONFIG")
+            yield _fillable(label_config.parse(xml), f"the labeling config of {variable}")
     except (OSError, ValueError, ConfigError) as problem:
-        yield error(
-            "labeling config",
-            f"LABEL_STUDIO_OTEL_PROJECT_CONFIG cannot be used: {problem}",
-            "correct it, or unset LABEL_STUDIO_OTEL_PROJECT_CONFIG to take the config of the mode",
-        )
+        fix = f"correct it, or unset {variable} to take the config of the mode"
+        yield error("labeling config", f"{variable} cannot be used: {problem}", fix)
 
 
-def _project(settings: Settings, project: Project) -> Iterator[Finding]:
+def _project(settings: Settings, project: Project) -> Findings:
     """Check the labeling config of an existing project."""
-    from label_studio_otel.tasks import labeling_config as label_config
-
     where = f"project {project.id} ({project.title})"
     page = f"{settings.url}/projects/{project.id}/settings/labeling"
     try:
@@ -159,30 +120,21 @@ def _project(settings: Settings, project: Project) -> Iterator[Finding]:
     if not config.objects:
         yield error("labeling config", f"{where} shows nothing yet", f"choose a labeling config at {page}")
         return
-    yield from _fillable(config, where, page)
-    mode = "chat" if config.dialogue else "prompt"
+    yield _fillable(config, where, page)
+    mode, shown = ("chat", "a dialogue") if config.dialogue else ("prompt", "a text")
     if mode != settings.mode:
-        yield warning(
-            "mode",
-            f"the mode is {settings.mode}, and {where} shows {'a dialogue' if config.dialogue else 'a text'}",
-            f"export LABEL_STUDIO_OTEL_MODE={mode}",
-        )
+        met = f"the mode is {settings.mode}, and {where} shows {shown}"
+        yield warning("mode", met, f"export LABEL_STUDIO_OTEL_MODE={mode}")
 
 
-def _fillable(config: LabelConfig, where: str, page: str = "its place") -> Iterator[Finding]:
+def _fillable(config: label_config.LabelConfig, where: str, page: str = "its place") -> Finding:
     """Check that a call can be rendered for a labeling config, as delivery renders it."""
-    from label_studio_otel.cli.config_check import sample_task
-
     try:
         sample_task(config)
     except DestinationBlocked as problem:
-        yield error("labeling config", f"{where}: {problem}", f"rename or remove that variable at {page}")
-        return
+        return error("labeling config", f"{where}: {problem}", f"rename or remove that variable at {page}")
     if config.response is None:
-        yield warning(
-            "labeling config",
-            f"{where} has no TextArea, so its tasks show no response to correct",
-            f'add <TextArea name="response" toName="{config.objects[0].name}"/> at {page}',
-        )
-    else:
-        yield ok("labeling config", f"{where} can be filled; responses go to the TextArea {config.response.name!r}")
+        met = f"{where} has no TextArea, so its tasks show no response to correct"
+        fix = f'add <TextArea name="response" toName="{config.objects[0].name}"/> at {page}'
+        return warning("labeling config", met, fix)
+    return ok("labeling config", f"{where} can be filled; responses go to the TextArea {config.response.name!r}")

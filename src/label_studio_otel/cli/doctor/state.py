@@ -6,33 +6,36 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from label_studio_otel.cli.doctor.finding import counted, error, ok, warning
+from label_studio_otel.cli.doctor.finding import Finding, Findings, counted, error, ok, warning
+from label_studio_otel.cli.doctor.installation import SetUp
+from label_studio_otel.cli.status import server_directories, summary_of
+from label_studio_otel.delivery.deliverer import OUTBOX
 from label_studio_otel.errors import OutboxError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from label_studio_otel.cli.doctor.finding import Finding
-    from label_studio_otel.cli.doctor.installation import SetUp
-
-__all__ = ["file_system", "span_ids", "state_directory", "versions", "waiting"]
+from label_studio_otel.outbox.inspection import newer_schema, repeated_span_ids
+from label_studio_otel.pipeline import spool_directory
+from label_studio_otel.spool.reader import spool_files
+from label_studio_otel.spool.record import MAGIC
 
 MOUNTS = Path("/proc/self/mountinfo")
-IN_MEMORY = ("tmpfs", "ramfs", "rootfs")
 CONTAINER_LAYER = ("overlay", "aufs", "fuse-overlayfs", "fuse.fuse-overlayfs")
 NETWORK = (
     "nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "ceph", "fuse.ceph", "glusterfs", "fuse.glusterfs", "lustre", "afs",
     "9p", "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "gpfs", "beegfs", "fuse.rclone",
 )  # fmt: skip
+#: What endangers the calls on a disk, by the type of its file system.
+DANGERS = {
+    **dict.fromkeys(("tmpfs", "ramfs", "rootfs"), "in memory: what waits there is lost when the machine restarts"),
+    **dict.fromkeys(CONTAINER_LAYER, "in the container's own layer: what waits there is lost with the container"),
+    **dict.fromkeys(NETWORK, "on a network disk, where SQLite and the locks cannot be trusted"),
+}
 #: Number of waiting calls, and age in seconds of the oldest, from which on there is a warning.
 MANY_WAITING = 1000
 LONG_WAITING_S = 3600.0
 ELSEWHERE = "export LABEL_STUDIO_OTEL_STATE_DIR=a directory on a disk of this machine"
 
 
-def state_directory(set_up: SetUp, mounts: str | None = None) -> Iterator[Finding]:
+def state_directory(set_up: SetUp, mounts: str | None = None) -> Findings:
     """Check that the state directory can be written, and that its disk keeps what is written.
 
     Args:
@@ -42,23 +45,13 @@ def state_directory(set_up: SetUp, mounts: str | None = None) -> Iterator[Findin
     directory = set_up.settings.state_dir
     existing = next(one for one in (directory, *directory.parents) if one.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        yield error(
-            "state directory",
-            f"{directory} cannot be written by this user ({existing}): calls wait in memory and are lost at exit",
-            "make it writable, or " + ELSEWHERE,
-        )
+        why = f"cannot be written by this user ({existing}): calls wait in memory and are lost at exit"
+        yield error("state directory", f"{directory} {why}", "make it writable, or " + ELSEWHERE)
         return
     kind = file_system(existing.resolve(), MOUNTS.read_text() if mounts is None and MOUNTS.exists() else mounts or "")
-    lost = {
-        **dict.fromkeys(IN_MEMORY, "is in memory: what waits there is lost when the machine restarts"),
-        **dict.fromkeys(
-            CONTAINER_LAYER, "is in the container's own layer: what waits there is lost with the container"
-        ),
-        **dict.fromkeys(NETWORK, "is on a network disk, where SQLite and the locks cannot be trusted"),
-    }
-    if kind in lost:
+    if kind in DANGERS:
         mend = "mount a volume there, or " + ELSEWHERE if kind in CONTAINER_LAYER else ELSEWHERE
-        yield warning("state directory", f"{directory} {lost[kind]} ({kind})", mend)
+        yield warning("state directory", f"{directory} is {DANGERS[kind]} ({kind})", mend)
     else:
         yield ok("state directory", f"{directory} can be written" + (f" ({kind})" if kind else ""))
 
@@ -80,10 +73,8 @@ def file_system(path: Path, mounts: str) -> str:
     return found_kind
 
 
-def waiting(set_up: SetUp) -> Iterator[Finding]:
+def waiting(set_up: SetUp) -> Findings:
     """Check for calls that did not arrive yet."""
-    from label_studio_otel.cli.status import summary_of
-
     for directory in _servers(set_up):
         try:
             summary = summary_of(directory)
@@ -93,46 +84,29 @@ def waiting(set_up: SetUp) -> Iterator[Finding]:
         number = sum(summary.states[state] for state in ("pending", "leased", "uncertain"))
         age = time.time() - summary.oldest if summary.oldest else 0.0
         if number >= MANY_WAITING or (number and age > LONG_WAITING_S):
-            yield warning(
-                "waiting",
-                f"{counted(number, 'call')} in {directory} did not arrive yet"
-                + (f", the oldest for {age / 3600:.1f} hours" if age > LONG_WAITING_S else ""),
-                "label-studio-otel status says why; label-studio-otel deliver sends them",
-            )
-        if summary.states["parked"]:
-            yield warning(
-                "waiting",
-                f"{counted(summary.states['parked'], 'call')} in {directory}: refused by Label Studio and parked",
-                "label-studio-otel status says why; then label-studio-otel retry",
-            )
+            oldest = f", the oldest for {age / 3600:.1f} hours" if age > LONG_WAITING_S else ""
+            met = f"{counted(number, 'call')} in {directory} did not arrive yet{oldest}"
+            yield warning("waiting", met, "label-studio-otel status says why; label-studio-otel deliver sends them")
+        if parked := summary.states["parked"]:
+            met = f"{counted(parked, 'call')} in {directory}: refused by Label Studio and parked"
+            yield warning("waiting", met, "label-studio-otel status says why; then label-studio-otel retry")
 
 
-def versions(set_up: SetUp) -> Iterator[Finding]:
+def versions(set_up: SetUp) -> Findings:
     """Check for files of another version of this package."""
-    from label_studio_otel.delivery.deliverer import OUTBOX
-    from label_studio_otel.outbox.inspection import newer_schema
-    from label_studio_otel.pipeline import spool_directory
-    from label_studio_otel.spool.reader import spool_files
-
+    upgrade = "pip install --upgrade label-studio-otel"
     for directory in _servers(set_up):
         if schema := newer_schema(directory / OUTBOX):
-            yield error(
-                "state directory",
-                f"{directory / OUTBOX} was written by a newer version (schema {schema[0]}, this one knows {schema[1]})",
-                "pip install --upgrade label-studio-otel, here as well",
-            )
+            found, known = schema
+            met = f"{directory / OUTBOX} was written by a newer version (schema {found}, this one knows {known})"
+            yield error("state directory", met, f"{upgrade}, here as well")
         for path in spool_files(spool_directory(directory)):
             if _of_another_version(path):
-                yield error(
-                    "state directory",
-                    f"{path.name} in {path.parent} has records of another version; this one cannot read them",
-                    "pip install --upgrade label-studio-otel, then label-studio-otel deliver",
-                )
+                met = f"{path.name} in {path.parent} has records of another version; this one cannot read them"
+                yield error("state directory", met, f"{upgrade}, then label-studio-otel deliver")
 
 
 def _of_another_version(path: Path) -> bool:
-    from label_studio_otel.spool.record import MAGIC
-
     try:
         with path.open("rb") as file:
             begin = file.read(len(MAGIC))
@@ -141,11 +115,8 @@ def _of_another_version(path: Path) -> bool:
     return len(begin) == len(MAGIC) and begin != MAGIC and begin.startswith(MAGIC[:3])
 
 
-def span_ids(set_up: SetUp) -> Iterator[Finding]:
+def span_ids(set_up: SetUp) -> Findings:
     """Check for span ids that came twice with different start times: the application seeds `random`."""
-    from label_studio_otel.delivery.deliverer import OUTBOX
-    from label_studio_otel.outbox.inspection import repeated_span_ids
-
     for directory in _servers(set_up):
         if number := repeated_span_ids(directory / OUTBOX):
             yield repeated(number, f"in {directory}")
@@ -162,8 +133,6 @@ def repeated(number: int, where: str) -> Finding:
 
 
 def _servers(set_up: SetUp) -> list[Path]:
-    from label_studio_otel.cli.status import server_directories
-
     try:
         return server_directories(set_up.settings.state_dir)
     except OSError:
