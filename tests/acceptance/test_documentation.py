@@ -13,11 +13,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import test_chaos
 import test_collector
 import test_examples
 import trustme
 
-from label_studio_otel import LabelStudioSpanProcessor
+from label_studio_otel import LabelStudioSpanProcessor, __version__
 from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
 from label_studio_otel.reading import DIALECTS
 from label_studio_otel.settings import SETTINGS
@@ -99,12 +100,26 @@ COMMANDS = {
     "python benchmarks/delivery.py": "test_the_benchmark_of_delivery",
     "python benchmarks/delivery.py --quick": "test_the_benchmark_of_delivery",
     "python benchmarks/delivery.py --outage 100000": "test_the_benchmark_of_an_outage",
+    "sh tests/run": "test_the_commands_of_contributors",
+    "sh tests/run tests/unit": "test_the_commands_of_contributors",
+    "sh tests/run tests/unit/spool -k damaged": "test_the_commands_of_contributors",
+    "sh tests/run tests/unit tests/contract tests/corpus": "test_the_commands_of_contributors",
+    ".venv/bin/ruff check .": "test_the_commands_of_contributors",
+    ".venv/bin/ruff format src tests benchmarks": "test_the_commands_of_contributors",
+    ".venv/bin/mypy": "test_the_commands_of_contributors",
+    ".venv/bin/python docs/generate.py": "test_the_commands_of_contributors",
+    "python tests/corpus/score.py tests/cases": "test_the_commands_of_contributors",
+    "uv build": "test_the_commands_of_contributors",
+    "uv venv dist/try": "test_the_commands_of_contributors",
+    "uv pip install --python dist/try dist/label_studio_otel-*.whl": "test_the_commands_of_contributors",
+    "dist/try/bin/label-studio-otel --version": "test_the_commands_of_contributors",
+    "python tests/chaos/harness.py --seed 1 --kills 50": "test_every_call_is_one_task_whatever_dies_when",
 }
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_each_command_of_a_page_is_run_by_a_test(page: str) -> None:
-    tests = {*globals(), *vars(test_collector), *vars(test_examples)}
+    tests = {*globals(), *vars(test_chaos), *vars(test_collector), *vars(test_examples)}
 
     assert [line for line in commands(page) if COMMANDS.get(line) not in tests] == []
 
@@ -177,9 +192,21 @@ def test_the_demo_of_a_fresh_clone(clone: Path) -> None:
 
 
 def test_the_tests_of_a_fresh_clone(clone: Path) -> None:
-    said = shell(f"{commands('README.md')[1]} tests/unit/test_retry.py", clone)
+    said = shell(f"{commands('README.md')[1]} tests/unit/delivery/test_backoff.py", clone)
 
     assert " passed" in said
+
+
+def test_the_commands_of_contributors(clone: Path) -> None:
+    """pytest only collects the tests: most of them run elsewhere in this suite."""
+    lines = [line for line in commands("CONTRIBUTING.md") if COMMANDS[line] == "test_the_commands_of_contributors"]
+
+    said = shell("\n".join(["set -e", *lines]), clone, fresh=False, PYTEST_ADDOPTS="--collect-only --quiet")
+
+    assert "test_a_damaged_file_is_set_aside_and_another_is_removed" in said
+    assert "All checks passed!" in said
+    assert "Success: no issues found" in said
+    assert said.endswith(f"label-studio-otel {__version__}\n")
 
 
 def installable(line: str) -> str:
