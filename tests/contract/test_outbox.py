@@ -1,4 +1,4 @@
-"""The outbox's state machine, one test for each arrow drawn in `outbox/__init__.py`; for every implementation."""
+"""The states of the outbox, one test for each arrow of the drawing in `outbox/__init__.py`; for every database."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _sqlite(directory: Path) -> Callable[[FakeClock], Outbox]:
     return lambda clock: Outbox.in_file(directory / "state" / "outbox.db", clock=clock)
 
 
-#: An implementation is a function of a directory that returns how to open the same outbox again and again.
+#: Each takes a directory and returns a function that opens the outbox in it, the same one with each call.
 IMPLEMENTATIONS = [_sqlite]
 
 
@@ -40,7 +40,7 @@ def clock() -> FakeClock:
 
 
 class Subject:
-    """An outbox; every question is asked of one that was opened anew, so that only what is durable counts."""
+    """An outbox that is opened again before it is asked, so that only durable changes count."""
 
     def __init__(self, open_again: Callable[[FakeClock], Outbox], clock: FakeClock) -> None:
         self.open_again = open_again
@@ -52,7 +52,7 @@ class Subject:
         return self.outbox.accept(records, "1.spool", 0, due_at)
 
     def lease(self, *keys: str, watermark: int = 0, target: int = 1) -> int:
-        """Lease items by their keys, all that are due where none is given."""
+        """Lease the due items with these keys, all due items where no key is given."""
         due = [item for item in self.outbox.due_items(target, 100) if not keys or item.key in keys]
         return self.outbox.batches.lease(target, 7, watermark, {item.id: 1 for item in due})
 
@@ -127,13 +127,13 @@ def test_an_item_settles_until_it_is_due(subject: Subject) -> None:
     assert subject.due == ["a"]
 
 
-def test_waive_ends_the_settling(subject: Subject) -> None:
+def test_skip_settling_makes_new_items_due(subject: Subject) -> None:
     subject.accept("a", due_at=2000.0)
     subject.outbox.skip_settling()
     assert subject.due == ["a"]
 
 
-def test_waive_does_not_hurry_what_was_sent_before(subject: Subject) -> None:
+def test_skip_settling_changes_no_item_that_was_sent_before(subject: Subject) -> None:
     subject.accept("a")
     subject.outbox.batches.release(subject.lease(), 1060.0, "too many requests")
     subject.outbox.skip_settling()
@@ -180,9 +180,9 @@ def test_leased_to_uncertain(subject: Subject) -> None:
     subject.clock.sleep(5)
     subject.outbox.batches.mark_uncertain(batch, "no answer")
     assert subject.states == {"uncertain": 1}
-    (doubted,) = subject.outbox.batches.uncertain()
-    assert (doubted.id, doubted.destination_id, doubted.project, doubted.watermark) == (batch, 1, 7, 41)
-    assert (doubted.sent_at, doubted.looked_at, doubted.lookups) == (1000.0, None, 0)
+    (batch_row,) = subject.outbox.batches.uncertain()
+    assert (batch_row.id, batch_row.destination_id, batch_row.project, batch_row.watermark) == (batch, 1, 7, 41)
+    assert (batch_row.sent_at, batch_row.looked_at, batch_row.lookups) == (1000.0, None, 0)
 
 
 def test_uncertain_to_delivered(subject: Subject) -> None:
@@ -197,7 +197,7 @@ def test_uncertain_to_delivered(subject: Subject) -> None:
     assert subject.outbox.batches.uncertain() == []
 
 
-def test_what_arrived_is_looked_up_once_more_at_the_time_that_is_noted_with_it(subject: Subject) -> None:
+def test_delivered_items_are_rechecked_at_the_time_that_is_stored_with_them(subject: Subject) -> None:
     subject.accept("a", "b")
     batch = subject.lease(watermark=60)
     subject.outbox.batches.mark_uncertain(batch, "no answer")
@@ -208,7 +208,7 @@ def test_what_arrived_is_looked_up_once_more_at_the_time_that_is_noted_with_it(s
     assert (project, watermark, keys) == (7, 60, ("a",))
 
 
-def test_an_outbox_is_unused_until_something_is_taken_or_noted(subject: Subject) -> None:
+def test_an_outbox_is_unused_until_something_is_stored(subject: Subject) -> None:
     subject.outbox.take_over("another process ended")
     assert subject.reopen().is_unused()
     subject.outbox.set_counter("lookup_before", 1000.0)
@@ -225,18 +225,18 @@ def test_uncertain_to_pending(subject: Subject) -> None:
     assert subject.outbox.batches.uncertain() == []
 
 
-def test_a_look_up_is_noted(subject: Subject) -> None:
+def test_a_lookup_is_stored(subject: Subject) -> None:
     subject.accept("a")
     batch = subject.lease()
     subject.outbox.batches.mark_uncertain(batch, "no answer")
     subject.clock.sleep(3)
     subject.outbox.batches.note_lookup(batch)
     subject.outbox.batches.note_lookup(batch)
-    (doubted,) = subject.reopen().batches.uncertain()
-    assert (doubted.sent_at, doubted.looked_at, doubted.lookups) == (1000.0, 1003.0, 2)
+    (batch_row,) = subject.reopen().batches.uncertain()
+    assert (batch_row.sent_at, batch_row.looked_at, batch_row.lookups) == (1000.0, 1003.0, 2)
 
 
-def test_what_is_in_doubt_is_never_leased_parked_or_released(subject: Subject) -> None:
+def test_an_uncertain_item_is_never_leased_parked_or_released(subject: Subject) -> None:
     subject.accept("a")
     batch = subject.lease()
     subject.outbox.batches.mark_uncertain(batch, "no answer")
@@ -254,6 +254,41 @@ def test_pending_to_parked(subject: Subject) -> None:
     assert subject.due == []
     ((_, _, reasons),) = subject.outbox.overview.summary().destinations
     assert reasons == {"cannot be read": 1}
+
+
+def test_pending_to_delivered(subject: Subject) -> None:
+    subject.accept("a", "b")
+    subject.outbox.mark_found({1: 70})
+    assert subject.states == {"delivered": 1, "pending": 1}
+    assert subject.due == ["b"]
+
+
+def test_pending_to_doubled(subject: Subject) -> None:
+    subject.accept("a", "b")
+    subject.outbox.mark_merged({2: "a"})
+    assert subject.states == {"doubled": 1, "pending": 1}
+    assert subject.accept("b") == 0
+
+
+def test_all_leased_items_of_a_destination_to_uncertain(subject: Subject) -> None:
+    subject.accept("a", "b")
+    subject.accept("c", destination=Destination("Chats", mode="chat"))
+    batches = [subject.lease("a"), subject.lease("b")]
+    subject.lease(target=2)
+    subject.outbox.batches.mark_all_uncertain(1, "an error of ours")
+    assert subject.states == {"uncertain": 2, "leased": 1}
+    assert [batch.id for batch in subject.outbox.batches.uncertain()] == batches
+
+
+def test_pending_and_parked_items_are_given_up_and_counted(subject: Subject) -> None:
+    subject.accept("a", "b", "c", "d")
+    subject.lease("c")
+    subject.outbox.park({1: "refused"})
+    subject.outbox.drop([4, 3])
+    assert subject.outbox.give_up(1000.0) == 0
+    assert subject.outbox.give_up(1001.0) == 2
+    assert subject.states == {"leased": 1}
+    assert subject.outbox.counters() == {"given_up": 2.0}
 
 
 def test_leased_to_parked(subject: Subject) -> None:
@@ -287,7 +322,7 @@ def test_a_destination_is_blocked_and_opened(subject: Subject) -> None:
     assert (target.blocked, target.failures, target.retry_at) == (None, 0, 0.0)
 
 
-def test_taking_over_doubts_what_was_leased_and_probes_what_was_blocked(subject: Subject) -> None:
+def test_take_over_makes_leased_items_uncertain_and_tries_blocked_destinations_at_once(subject: Subject) -> None:
     subject.accept("a", "b", "c")
     subject.lease("a")
     subject.lease("b")
@@ -299,7 +334,7 @@ def test_taking_over_doubts_what_was_leased_and_probes_what_was_blocked(subject:
     assert subject.outbox.take_over("its process died") == 0
 
 
-def test_a_destination_is_resolved_and_its_watermark_only_grows(subject: Subject) -> None:
+def test_a_destination_gets_its_project_and_deliveries_never_lower_the_watermark(subject: Subject) -> None:
     subject.accept("a", "b")
     subject.outbox.destinations.set_project(1, 7, 50)
     subject.outbox.batches.mark_delivered(subject.lease("a"), {1: 70})
@@ -323,13 +358,13 @@ def test_a_destination_is_resolved_and_its_watermark_only_grows(subject: Subject
     ],
     ids=str,
 )
-def test_what_makes_another_destination(subject: Subject, other: dict[str, Any]) -> None:
+def test_any_of_these_settings_makes_another_destination(subject: Subject, other: dict[str, Any]) -> None:
     subject.accept("a")
     subject.accept("a", destination=replace(PROMPTS, **other))
     assert [target.id for target in subject.reopen().destinations.all()] == [1, 2]
 
 
-def test_an_id_is_one_destination_whatever_else_was_said(subject: Subject) -> None:
+def test_a_project_id_is_one_destination_whatever_the_other_settings(subject: Subject) -> None:
     for name, mode in (("a", "prompt"), ("b", "chat")):
         subject.accept(name, destination=Destination(name, 7, mode, default_name=mode == "chat"))
     (target,) = subject.outbox.destinations.all()
@@ -351,7 +386,7 @@ def test_delivered_keys_expire(subject: Subject) -> None:
     assert subject.states == {"delivered": 1, "pending": 1}
 
 
-def test_the_destinations_with_pending_items_and_when_the_first_is_due(subject: Subject) -> None:
+def test_destinations_with_pending_items_come_with_the_time_when_the_first_is_due(subject: Subject) -> None:
     for number, name in enumerate(("one", "two", "three"), 1):
         subject.accept(f"a{number}", destination=Destination(name), due_at=1000.0 + number)
     subject.accept("b", destination=Destination("three"), due_at=1001.0)
@@ -364,7 +399,7 @@ def test_the_destinations_with_pending_items_and_when_the_first_is_due(subject: 
 
 
 def test_a_destination_is_forgotten_with_its_last_key(subject: Subject) -> None:
-    for name in ("delivered", "waiting", "doubted", "newest"):
+    for name in ("delivered", "waiting", "uncertain", "newest"):
         subject.accept("a", destination=Destination(name))
     subject.outbox.batches.mark_delivered(subject.lease(target=1), {1: 70})
     subject.outbox.destinations.set_project(1, 7, 70, "2026-01-01")
@@ -378,14 +413,14 @@ def test_a_destination_is_forgotten_with_its_last_key(subject: Subject) -> None:
     assert [target.id for target in subject.reopen().destinations.all()] == [2, 3, 4]
     assert [target.destination.project_name for target, _, _ in subject.outbox.overview.summary().destinations] == [
         "waiting",
-        "doubted",
+        "uncertain",
         "newest",
     ]
     assert subject.outbox.destinations.scopes(1) == set()
 
 
 def test_no_destination_gets_the_id_of_one_that_was_forgotten(subject: Subject) -> None:
-    """Who delivers keeps in mind which project a destination is, by its id."""
+    """Delivery remembers the project of a destination by the destination's id."""
     subject.accept("a", destination=Destination("old"))
     subject.outbox.batches.mark_delivered(subject.lease(), {1: 70})
     subject.outbox.expire(1001.0)
@@ -398,7 +433,7 @@ def test_no_destination_gets_the_id_of_one_that_was_forgotten(subject: Subject) 
 
 
 def test_log_events_that_no_call_claims_are_kept_for_an_hour(subject: Subject) -> None:
-    """As those of calls that settings leave out; those of calls that wait are kept with them."""
+    """For example those of calls that settings leave out. Those of waiting calls are kept with their calls."""
     trace = "0" * 32
     waiting, given_up, never = (f"{trace}:{number:016x}" for number in (1, 2, 3))
     events = [(span, b"said") for span in (waiting, given_up, never)]
@@ -414,7 +449,7 @@ def test_log_events_that_no_call_claims_are_kept_for_an_hour(subject: Subject) -
 
 
 @pytest.mark.parametrize("jump", [-86400.0, 86400.0])
-def test_a_clock_that_is_set_leaves_log_events_their_hour(subject: Subject, jump: float) -> None:
+def test_log_events_are_kept_for_an_hour_although_the_clock_is_set(subject: Subject, jump: float) -> None:
     subject.outbox.accept([], "", 0, 1000.0, [("never", b"said")])
     subject.clock.sleep(jump)
     subject.outbox.shift_times(jump)
@@ -426,7 +461,7 @@ def test_a_clock_that_is_set_leaves_log_events_their_hour(subject: Subject, jump
     assert subject.reopen().events("never") == []
 
 
-def test_a_clock_that_was_set_back_while_nobody_delivered_keeps_no_log_event_longer(subject: Subject) -> None:
+def test_log_events_are_not_kept_longer_when_the_clock_was_set_back_before_take_over(subject: Subject) -> None:
     subject.outbox.accept([], "", 0, 1000.0, [("never", b"said")])
     subject.clock.sleep(-86400)
     subject.outbox.take_over("another process ended")
@@ -435,8 +470,8 @@ def test_a_clock_that_was_set_back_while_nobody_delivered_keeps_no_log_event_lon
     assert subject.reopen().events("never") == []
 
 
-def test_where_there_is_no_room_log_events_go_of_which_no_call_waits(subject: Subject) -> None:
-    """Those of calls that were delivered, or never came: filtered, sampled away, lost."""
+def test_expire_oldest_deletes_log_events_that_no_waiting_call_needs(subject: Subject) -> None:
+    """Those of calls that were delivered, or never came because they were filtered, sampled or lost."""
     trace = "0" * 32
     delivered, waiting, never = (f"{trace}:{number:016x}" for number in (1, 2, 3))
     events = [(span, b"said") for span in (delivered, waiting, never)]
@@ -451,7 +486,7 @@ def test_where_there_is_no_room_log_events_go_of_which_no_call_waits(subject: Su
     assert kept == [waiting, "late"]
 
 
-def test_the_summary_counts_by_destination_and_names_the_oldest(subject: Subject) -> None:
+def test_the_summary_counts_by_destination_and_has_the_time_of_the_oldest_item(subject: Subject) -> None:
     subject.accept("a")
     subject.clock.sleep(10)
     subject.accept("b", "c", destination=Destination("Chats", mode="chat"))

@@ -1,4 +1,4 @@
-"""What is asked of an outbox while calls are delivered costs the same, however much was delivered in the last month."""
+"""What delivery asks of an outbox costs the same, however many delivered keys are in it."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ CALLS: dict[str, Callable[[Outbox], object]] = {
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-def test_it_costs_the_same_after_many_deliveries(tmp_path: Path, call: Callable[[Outbox], object]) -> None:
+def test_a_method_costs_the_same_after_many_deliveries(tmp_path: Path, call: Callable[[Outbox], object]) -> None:
     few, many = (_steps(tmp_path / f"{done}.db", done, call) for done in (50, 500))
-    assert many <= few + 50  # the few steps that the depth of a tree makes, and not one for each of 450 items
+    assert many <= few + 50  # a deeper index takes a few steps more; reading the 450 items would take 450
 
 
 def _steps(path: Path, done: int, call: Callable[[Outbox], object]) -> int:
-    """Return how many steps SQLite takes for a call, where so many calls were delivered and as many doubled."""
+    """Return how many steps SQLite takes for a method, with so many delivered items and as many merged ones."""
     with closing(Outbox.in_file(path, clock=FakeClock(9000.0))) as outbox:
         _fill(outbox, done)
         taken: list[bool] = []
@@ -77,7 +77,7 @@ def _steps_of_waiting(path: Path, destinations: int) -> int:
 
 
 def _fill(outbox: Outbox, done: int) -> None:
-    """Put a pending call, one that is being sent, one that is parked; and what was done."""
+    """Add a pending, a leased and a parked item, and the given number of delivered and of merged ones."""
     calls = [NewItem(PROMPTS, f"{span}:1", b"call") for span in SPANS[:3]]
     outbox.accept(calls, "", 0, 9000.0, [(span, b"said") for span in (SPANS[0], SPANS[3])])
     outbox.batches.lease(1, 7, 0, {2: 1})
@@ -90,10 +90,10 @@ def _fill(outbox: Outbox, done: int) -> None:
         run.connection.execute("UPDATE event SET taken_at = 900")
 
 
-def test_of_what_is_old_enough_to_make_way_doubled_calls_go_too(tmp_path: Path) -> None:
+def test_expire_oldest_deletes_merged_items_too(tmp_path: Path) -> None:
     with closing(Outbox.in_file(tmp_path / "outbox.db", clock=FakeClock(9000.0))) as outbox:
         _fill(outbox, 4)
-        assert outbox.expire_oldest(6, 1001.0) == 7  # and the log event of a call that never came
+        assert outbox.expire_oldest(6, 1001.0) == 7  # six items, and the log event of a call that never came
         assert outbox.expire_oldest(6, 1001.0) == 2
         states = outbox.overview.summary().states
         assert (states["pending"], states["delivered"], states["doubled"]) == (1, 0, 0)

@@ -1,7 +1,7 @@
-"""The outbox against a model: any order of calls, wrong ones too, and death before any statement.
+"""The outbox against a model: methods in any order, also with wrong arguments, and death before any statement.
 
-Each method is written a second time here, naively, over dictionaries; what is on the disk must be the same after each
-call, and each item may only have moved along an arrow drawn in `outbox/__init__.py`.
+The model does what each method does, with lists and dictionaries. After each method the file must have the same content
+as the model, and each item may have moved only along an arrow of the drawing in `outbox/__init__.py`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Killed(BaseException):
 
 
 class MortalDatabase(Database):
-    """Dies before a statement, in the middle of its transaction, when its fuse has burnt down."""
+    """Its process dies before a statement, within a transaction, when the fuse is at its end."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory / "outbox.db")
@@ -136,8 +136,8 @@ class Model:
     lots: dict[int, Lot] = field(default_factory=dict)
     targets: dict[int, list[Any]] = field(default_factory=dict)
     positions: dict[str, int] = field(default_factory=dict)
-    watches: dict[int, float] = field(default_factory=dict)
-    facts: dict[str, float] = field(default_factory=dict)
+    rechecks: dict[int, float] = field(default_factory=dict)
+    counters: dict[str, float] = field(default_factory=dict)
 
     def of(self, batch: int, *states: str) -> list[Entry]:
         return [one for one in self.items if one.batch == batch and one.state in states]
@@ -160,13 +160,13 @@ class OutboxModel(RuleBasedStateMachine):
         self.before: dict[tuple[int, str], str] = {}
         self.tasks = count(1)
 
-    @initialize(data=st.data(), doubted=st.booleans())
-    def begin(self, data: st.DataObject, doubted: bool) -> None:
+    @initialize(data=st.data(), uncertain=st.booleans())
+    def begin(self, data: st.DataObject, uncertain: bool) -> None:
         """Begin with items of one destination, some of them under way."""
         self.accept(0, [*"abcd"], "1.spool", 7)
         self.lease(data, 1, 0, 1)
-        if doubted:
-            self.doubt(data)
+        if uncertain:
+            self.mark_uncertain(data)
 
     @rule(to=st.integers(0, 1), keys=KEYS, file=st.sampled_from(["1.spool", "2.spool"]), at=st.integers(0, 99))
     def accept(self, to: int, keys: list[str], file: str, at: int) -> None:
@@ -192,7 +192,7 @@ class OutboxModel(RuleBasedStateMachine):
     @precondition(lambda self: self.model.targets)
     @rule(data=st.data(), project=st.integers(1, 9), watermark=st.integers(0, 99), number=st.integers(0, 3))
     def lease(self, data: st.DataObject, project: int, watermark: int, number: int) -> None:
-        """Also what is not pending is asked for, of one destination."""
+        """Lease items of one destination, also some that are not pending."""
         target = data.draw(st.sampled_from(sorted(self.model.targets)))
         chosen = self._chosen(data, [one for one in self.model.items if one.target == target])
         done = self._call("batches.lease", target, project, watermark, {one.id: number for one in chosen})
@@ -207,16 +207,16 @@ class OutboxModel(RuleBasedStateMachine):
                 one.attempts += 1
 
     @precondition(lambda self: self.model.lots)
-    @rule(data=st.data(), look_in=st.none() | st.integers(0, 300))
-    def deliver(self, data: st.DataObject, look_in: int | None) -> None:
-        """Also what is not under way is said to have arrived."""
-        lot, look_at = self._lot(data), None if look_in is None else self.clock() + look_in
+    @rule(data=st.data(), recheck_in=st.none() | st.integers(0, 300))
+    def mark_delivered(self, data: st.DataObject, recheck_in: int | None) -> None:
+        """Mark items as delivered, also some that are neither leased nor uncertain."""
+        lot, look_at = self._lot(data), None if recheck_in is None else self.clock() + recheck_in
         theirs = [one for one in self.model.items if one.batch in (None, lot.id)]
         tasks = {one.id: next(self.tasks) for one in self._chosen(data, theirs)}
         if self._call("batches.mark_delivered", lot.id, tasks, recheck_at=look_at) is None:
             return
         if look_at is not None:
-            self.model.watches[max(self.model.watches, default=0) + 1] = look_at
+            self.model.rechecks[max(self.model.rechecks, default=0) + 1] = look_at
         if tasks:
             target = self.model.targets[lot.target]
             target[5] = max(target[5] or 0, *tasks.values())
@@ -237,7 +237,7 @@ class OutboxModel(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.lots)
     @rule(data=st.data(), answer=st.sampled_from([None, 500]), later=st.sampled_from([None, 12]))
-    def doubt(self, data: st.DataObject, answer: int | None = None, later: int | None = None) -> None:
+    def mark_uncertain(self, data: st.DataObject, answer: int | None = None, later: int | None = None) -> None:
         lot = self._lot(data)
         if self._call("batches.mark_uncertain", lot.id, "no answer", answer=answer, import_id=later):
             lot.reason, lot.answer, lot.import_id = "no answer", answer, later
@@ -253,7 +253,7 @@ class OutboxModel(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.lots)
     @rule(data=st.data(), at_most=st.sampled_from([None, 1]), suspect=st.booleans())
-    def absent(self, data: st.DataObject, at_most: int | None, suspect: bool) -> None:
+    def mark_not_arrived(self, data: st.DataObject, at_most: int | None, suspect: bool) -> None:
         lot = self._lot(data)
         if self._call("batches.mark_not_arrived", lot.id, "not there", at_most=at_most, suspect=suspect):
             for one in self.model.of(lot.id, "uncertain"):
@@ -281,7 +281,7 @@ class OutboxModel(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.items)
     @rule(data=st.data())
-    def adopt(self, data: st.DataObject) -> None:
+    def mark_found(self, data: st.DataObject) -> None:
         """A look-up before sending found them, or some of them."""
         tasks = {one.id: next(self.tasks) for one in self._chosen(data, self.model.items)}
         if self._call("mark_found", tasks):
@@ -291,7 +291,7 @@ class OutboxModel(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.items)
     @rule(data=st.data())
-    def double(self, data: st.DataObject) -> None:
+    def mark_merged(self, data: st.DataObject) -> None:
         chosen = self._chosen(data, self.model.items)
         if self._call("mark_merged", {one.id: "another key" for one in chosen}):
             for one in chosen:
@@ -306,16 +306,16 @@ class OutboxModel(RuleBasedStateMachine):
             assert done == (len(gone),)
             self.model.items = [one for one in self.model.items if one not in gone]
             if gone:
-                self.model.facts["given_up"] = self.model.facts.get("given_up", 0) + len(gone)
+                self.model.counters["given_up"] = self.model.counters.get("given_up", 0) + len(gone)
 
-    @precondition(lambda self: self.model.watches)
+    @precondition(lambda self: self.model.rechecks)
     @rule(data=st.data(), again=st.booleans())
-    def unwatch(self, data: st.DataObject, again: bool) -> None:
-        number = data.draw(st.sampled_from(sorted(self.model.watches)))
+    def postpone_or_finish_a_recheck(self, data: st.DataObject, again: bool) -> None:
+        number = data.draw(st.sampled_from(sorted(self.model.rechecks)))
         if again and self._call("batches.postpone_recheck", number, self.clock() + 60):
-            self.model.watches[number] = self.clock() + 60
+            self.model.rechecks[number] = self.clock() + 60
         if not again and self._call("batches.finish_recheck", number):
-            del self.model.watches[number]
+            del self.model.rechecks[number]
 
     @rule()
     def retry(self) -> None:
@@ -329,7 +329,7 @@ class OutboxModel(RuleBasedStateMachine):
                 target[1:4] = [None, 0, 0.0]
 
     @rule()
-    def waive(self) -> None:
+    def skip_settling(self) -> None:
         if self._call("skip_settling"):
             for one in self.model.items:
                 if one.state == "pending" and one.attempts == 0:
@@ -345,7 +345,7 @@ class OutboxModel(RuleBasedStateMachine):
             kept = {one.target for one in self.model.items} | {lot.target for lot in self.model.lots.values()}
             kept.add(max(self.model.targets, default=0))
             self.model.targets = {number: one for number, one in self.model.targets.items() if number in kept}
-            self.model.facts["fingerprints_forgotten_to"] = self.clock() - 3600
+            self.model.counters["fingerprints_forgotten_to"] = self.clock() - 3600
 
     @precondition(lambda self: self.model.targets)
     @rule(
@@ -383,12 +383,12 @@ class OutboxModel(RuleBasedStateMachine):
             for lot in self.model.lots.values():
                 lot.sent_at = min(lot.sent_at, now)
                 lot.looked_at = None if lot.looked_at is None else min(lot.looked_at, now)
-            self.model.watches = {
-                number: now + 900 if at > now + 86400 else at for number, at in self.model.watches.items()
+            self.model.rechecks = {
+                number: now + 900 if at > now + 86400 else at for number, at in self.model.rechecks.items()
             }
 
     @rule(seconds=SECONDS)
-    def shift(self, seconds: float) -> None:
+    def shift_times(self, seconds: float) -> None:
         if self._call("shift_times", seconds):
             for one in self.model.items:
                 if one.state not in ("delivered", "doubled"):
@@ -396,8 +396,8 @@ class OutboxModel(RuleBasedStateMachine):
             for lot in self.model.lots.values():
                 lot.sent_at += seconds
                 lot.looked_at = None if lot.looked_at is None else lot.looked_at + seconds
-            for number in self.model.watches:
-                self.model.watches[number] += seconds
+            for number in self.model.rechecks:
+                self.model.rechecks[number] += seconds
             for target in self.model.targets.values():
                 target[3] = target[3] + seconds if target[1] else target[3]
 
@@ -426,9 +426,9 @@ class OutboxModel(RuleBasedStateMachine):
     @invariant()
     def answers_are_the_models(self) -> None:
         assert self.outbox.spool_positions() == self.model.positions
-        assert self.outbox.counters() == self.model.facts
-        due_watches = {number for number, look_at in self.model.watches.items() if look_at <= self.clock()}
-        assert {one.id for one in self.outbox.batches.due_rechecks(self.clock())} == due_watches
+        assert self.outbox.counters() == self.model.counters
+        due_rechecks = {number for number, look_at in self.model.rechecks.items() if look_at <= self.clock()}
+        assert {one.id for one in self.outbox.batches.due_rechecks(self.clock())} == due_rechecks
         for number in self.model.targets:
             pending = [one for one in self.model.items if (one.target, one.state) == (number, "pending")]
             due = [(one.id, one.key, one.key.encode(), one.attempts) for one in pending if one.due_at <= self.clock()]
@@ -440,8 +440,8 @@ class OutboxModel(RuleBasedStateMachine):
             if one.state == "pending":
                 first_due[one.target] = min(one.due_at, first_due.get(one.target, one.due_at))
         assert {target.id: due_at for target, due_at in self.outbox.destinations.with_pending()} == first_due
-        doubted = {one.batch for one in self.model.items if one.state == "uncertain"}
-        assert [lot.id for lot in self.outbox.batches.uncertain()] == sorted(filter(None, doubted))
+        uncertain = {one.batch for one in self.model.items if one.state == "uncertain"}
+        assert [lot.id for lot in self.outbox.batches.uncertain()] == sorted(filter(None, uncertain))
         for batch in self.model.lots:
             assert {one.key for one in self.outbox.batches.items(batch)} == {
                 one.key for one in self.model.of(batch, "leased", "uncertain")

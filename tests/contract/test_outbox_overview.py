@@ -1,4 +1,4 @@
-"""What is asked of an outbox again and again: right answers, and never at the price of reading what waits."""
+"""The overview of an outbox: its counts, and that it reads no records for them."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def _deliver(outbox: Outbox, target: int, keys: str) -> None:
     outbox.batches.mark_delivered(batch, dict.fromkeys(items, 7))
 
 
-def test_nothing_waits_in_a_new_outbox(outbox: Outbox) -> None:
+def test_a_new_outbox_has_no_backlog(outbox: Outbox) -> None:
     assert outbox.overview.depth() == Backlog({"pending": 0, "leased": 0, "uncertain": 0, "parked": 0}, None, 0, 0)
 
 
-def test_what_waits_is_counted_by_state_over_all_destinations(outbox: Outbox, clock: FakeClock) -> None:
+def test_the_backlog_counts_items_by_state_over_all_destinations(outbox: Outbox, clock: FakeClock) -> None:
     _put(outbox, "abcdef")
     _put(outbox, "gh", CHATS)
     prompts, chats = outbox.destinations.all()
@@ -70,7 +70,9 @@ def test_what_waits_is_counted_by_state_over_all_destinations(outbox: Outbox, cl
     )
 
 
-def test_progress_is_what_is_left_and_when_the_last_call_was_delivered(outbox: Outbox, clock: FakeClock) -> None:
+def test_progress_has_the_number_of_calls_left_and_the_time_of_the_last_delivery(
+    outbox: Outbox, clock: FakeClock
+) -> None:
     _put(outbox, "abc")
     (prompts,) = outbox.destinations.all()
     assert outbox.overview.progress() == Progress(left=3, delivered_at=None, stuck=False)
@@ -80,7 +82,7 @@ def test_progress_is_what_is_left_and_when_the_last_call_was_delivered(outbox: O
     assert outbox.overview.progress() == Progress(left=1, delivered_at=clock.now, stuck=False)
 
 
-def test_delivery_is_stuck_when_all_that_waits_needs_a_person(outbox: Outbox) -> None:
+def test_delivery_is_stuck_when_all_destinations_with_calls_need_a_person(outbox: Outbox) -> None:
     _put(outbox, "a")
     _put(outbox, "b", CHATS)
     prompts, chats = outbox.destinations.all()
@@ -93,7 +95,9 @@ def test_delivery_is_stuck_when_all_that_waits_needs_a_person(outbox: Outbox) ->
     assert not outbox.overview.progress().stuck
 
 
-def test_the_oldest_is_the_first_taken_of_those_that_are_to_be_delivered(outbox: Outbox, clock: FakeClock) -> None:
+def test_the_backlog_has_the_time_of_the_oldest_item_that_is_still_to_be_delivered(
+    outbox: Outbox, clock: FakeClock
+) -> None:
     begun = clock.now
     for key in "abc":
         _put(outbox, key)
@@ -119,13 +123,13 @@ def test_the_state_of_a_call_is_known_for_each_of_its_destinations(outbox: Outbo
     }
 
 
-def test_another_process_can_ask_without_writing(outbox: Outbox, path: Path) -> None:
+def test_another_process_can_read_the_states_of_a_call(outbox: Outbox, path: Path) -> None:
     _put(outbox, "a")
     with closing(Outbox.in_file(path, read_only=True)) as reading:
         assert reading.overview.states_of(["a"]) == {"a": {"pending"}}
 
 
-def test_an_outbox_that_is_not_there_yet_is_said(path: Path) -> None:
+def test_reading_an_outbox_that_does_not_exist_raises_and_creates_none(path: Path) -> None:
     with closing(Outbox.in_file(path, read_only=True)) as reading, pytest.raises(OutboxError):
         reading.overview.states_of(["a"])
     assert not path.exists()

@@ -165,7 +165,7 @@ class PipelineModel(RuleBasedStateMachine):
 
     @rule(who=st.integers(0, 1), to=st.integers(0, 1), again=st.booleans(), number=st.integers(1, 9))
     def take(self, who: int, to: int, again: bool, number: int) -> None:
-        """Take a call; sometimes one that was taken before, as after a client's retry."""
+        """Append a call, sometimes one that was appended before, as after a client's retry."""
         self._take(who, to, number if again else len(self.taken) + 10)
 
     @rule(who=st.integers(0, 1))
@@ -180,7 +180,7 @@ class PipelineModel(RuleBasedStateMachine):
     @precondition(lambda self: self._files())
     @rule(data=st.data(), kept=st.integers(1, 900))
     def tear(self, data: st.DataObject, kept: int) -> None:
-        """Half a record stands at the end of a file."""
+        """Write a part of a record to the end of a file."""
         path = data.draw(st.sampled_from(self._files()))
         if path.read_bytes().endswith(spool.PREFIX):
             return  # the byte behind it would be believed to be a higher version's number
@@ -192,7 +192,7 @@ class PipelineModel(RuleBasedStateMachine):
 
     @rule(random=st.randoms(use_true_random=True), settle=st.sampled_from([0.0, 2.0]))
     def ingest(self, random: Random, settle: float) -> None:
-        """Ingest, while the application takes another call, and the deliverer may die."""
+        """Ingest while the application appends other calls; the deliverer may die."""
         for _ in range(random.randint(0, 2)):
             self._take(random.choice([0, 1]), 0, len(self.taken) + 10)
         self.fuse = random.choice([None, random.randint(0, 12)])
@@ -201,7 +201,7 @@ class PipelineModel(RuleBasedStateMachine):
 
     @rule(random=st.randoms(use_true_random=True))
     def deliver(self, random: Random) -> None:
-        """Deliver, sometimes what was just taken; the first import goes wrong, or look-ups get no answer."""
+        """Deliver, sometimes calls that were just appended; the first import fails, or lookups get no response."""
         for _ in range(random.choice([0, 1, 2])):
             self._take(0, random.choice([0, 0, 1]), len(self.taken) + 10)
         self.time_passes(random.choice([0.0, 1.0, 5.0, 20.0, 45.0]))
@@ -308,7 +308,7 @@ class PipelineModel(RuleBasedStateMachine):
         return self.real + self.offset
 
     def moment(self) -> None:
-        """Die here when the fuse has burnt down."""
+        """Die here when the fuse is at its end."""
         if self.meanwhile is not None:
             self.meanwhile -= 1
             if self.meanwhile < 0:
@@ -320,7 +320,7 @@ class PipelineModel(RuleBasedStateMachine):
                 raise Killed
 
     def sent(self, path: str, tasks: list[Any]) -> None:
-        """Look at an import as it arrives."""
+        """Check an import when it arrives."""
         keys = self.keys(path, tasks)
         assert len(keys) == len(set(keys))
         there = set(map(_identity, self.store.tasks.values())) | self.on_their_way | self.deleted | self.delivered
@@ -401,7 +401,7 @@ TestPipelineModel = PipelineModel.TestCase
 TestPipelineModel.settings = settings(max_examples=100, stateful_step_count=40, derandomize=True, database=None)
 
 
-def test_damage_met_while_its_writer_lived_is_set_aside_when_it_has_gone(
+def test_a_damaged_spool_file_is_set_aside_after_its_writer_has_ended(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer, outbox = SpoolWriter(spool_directory(tmp_path)), Outbox.in_file(tmp_path / "outbox.db")
@@ -420,7 +420,7 @@ def test_damage_met_while_its_writer_lived_is_set_aside_when_it_has_gone(
     outbox.close()
 
 
-def test_an_unreadable_record_met_while_its_writer_lived_is_set_aside(tmp_path: Path) -> None:
+def test_a_spool_file_with_an_unreadable_record_is_set_aside_after_its_writer_has_ended(tmp_path: Path) -> None:
     writer, outbox = SpoolWriter(spool_directory(tmp_path)), Outbox.in_file(tmp_path / "outbox.db")
     writer.append([spool.frame(b"whole, and no record")])
     writer.append(record(span(number=1)))

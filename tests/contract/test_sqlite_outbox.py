@@ -1,4 +1,4 @@
-"""What only the outbox in SQLite can do wrong: its schema's steps, damage, permissions, threads."""
+"""The outbox's SQLite file: steps of the schema, damage, permissions, threads, size."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _build(path: Path, steps: int) -> None:
 
 
 @pytest.mark.parametrize("steps", [0, *RELEASED])
-def test_every_released_schema_grows_into_the_one_built_at_once(tmp_path: Path, steps: int) -> None:
+def test_every_released_schema_migrates_to_the_same_tables_as_a_new_file(tmp_path: Path, steps: int) -> None:
     old, new = tmp_path / "old.db", tmp_path / "new.db"
     _build(old, steps)
     for path in (old, new):
@@ -68,7 +68,7 @@ def test_a_step_and_its_number_are_committed_together(tmp_path: Path, monkeypatc
     assert Outbox.in_file(path).spool_positions() == {}
 
 
-def test_the_outbox_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_the_outbox_of_a_newer_version_is_refused_and_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "outbox.db"
     _build(path, len(migrations.STEPS))
     connection = sqlite3.connect(path)
@@ -88,7 +88,7 @@ def test_a_file_that_is_no_database_is_corrupt(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"certainly")
 
 
-def test_a_page_damaged_behind_a_good_head_is_corrupt(tmp_path: Path) -> None:
+def test_a_file_with_damaged_pages_behind_a_good_header_is_corrupt(tmp_path: Path) -> None:
     path = tmp_path / "outbox.db"
     outbox = Outbox.in_file(path)
     outbox.accept([NewItem(PROMPTS, str(number), b"x" * 3000) for number in range(50)], "1.spool", 0, 0.0)
@@ -112,14 +112,14 @@ def test_a_read_only_outbox_writes_nothing(tmp_path: Path) -> None:
     outbox.close()
 
 
-def test_where_there_is_no_outbox_reading_makes_none(tmp_path: Path) -> None:
+def test_reading_where_there_is_no_outbox_creates_none(tmp_path: Path) -> None:
     path = tmp_path / "none" / "outbox.db"
     with pytest.raises(OutboxError):
         Outbox.in_file(path, read_only=True).overview.summary()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+def test_no_other_user_may_read_the_files(tmp_path: Path) -> None:
     path = tmp_path / "state" / "outbox.db"
     outbox = Outbox.in_file(path)
     outbox.accept([NewItem(PROMPTS, "a", b"a")], "1.spool", 0, 0.0)
@@ -161,7 +161,7 @@ def test_every_arrow_is_one_named_query() -> None:
     assert all(query.rstrip().endswith(";") for query in queries().values())
 
 
-def test_what_was_delivered_gives_its_room_back(tmp_path: Path) -> None:
+def test_delivered_items_free_their_pages(tmp_path: Path) -> None:
     outbox = Outbox.in_file(tmp_path / "outbox.db")
     for number in range(500):
         span = f"{number:032x}:{number:016x}"
@@ -193,7 +193,7 @@ def test_log_events_are_kept_until_the_last_destination_has_its_call(tmp_path: P
     outbox.close()
 
 
-def test_a_call_whose_record_is_lost_does_not_wait_for_ever(tmp_path: Path) -> None:
+def test_a_restored_call_without_a_record_is_pending(tmp_path: Path) -> None:
     outbox = Outbox.in_file(tmp_path / "outbox.db")
 
     outbox.restore(
@@ -209,7 +209,7 @@ def scoped(number: int, scope: str, destination: Destination = PROMPTS) -> NewIt
     return NewItem(destination, f"{number:032x}:{number:016x}:1", b"call", scope)
 
 
-def test_two_scopes_of_a_destination_are_noted_whatever_comes(tmp_path: Path) -> None:
+def test_at_most_two_scopes_of_a_destination_are_stored(tmp_path: Path) -> None:
     outbox = Outbox.in_file(tmp_path / "outbox.db")
     for number in range(1, 200):
         outbox.accept([scoped(number, f"s{number}")], "", 0, 0.0)
@@ -235,7 +235,7 @@ def test_scopes_expire_with_the_last_item_of_their_destination(tmp_path: Path) -
     outbox.close()
 
 
-def test_scopes_that_an_older_version_noted_expire_down_to_two(tmp_path: Path) -> None:
+def test_scopes_that_an_older_version_stored_expire_down_to_two(tmp_path: Path) -> None:
     outbox = Outbox.in_file(tmp_path / "outbox.db")
     outbox.accept([scoped(1, "s0")], "", 0, 0.0)
     with outbox.database.transaction() as run:

@@ -138,20 +138,15 @@ def _calls(damaged: sqlite3.Connection) -> Iterator[RestoredItem]:
 
 def _events(damaged: sqlite3.Connection) -> Iterator[NewEvent]:
     """Yield the log events before the damage; schema 1 has none."""
-    try:
+    with suppress(sqlite3.DatabaseError):
         yield from itertools.starmap(NewEvent, damaged.execute(EVENTS))
-    except sqlite3.DatabaseError:
-        return
 
 
 def _items(damaged: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
     """Yield the rows before the damage, those after it, and between them what was done: its rows have no record."""
     first, last = MAX_ID, 0
-    items = (
-        ITEMS
-        if damaged.execute("SELECT 1 FROM sqlite_master WHERE name = 'payload'").fetchone()
-        else ITEMS_WITH_RECORDS
-    )
+    has_payloads = damaged.execute("SELECT 1 FROM sqlite_master WHERE name = 'payload'").fetchone() is not None
+    items = ITEMS if has_payloads else ITEMS_WITH_RECORDS
     try:
         for row in damaged.execute(f"{items} ORDER BY id"):
             last = row[0]

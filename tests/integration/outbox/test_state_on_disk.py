@@ -1,4 +1,4 @@
-"""The state directory as it can be: damaged, lost, of an older version, full, too old."""
+"""Delivery from a state directory that is damaged, lost, of an older version, or full."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from support.delivering import State, copies, run, states_of
 CASES = Path(__file__).parents[2] / "cases"
 
 
-def test_what_can_be_read_of_a_corrupt_outbox_is_taken_over_and_nothing_is_sent_twice(
+def test_readable_calls_of_a_corrupt_outbox_are_restored_and_nothing_is_sent_twice(
     state: State, fake: FakeLabelStudio, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = state.deliverer()
@@ -51,7 +51,7 @@ def test_what_can_be_read_of_a_corrupt_outbox_is_taken_over_and_nothing_is_sent_
     assert "was set aside as" in said
 
 
-def test_after_the_outbox_was_lost_what_waits_is_looked_up_before_it_is_sent(
+def test_after_the_outbox_was_lost_calls_are_looked_up_before_they_are_sent(
     state: State, fake: FakeLabelStudio
 ) -> None:
     first = state.deliverer()
@@ -70,7 +70,7 @@ def test_after_the_outbox_was_lost_what_waits_is_looked_up_before_it_is_sent(
     assert second.counts.duplicates == 7
 
 
-def test_an_outbox_that_was_lost_and_only_begun_anew_by_a_process_that_was_killed_sends_nothing_twice(
+def test_calls_are_looked_up_although_a_killed_process_has_created_the_lost_outbox_anew(
     state: State, fake: FakeLabelStudio
 ) -> None:
     first = state.deliverer()
@@ -85,7 +85,7 @@ def test_an_outbox_that_was_lost_and_only_begun_anew_by_a_process_that_was_kille
     assert copies(fake) == {"1": 1}
 
 
-def test_an_outbox_of_the_first_schema_is_delivered_from_where_it_was(state: State, fake: FakeLabelStudio) -> None:
+def test_delivery_goes_on_from_an_outbox_of_the_first_schema(state: State, fake: FakeLabelStudio) -> None:
     state.directory.mkdir(parents=True)
     connection = sqlite3.connect(state.directory / "outbox.db")
     connection.executescript((CASES / "outbox" / "schema-1.sql").read_text("ascii"))
@@ -123,7 +123,7 @@ def test_a_full_outbox_leaves_the_spool_until_something_was_delivered(
     deliverer.close()
 
 
-def test_what_waits_longer_than_allowed_is_given_up_counted_and_said(
+def test_calls_older_than_the_maximum_age_are_given_up_counted_and_logged(
     state: State, fake: FakeLabelStudio, caplog: pytest.LogCaptureFixture
 ) -> None:
     deliverer = state.deliverer(max_age=3600.0)
@@ -143,7 +143,7 @@ def test_what_waits_longer_than_allowed_is_given_up_counted_and_said(
     deliverer.close()
 
 
-def test_a_file_that_a_killed_application_did_not_name_is_removed(state: State) -> None:
+def test_an_unnamed_spool_file_of_a_killed_application_is_removed(state: State) -> None:
     state.put(span(number=1))
     unnamed = state.directory / "spool" / ".17-18c5-0a"
     unnamed.touch()
@@ -170,7 +170,7 @@ def _project(title: str) -> Call:
     return Call("POST", "/api/projects/", {}, {"title": title, "label_config": config}, Flaws())
 
 
-def test_an_answer_that_could_not_be_noted_is_looked_up_when_the_disk_takes_again(
+def test_a_delivery_that_could_not_be_stored_is_looked_up_when_the_disk_has_room_again(
     state: State, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state.put(span(number=1))
