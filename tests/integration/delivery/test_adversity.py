@@ -1,4 +1,4 @@
-"""What surrounds delivery at its worst: nothing is lost, nothing doubled, and the others go on."""
+"""Delivery with damaged files, clocks that are set, and servers that fail: no call is lost or sent twice."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def corrupt(state: State) -> None:
     path.write_bytes(content)
 
 
-class TestWhatWasPreparedAhead:
-    def test_it_is_not_sent_once_it_was_given_up(self, state: State, fake: FakeLabelStudio) -> None:
+class TestAPrefetchedBatch:
+    def test_it_is_not_sent_after_its_items_were_given_up(self, state: State, fake: FakeLabelStudio) -> None:
         deliverer = state.deliverer(max_age=3600.0)
         state.put(*(span(number=number) for number in range(1, 601)))
         deliverer.step()
@@ -50,7 +50,9 @@ class TestWhatWasPreparedAhead:
         assert len(copies(fake)) == 501
         deliverer.close()
 
-    def test_it_is_not_taken_for_what_a_new_outbox_numbers_alike(self, state: State, fake: FakeLabelStudio) -> None:
+    def test_it_is_not_sent_for_items_of_a_new_outbox_that_have_the_same_ids(
+        self, state: State, fake: FakeLabelStudio
+    ) -> None:
         deliverer = state.deliverer()
         state.put(*(span(number=number) for number in range(2001, 2051)), destination=CHATS)
         run(deliverer)
@@ -81,7 +83,7 @@ class TestADamagedOutbox:
             path.unlink()
         return deliverer
 
-    def test_what_the_disk_did_not_take_at_once_is_taken_over_later(
+    def test_calls_that_a_full_disk_did_not_take_are_taken_over_later(
         self, state: State, fake: FakeLabelStudio, first: Deliverer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         corrupt(state)
@@ -95,7 +97,7 @@ class TestADamagedOutbox:
             run(second)
         assert len(copies(fake)) >= 80
 
-    def test_what_was_not_taken_over_when_the_process_ended_is_taken_over_by_the_next(
+    def test_calls_that_a_process_did_not_take_over_are_taken_over_by_the_next_process(
         self, state: State, fake: FakeLabelStudio, first: Deliverer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         corrupt(state)
@@ -110,7 +112,9 @@ class TestADamagedOutbox:
             run(third)
         assert len(copies(fake)) >= 80
 
-    def test_two_in_one_second_are_two_files(self, state: State, fake: FakeLabelStudio) -> None:
+    def test_several_damaged_outboxes_of_one_second_are_several_files(
+        self, state: State, fake: FakeLabelStudio
+    ) -> None:
         deliverer = state.deliverer()
         state.put(span(number=1))
         run(deliverer)
@@ -120,7 +124,9 @@ class TestADamagedOutbox:
             deliverer.step()
         assert len(list(state.directory.glob("outbox.db.corrupt-*"))) == 3
 
-    def test_what_was_in_doubt_is_not_sent_again_before_its_time(self, state: State, fake: FakeLabelStudio) -> None:
+    def test_a_batch_that_was_uncertain_is_not_sent_again_before_its_time(
+        self, state: State, fake: FakeLabelStudio
+    ) -> None:
         deliverer = state.deliverer()
         fake.fail(Fault(held=True, status=504))
         state.put(*(span("x" * 3000, number=number) for number in range(1, 91)))
@@ -139,7 +145,7 @@ class TestADamagedOutbox:
         assert set(copies(fake).values()) == {1}
         assert len(copies(fake)) == 90
 
-    def test_one_cut_to_nothing_sends_nothing_again(self, state: State, fake: FakeLabelStudio) -> None:
+    def test_an_empty_outbox_file_causes_no_task_twice(self, state: State, fake: FakeLabelStudio) -> None:
         deliverer = state.deliverer()
         state.put(span(number=1), span(number=2))
         run(deliverer)
@@ -154,7 +160,7 @@ def _refuse(*_: object) -> None:
 
 
 class TestSpoolFiles:
-    def test_one_that_cannot_be_opened_does_not_stop_the_others(
+    def test_a_file_that_cannot_be_opened_does_not_stop_the_others(
         self, state: State, fake: FakeLabelStudio, caplog: pytest.LogCaptureFixture
     ) -> None:
         spool = state.directory / "spool"
@@ -167,23 +173,27 @@ class TestSpoolFiles:
         assert "0-of-another-user.spool" in caplog.text
 
     @pytest.mark.parametrize("name", [None, 7, ["a"], "caf\udce9"])
-    def test_an_odd_scope_stops_nobody(self, state: State, fake: FakeLabelStudio, name: Any) -> None:
+    def test_a_span_with_an_unusual_scope_does_not_stop_the_others(
+        self, state: State, fake: FakeLabelStudio, name: Any
+    ) -> None:
         state.put(span(number=1, scope_name=name), span(number=2))
         run(state.deliverer())
         assert copies(fake)["2"] == 1
 
-    def test_an_odd_title_stops_nobody(self, state: State, fake: FakeLabelStudio) -> None:
+    def test_a_call_with_an_unusual_project_title_does_not_stop_the_others(
+        self, state: State, fake: FakeLabelStudio
+    ) -> None:
         state.put(span(number=1), destination=Destination("caf\udce9"))
         state.put(span(number=2))
         run(state.deliverer())
         assert copies(fake)["2"] == 1
 
 
-class TestCopies:
+class TestSurplusTasks:
     @pytest.mark.parametrize(
         "work", [{"total_annotations": 1}, {"cancelled_annotations": 1}, {"drafts": [{"id": 1}]}, {"comment_count": 1}]
     )
-    def test_one_that_somebody_worked_on_is_never_removed(
+    def test_a_task_that_somebody_worked_on_is_never_deleted(
         self, bench: Bench, fake: FakeLabelStudio, work: dict[str, Any]
     ) -> None:
         fake.fail(Fault(drop="after"))
@@ -195,7 +205,7 @@ class TestCopies:
         assert 77 in [one["id"] for one in all_tasks(fake)]
         assert bench.states == {"delivered": 1}
 
-    def test_one_that_somebody_annotates_after_the_look_stays(
+    def test_a_task_that_is_annotated_after_the_look_up_stays(
         self, bench: Bench, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fake.fail(Fault(drop="after"))
@@ -214,7 +224,7 @@ class TestCopies:
         bench.run_later(1)
         assert [one["id"] for one in all_tasks(fake)] == [77]
 
-    def test_one_whose_annotation_is_not_counted_yet_stays(self, bench: Bench, fake: FakeLabelStudio) -> None:
+    def test_a_task_whose_annotation_is_not_counted_yet_stays(self, bench: Bench, fake: FakeLabelStudio) -> None:
         fake.fail(Fault(drop="after"))
         bench.put(span(number=1))
         bench.run()
@@ -223,7 +233,7 @@ class TestCopies:
         bench.run_later(1)
         assert [one["id"] for one in all_tasks(fake)] == [77]
 
-    def test_a_token_that_may_not_delete_leaves_nothing_in_doubt(
+    def test_items_do_not_stay_uncertain_where_the_token_may_not_delete(
         self, bench: Bench, fake: FakeLabelStudio, caplog: pytest.LogCaptureFixture
     ) -> None:
         fake.fail(Fault(drop="after"))
@@ -240,8 +250,8 @@ class TestCopies:
         assert "77" in caplog.text
 
 
-class TestAPredictionThatIsRefused:
-    def test_it_leaves_nothing_in_doubt(self, bench: Bench, fake: FakeLabelStudio) -> None:
+class TestARefusedPrediction:
+    def test_its_item_does_not_stay_uncertain(self, bench: Bench, fake: FakeLabelStudio) -> None:
         fake.fail(Fault(lose_predictions=True))
         fake.fail(*(Fault(path="/api/predictions/", status=400, body=b'{"detail": "no"}') for _ in range(99)))
         bench.put(span(number=1))
@@ -250,8 +260,10 @@ class TestAPredictionThatIsRefused:
         assert bench.states == {"delivered": 1}
 
 
-class TestOneBadTask:
-    def test_one_that_kills_the_servers_process_is_found_by_halves(self, bench: Bench, fake: FakeLabelStudio) -> None:
+class TestATaskThatCannotBeStored:
+    def test_a_task_that_ends_the_servers_process_is_found_by_halving_batches(
+        self, bench: Bench, fake: FakeLabelStudio
+    ) -> None:
         deadly(fake, "poison")
         bench.put(*(span("poison" if number == 3 else "good", number=number) for number in range(1, 9)))
         for number in range(200):
@@ -260,7 +272,7 @@ class TestOneBadTask:
         assert {str(number) for number in (1, 2, 4, 5, 6, 7, 8)} <= set(copies(fake))
         assert bench.states["delivered"] >= 200
 
-    def test_a_passing_error_500_parks_nothing(self, bench: Bench, fake: FakeLabelStudio) -> None:
+    def test_a_temporary_error_500_parks_nothing(self, bench: Bench, fake: FakeLabelStudio) -> None:
         fake.fail(Fault(status=500, body=b'{"detail": "database is locked"}'))
         bench.put(span(number=1))
         bench.run()
@@ -269,7 +281,7 @@ class TestOneBadTask:
             bench.run_later(60)
         assert bench.states == {"delivered": 2}
 
-    def test_a_server_that_can_store_nothing_for_half_a_day_parks_nearly_nothing(
+    def test_a_server_that_stores_nothing_for_half_a_day_causes_hardly_any_parked_items(
         self, bench: Bench, fake: FakeLabelStudio
     ) -> None:
         fake.poison = "key"
@@ -295,21 +307,19 @@ def deadly(fake: FakeLabelStudio, text: str) -> None:
     fake.received = ends  # type: ignore[method-assign]
 
 
-class TestAnswers:
+class TestResponses:
     @pytest.mark.parametrize("value", ["9" * 400, "86400000", "Fri, 31 Dec 9999 23:59:59 GMT"])
-    def test_nobody_can_ask_to_wait_for_more_than_an_hour(
-        self, bench: Bench, fake: FakeLabelStudio, value: str
-    ) -> None:
+    def test_retry_after_is_followed_for_at_most_an_hour(self, bench: Bench, fake: FakeLabelStudio, value: str) -> None:
         fake.fail(Fault(status=429, headers={"Retry-After": value}))
         bench.put(span(number=1))
         bench.run()
         bench.run_later(3601)
         assert copies(fake) == {"1": 1}
 
-    def test_a_date_that_no_calendar_has_is_none(self) -> None:
+    def test_retry_after_with_an_impossible_date_is_none(self) -> None:
         assert Response(429, {"retry-after": "Fri, 31 Dec 99999999999 23:59:59 GMT"}, b"").retry_after(0.0) is None
 
-    def test_one_that_drips_ends(self) -> None:
+    def test_a_response_that_comes_byte_by_byte_times_out(self) -> None:
         with dripping() as url, pytest.raises(Uncertain):
             Transport(url, read_timeout=0.2, total_timeout=0.5).send("POST", "/import", b"", "", lambda: None)
 
@@ -322,7 +332,9 @@ class TestAnswers:
             {"tasks": [{"id": "a", "data": {"key": 1}}], "total": 1},
         ],
     )
-    def test_a_look_up_of_another_shape_stops_nobody(self, bench: Bench, fake: FakeLabelStudio, body: Any) -> None:
+    def test_a_look_up_response_of_another_form_does_not_stop_other_destinations(
+        self, bench: Bench, fake: FakeLabelStudio, body: Any
+    ) -> None:
         bench.put(span(number=9))
         bench.run()
         fake.fail(Fault(drop="after"))
@@ -336,7 +348,7 @@ class TestAnswers:
         assert bench.states == {"delivered": 3}
 
     @pytest.mark.parametrize("body", [{"id": 1}, {"id": "a", "title": None, "label_config": 7}])
-    def test_a_project_of_another_shape_blocks_only_itself(
+    def test_a_project_response_of_another_form_blocks_only_its_destination(
         self, bench: Bench, fake: FakeLabelStudio, body: Any
     ) -> None:
         answer = json.dumps(body).encode()
@@ -346,7 +358,7 @@ class TestAnswers:
         bench.run()
         assert copies(fake) == {"2": 1}
 
-    def test_too_long_a_look_up_takes_fewer_keys(self, bench: Bench, fake: FakeLabelStudio) -> None:
+    def test_a_look_up_whose_url_is_too_long_is_split(self, bench: Bench, fake: FakeLabelStudio) -> None:
         received = fake.received
 
         def short(request: Any) -> Fault:
@@ -360,7 +372,9 @@ class TestAnswers:
         bench.run_later(2)
         assert bench.states == {"delivered": 100}
 
-    def test_an_import_that_may_not_be_polled_is_looked_up(self, bench: Bench, fake: FakeLabelStudio) -> None:
+    def test_an_import_whose_state_the_token_may_not_read_is_looked_up(
+        self, bench: Bench, fake: FakeLabelStudio
+    ) -> None:
         fake.asynchronous_import = AsynchronousImport(polls=9)
         fake.fail(*(Fault(method="GET", path="/imports/", status=403, body=b'{"detail": "no"}') for _ in range(99)))
         bench.put(span(number=1))
@@ -369,7 +383,9 @@ class TestAnswers:
         bench.run_later(2)
         assert bench.states == {"delivered": 1}
 
-    def test_an_import_that_may_not_be_polled_is_not_believed_absent(self, bench: Bench, fake: FakeLabelStudio) -> None:
+    def test_a_missing_task_of_such_an_import_does_not_count_as_not_arrived(
+        self, bench: Bench, fake: FakeLabelStudio
+    ) -> None:
         fake.asynchronous_import = AsynchronousImport(polls=9)
         fake.fail(*(Fault(method="GET", path="/imports/", status=403, body=b'{"detail": "no"}') for _ in range(999)))
         bench.put(span(number=1))
@@ -377,7 +393,7 @@ class TestAnswers:
             bench.run_later(61)
         assert len(imports(fake)) == 1
 
-    def test_what_cannot_be_sent_whole_is_sent_in_smaller_parts(
+    def test_a_batch_that_breaks_the_connection_is_sent_in_smaller_batches(
         self, bench: Bench, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         transmit = Transport._transmit
@@ -423,7 +439,7 @@ dripping = _Dripping
 
 class TestClocks:
     @pytest.mark.parametrize("seconds", [3600, 86400])
-    def test_one_set_back_delays_nothing(self, state: State, fake: FakeLabelStudio, seconds: int) -> None:
+    def test_a_clock_that_was_set_back_delays_nothing(self, state: State, fake: FakeLabelStudio, seconds: int) -> None:
         first = state.deliverer(settle_delay=2.0)
         fake.fail(Fault(drop="before"))
         state.put(span(number=1))
@@ -443,7 +459,7 @@ class TestClocks:
         assert copies(fake) == {"1": 1, "2": 1}
 
     @pytest.mark.parametrize("seconds", [7200, -7200])
-    def test_one_set_while_it_delivers_neither_shortens_nor_prolongs_a_doubt(
+    def test_a_clock_that_is_set_during_delivery_does_not_change_the_uncertain_wait(
         self, state: State, fake: FakeLabelStudio, seconds: int
     ) -> None:
         steady = FakeClock(0.0)
@@ -463,7 +479,7 @@ class TestClocks:
             run(deliverer)
         assert len(imports(fake)) == 2
 
-    def test_one_set_forward_gives_nothing_up(self, state: State, fake: FakeLabelStudio) -> None:
+    def test_a_clock_that_is_set_forward_gives_no_call_up(self, state: State, fake: FakeLabelStudio) -> None:
         steady = FakeClock(0.0)
         deliverer = state.deliverer(steady_clock=steady, max_age=86400.0)
         fake.fail(*(Fault(method="GET", path="/api/", status=502) for _ in range(9)))
@@ -479,7 +495,7 @@ class TestClocks:
         deliverer.close()
 
 
-def test_keys_that_fill_the_outbox_make_room_for_calls(state: State, fake: FakeLabelStudio) -> None:
+def test_a_full_outbox_deletes_delivered_keys_for_new_calls(state: State, fake: FakeLabelStudio) -> None:
     deliverer = state.deliverer(max_state_bytes=400_000)
     for first in range(1, 3001, 100):
         state.put(*(span(number=number) for number in range(first, first + 100)))
@@ -490,7 +506,7 @@ def test_keys_that_fill_the_outbox_make_room_for_calls(state: State, fake: FakeL
     deliverer.close()
 
 
-def test_an_error_of_ours_at_one_destination_stops_no_other(
+def test_an_error_of_ours_at_one_destination_does_not_stop_the_others(
     bench: Bench, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolve = Projects.resolve
@@ -509,7 +525,7 @@ def test_an_error_of_ours_at_one_destination_stops_no_other(
 
 
 @pytest.mark.parametrize("key", ["a:b", "a:b:", "ü:'\"%,&:1", "a:b:1e9"])
-def test_odd_keys_are_looked_up(bench: Bench, fake: FakeLabelStudio, key: str) -> None:
+def test_unusual_keys_are_looked_up(bench: Bench, fake: FakeLabelStudio, key: str) -> None:
     bench.outbox.set_counter("lookup_before", 1e12)
     bench.outbox.accept([NewItem(PROMPTS, key, payload(span(number=1)))], "1.spool", 0, bench.clock())
     bench.run()
@@ -525,7 +541,7 @@ def test_overlapping_records_are_read_one_by_one(tmp_path: Path) -> None:
     outbox.close()
 
 
-def test_neither_an_answer_nor_a_proxys_password_is_in_what_is_said(
+def test_an_error_quotes_neither_a_response_nor_a_proxys_password(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://somebody:the/password@127.0.0.1:3128")
@@ -535,7 +551,7 @@ def test_neither_an_answer_nor_a_proxys_password_is_in_what_is_said(
     assert "cannot be reached (ValueError)" in str(bench.target.blocked)
 
 
-def test_a_refused_prediction_is_not_quoted(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_an_error_does_not_quote_a_refused_prediction(bench: Bench, fake: FakeLabelStudio) -> None:
     text = "Prediction validation failed (1 errors):\n- Task 0, prediction 0: Got: {'text': 'a secret'}. Valid"
     body = {"detail": "Validation error", "validation_errors": {"predictions": [text]}}
     fake.fail(Fault(status=400, body=json.dumps(body).encode()))

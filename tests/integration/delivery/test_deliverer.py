@@ -1,4 +1,4 @@
-"""The deliverer: from spool files to tasks, by whoever holds the lock; and what it says, which is never content."""
+"""The deliverer makes tasks of spool files while it holds the lock of the directory."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from label_studio_otel.outbox.items import Summary
 
 
-def test_what_stands_in_the_spool_becomes_tasks(state: State, fake: FakeLabelStudio) -> None:
+def test_the_calls_of_the_spool_become_tasks(state: State, fake: FakeLabelStudio) -> None:
     state.put(span(number=1), span(number=2))
     state.put(span(number=3), destination=CHATS)
     run(state.deliverer())
     assert copies(fake) == {"1": 1, "2": 1, "3": 1}
 
 
-def test_a_live_file_stays_and_is_read_on_from_where_it_was(state: State, fake: FakeLabelStudio) -> None:
+def test_a_spool_file_that_is_still_written_stays_and_is_read_further(state: State, fake: FakeLabelStudio) -> None:
     deliverer = state.deliverer()
     state.put(span(number=1))
     run(deliverer)
@@ -39,7 +39,7 @@ def test_a_live_file_stays_and_is_read_on_from_where_it_was(state: State, fake: 
     assert copies(fake) == {"1": 1, "2": 1}
 
 
-def test_a_file_is_removed_once_its_writer_has_gone(state: State, fake: FakeLabelStudio) -> None:
+def test_a_spool_file_is_removed_after_its_writer_has_ended(state: State, fake: FakeLabelStudio) -> None:
     state.put(span(number=1))
     deliverer = state.deliverer()
     run(deliverer)
@@ -49,7 +49,9 @@ def test_a_file_is_removed_once_its_writer_has_gone(state: State, fake: FakeLabe
     assert copies(fake) == {"1": 1}
 
 
-def test_a_file_read_again_after_a_crash_changes_nothing(state: State, fake: FakeLabelStudio, tmp_path: Path) -> None:
+def test_a_spool_file_that_is_read_again_causes_no_task_twice(
+    state: State, fake: FakeLabelStudio, tmp_path: Path
+) -> None:
     state.put(span(number=1))
     state.writer.close()
     (file,) = (state.directory / "spool").iterdir()
@@ -77,7 +79,7 @@ def test_an_item_settles_before_it_is_sent_unless_settling_is_skipped(state: Sta
     assert copies(fake) == {"1": 1, "2": 1}
 
 
-def test_only_one_delivers(state: State, fake: FakeLabelStudio) -> None:
+def test_one_of_two_deliverers_delivers(state: State, fake: FakeLabelStudio) -> None:
     first, second = state.deliverer(), state.deliverer()
     run(first)
     state.put(span(number=1))
@@ -87,7 +89,7 @@ def test_only_one_delivers(state: State, fake: FakeLabelStudio) -> None:
     assert copies(fake) == {"1": 1}
 
 
-def test_who_takes_over_looks_up_what_the_other_had_sent(state: State, fake: FakeLabelStudio) -> None:
+def test_the_next_deliverer_looks_up_what_the_last_one_had_sent(state: State, fake: FakeLabelStudio) -> None:
     first = state.deliverer()
     state.put(span(number=1))
     run(first)
@@ -115,7 +117,7 @@ def _die_during_the_import(deliverer: Deliverer, state: State) -> None:
     deliverer.close()
 
 
-def test_who_takes_over_tries_blocked_destinations_at_once(state: State, fake: FakeLabelStudio) -> None:
+def test_the_next_deliverer_tries_blocked_destinations_at_once(state: State, fake: FakeLabelStudio) -> None:
     fake.fail(Fault(method="GET", path="/api/projects/", status=403))
     state.put(span(number=1))
     first = state.deliverer()
@@ -125,7 +127,7 @@ def test_who_takes_over_tries_blocked_destinations_at_once(state: State, fake: F
     assert copies(fake) == {"1": 1}
 
 
-def test_the_wish_to_retry_travels_through_the_spool(state: State, fake: FakeLabelStudio) -> None:
+def test_a_retry_record_in_the_spool_sends_parked_items_again(state: State, fake: FakeLabelStudio) -> None:
     deliverer = state.deliverer()
     fake.fail(Fault(reject=(0,)))
     state.put(span(number=1))
@@ -161,7 +163,7 @@ def test_a_corrupt_outbox_is_set_aside_and_a_new_one_begun(
     assert "was set aside" in caplog.text
 
 
-def test_the_outbox_of_a_newer_version_is_left_alone_and_said(
+def test_the_outbox_of_a_newer_version_is_not_changed_and_a_warning_is_logged(
     state: State, fake: FakeLabelStudio, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = state.deliverer()
@@ -194,7 +196,7 @@ def test_an_outbox_that_cannot_be_written_keeps_the_spool_and_resumes(
     assert copies(fake) == {"1": 1}
 
 
-def test_an_outbox_that_somebody_else_locks_is_waited_for(
+def test_delivery_goes_on_after_another_process_locked_the_database(
     state: State, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.05)
@@ -239,7 +241,7 @@ def test_deliver_counts_the_whole_outbox_once_and_not_after_each_batch(
     assert len(counted) == 1
 
 
-def test_what_was_said_in_a_call_that_settings_leave_out_is_gone_after_an_hour(state: State) -> None:
+def test_the_log_events_of_a_call_that_settings_leave_out_are_deleted_after_an_hour(state: State) -> None:
     said = {
         "traceId": "1" * 32,
         "spanId": "2" * 16,
@@ -257,7 +259,7 @@ def test_what_was_said_in_a_call_that_settings_leave_out_is_gone_after_an_hour(s
     assert deliverer.outbox.events(f"{'1' * 32}:{'2' * 16}") == []
 
 
-def test_a_project_a_day_leaves_nothing_behind(state: State, fake: FakeLabelStudio) -> None:
+def test_destinations_without_calls_are_forgotten_after_30_days(state: State, fake: FakeLabelStudio) -> None:
     deliverer = state.deliverer()
     for day in range(1, 36):
         state.put(span(number=day), destination=Destination(f"Prompts of day {day}"))

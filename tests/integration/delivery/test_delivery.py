@@ -1,4 +1,4 @@
-"""Delivery over HTTP: what is sent, and what every answer of Label Studio leads to."""
+"""The requests of delivery, and what it does after each kind of response."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_call_becomes_a_task_with_its_prediction(bench: Bench, fake: FakeLabel
     assert bench.states == {"delivered": 1}
 
 
-def test_the_same_span_taken_twice_is_one_task(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_a_span_that_arrives_twice_is_one_task(bench: Bench, fake: FakeLabelStudio) -> None:
     bench.put(span(number=1), span(number=1))
     bench.run()
     bench.put(span(number=1))
@@ -41,7 +41,7 @@ def test_equal_ids_at_another_time_are_another_call(bench: Bench, fake: FakeLabe
     assert copies(fake) == {"1": 2}
 
 
-def test_two_destinations_never_mix(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_each_destination_gets_its_own_calls(bench: Bench, fake: FakeLabelStudio) -> None:
     bench.put(span(number=1), span(number=3), destination=PROMPTS)
     bench.put(span(number=2), destination=CHATS)
     bench.run()
@@ -88,7 +88,7 @@ def test_refused_items_are_parked_and_the_others_sent(bench: Bench, fake: FakeLa
     assert bench.parked == {"rejected on request": 2}
 
 
-def test_a_refusal_that_names_nobody_is_narrowed_down_to_the_bad_one(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_a_refusal_that_names_no_task_is_resolved_by_halving_batches(bench: Bench, fake: FakeLabelStudio) -> None:
     fake.fail(*(Fault(status=400, body=b'{"detail": "no"}') for _ in range(3)))  # of 4, of 2, of 1
     bench.put(*(span(number=number) for number in range(1, 5)))
     bench.run()
@@ -135,7 +135,7 @@ def test_a_record_that_cannot_be_read_is_parked_with_a_reason_and_without_conten
     )
 
 
-def test_too_many_requests_waits_as_long_as_asked(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_a_429_is_retried_after_the_seconds_of_its_header(bench: Bench, fake: FakeLabelStudio) -> None:
     fake.fail(Fault(status=429, headers={"Retry-After": "120"}))
     bench.put(span(number=1))
     bench.run()
@@ -157,7 +157,7 @@ def test_too_many_requests_waits_as_long_as_asked(bench: Bench, fake: FakeLabelS
         (302, "answered 302 to GET /api/projects/: it redirects; set LABEL_STUDIO_URL to where it redirects to"),
     ],
 )
-def test_what_a_person_must_mend_blocks_and_resumes_by_itself(
+def test_an_error_that_a_person_must_mend_blocks_until_it_is_mended(
     bench: Bench, fake: FakeLabelStudio, status: int, reason: str
 ) -> None:
     fake.fail(Fault(method="GET", path="/api/projects/", status=status, body=b'{"detail": "no"}'))
@@ -202,7 +202,7 @@ def test_a_server_that_is_down_blocks_and_delivery_resumes(tmp_path: Path) -> No
         later.outbox.close()
 
 
-def test_attempts_on_a_blocked_destination_grow_rare(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_the_delay_between_attempts_on_a_blocked_destination_grows(bench: Bench, fake: FakeLabelStudio) -> None:
     fake.fail(*(Fault(method="GET", path="/api/projects/", status=403) for _ in range(50)))
     bench.put(span(number=1))
     for _ in range(600):
@@ -212,7 +212,7 @@ def test_attempts_on_a_blocked_destination_grow_rare(bench: Bench, fake: FakeLab
 
 
 @pytest.mark.parametrize("path", ["/a b", "/\u00fc", "/a\x7f"])
-def test_a_url_that_no_request_can_carry_blocks(tmp_path: Path, fake: FakeLabelStudio, path: str) -> None:
+def test_a_url_with_invalid_characters_blocks(tmp_path: Path, fake: FakeLabelStudio, path: str) -> None:
     bench = Bench(tmp_path, fake.url + path)
     bench.put(span())
     bench.run()
@@ -221,7 +221,7 @@ def test_a_url_that_no_request_can_carry_blocks(tmp_path: Path, fake: FakeLabelS
 
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b'{"message": "hello"}', b"[]", b"7", b"null"])
-def test_another_service_at_the_url_is_said(bench: Bench, fake: FakeLabelStudio, body: bytes) -> None:
+def test_the_response_of_another_service_blocks_with_a_reason(bench: Bench, fake: FakeLabelStudio, body: bytes) -> None:
     fake.fail(Fault(method="GET", path="/api/projects/", status=200, body=body))
     bench.put(span())
     bench.run()

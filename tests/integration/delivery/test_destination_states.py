@@ -1,4 +1,4 @@
-"""What happens to a destination while calls are on their way: deleted, restored, replaced, slow, poisoned."""
+"""Delivery to a project that is deleted, to a server that is restored or replaced, and tasks that fail their import."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class TestRestoredFromABackup:
-    def test_what_was_delivered_since_is_not_sent_again_and_delivery_goes_on(
+class TestAServerRestoredFromABackup:
+    def test_calls_delivered_after_the_backup_are_not_sent_again(
         self, bench: Bench, fake: FakeLabelStudio, caplog: pytest.LogCaptureFixture
     ) -> None:
         bench.put(span(number=1))
@@ -32,7 +32,7 @@ class TestRestoredFromABackup:
         (said,) = [record.getMessage() for record in caplog.records if "restored from a backup" in record.getMessage()]
         assert "the newest task of project 1" in said
 
-    def test_a_batch_in_doubt_is_found_although_ids_count_from_a_lower_number_again(
+    def test_an_uncertain_batch_is_found_although_its_tasks_have_lower_ids(
         self, bench: Bench, fake: FakeLabelStudio
     ) -> None:
         bench.put(span(number=1))
@@ -49,7 +49,7 @@ class TestRestoredFromABackup:
         assert copies(fake) == {"1": 1, "7": 1}
         assert bench.states == {"delivered": 6}
 
-    def test_a_project_of_the_name_that_the_backup_lacks_is_made_again(
+    def test_a_project_that_the_backup_lacks_is_created_again_by_its_title(
         self, bench: Bench, fake: FakeLabelStudio
     ) -> None:
         backup = fake.backup()
@@ -61,8 +61,8 @@ class TestRestoredFromABackup:
         assert copies(fake) == {"2": 1}
 
 
-class TestReplacedServer:
-    def test_another_project_that_has_the_id_now_gets_nothing(self, bench: Bench, fake: FakeLabelStudio) -> None:
+class TestAReplacedServer:
+    def test_another_project_that_has_the_same_id_gets_no_task(self, bench: Bench, fake: FakeLabelStudio) -> None:
         bench.put(span(number=1))
         bench.run()
         fake.replace()
@@ -75,7 +75,9 @@ class TestReplacedServer:
         assert fake.store.projects[2]["title"] == "Prompts"
         assert copies(fake) == {"2": 1}
 
-    def test_a_project_named_by_its_id_is_taken_as_it_is_there(self, bench: Bench, fake: FakeLabelStudio) -> None:
+    def test_a_project_that_is_configured_by_its_id_is_used_on_the_new_server_too(
+        self, bench: Bench, fake: FakeLabelStudio
+    ) -> None:
         by_id = Destination("", project_id=1)
         config = '<View><Text name="p" value="$prompt"/><TextArea name="response" toName="p"/></View>'
         fake.store.carry_out(_call("POST", "/api/projects/", {"title": "Mine", "label_config": config}))
@@ -91,12 +93,14 @@ class TestReplacedServer:
         assert bench.target.watermark == 1
 
 
-class TestPoisonedTask:
+class TestATaskThatFailsItsImport:
     @pytest.fixture(autouse=True)
     def _poisoned(self, fake: FakeLabelStudio) -> None:
         fake.poison = "poison"
 
-    def test_it_is_found_by_halves_and_parked_and_the_others_arrive(self, bench: Bench, fake: FakeLabelStudio) -> None:
+    def test_it_is_found_by_halving_batches_and_parked_and_the_others_arrive(
+        self, bench: Bench, fake: FakeLabelStudio
+    ) -> None:
         bench.put(*(span("poison" if number == 5 else "good", number=number) for number in range(1, 9)))
         for _ in range(100):
             bench.run_later(60)
@@ -106,14 +110,16 @@ class TestPoisonedTask:
         assert reason.startswith(f"{fake.url} answered 500 to POST /api/projects/1/import: ")
         assert "poison" not in reason
 
-    def test_it_takes_few_requests(self, bench: Bench, fake: FakeLabelStudio) -> None:
+    def test_it_is_found_with_few_requests(self, bench: Bench, fake: FakeLabelStudio) -> None:
         bench.put(*(span("poison" if number == 100 else "good", number=number) for number in range(1, 201)))
         for _ in range(200):
             bench.run_later(60)
         assert bench.states == {"delivered": 199, "parked": 1}
         assert len(imports(fake)) <= 20
 
-    def test_alone_it_is_parked_after_three_times(self, bench: Bench, fake: FakeLabelStudio) -> None:
+    def test_it_is_parked_after_three_attempts_where_no_other_call_waits(
+        self, bench: Bench, fake: FakeLabelStudio
+    ) -> None:
         bench.put(span("poison", number=1))
         for _ in range(44):
             bench.run_later(60)
@@ -123,7 +129,7 @@ class TestPoisonedTask:
         assert bench.states == {"parked": 1}
         assert len(imports(fake)) == 3
 
-    def test_after_retry_it_may_go_with_others_again(self, bench: Bench, fake: FakeLabelStudio) -> None:
+    def test_after_retry_it_is_sent_with_others_again(self, bench: Bench, fake: FakeLabelStudio) -> None:
         bench.put(*(span("poison" if number == 1 else "good", number=number) for number in range(1, 3)))
         for _ in range(80):
             bench.run_later(60)
@@ -135,7 +141,9 @@ class TestPoisonedTask:
 
 
 class TestImportsThatAreCarriedOutLater:
-    def test_they_are_polled_until_done_and_then_looked_up_by_key(self, bench: Bench, fake: FakeLabelStudio) -> None:
+    def test_their_state_is_read_until_they_end_and_then_their_keys_are_looked_up(
+        self, bench: Bench, fake: FakeLabelStudio
+    ) -> None:
         fake.asynchronous_import = AsynchronousImport(polls=3)
         bench.put(span(number=1), span(number=2))
         bench.run()
@@ -146,7 +154,7 @@ class TestImportsThatAreCarriedOutLater:
         assert copies(fake) == {"1": 1, "2": 1}
         assert len(imports(fake)) == 1
 
-    def test_the_next_batch_waits_until_one_is_done(self, bench: Bench, fake: FakeLabelStudio) -> None:
+    def test_the_next_batch_waits_until_the_import_has_ended(self, bench: Bench, fake: FakeLabelStudio) -> None:
         fake.asynchronous_import = AsynchronousImport(polls=2)
         bench.put(span(number=1))
         bench.run()
@@ -157,7 +165,7 @@ class TestImportsThatAreCarriedOutLater:
             bench.run_later(10)
         assert bench.states == {"delivered": 2}
 
-    def test_one_that_takes_hours_is_not_sent_again(self, bench: Bench, fake: FakeLabelStudio) -> None:
+    def test_an_import_that_takes_hours_is_not_sent_again(self, bench: Bench, fake: FakeLabelStudio) -> None:
         fake.asynchronous_import = AsynchronousImport(status="in_progress")
         bench.put(span(number=1))
         bench.run()
@@ -166,7 +174,7 @@ class TestImportsThatAreCarriedOutLater:
         assert bench.states == {"uncertain": 1}
         assert len(imports(fake)) == 1
 
-    def test_what_a_failed_one_had_taken_is_kept_and_the_rest_is_sent_in_halves(
+    def test_tasks_of_a_failed_import_are_kept_and_the_rest_is_sent_in_halves(
         self, bench: Bench, fake: FakeLabelStudio
     ) -> None:
         fake.asynchronous_import = AsynchronousImport(status="failed", taken=1)
@@ -180,7 +188,7 @@ class TestImportsThatAreCarriedOutLater:
         assert bench.states == {"delivered": 3}
         assert copies(fake) == {"1": 1, "2": 1, "3": 1}
 
-    def test_one_call_whose_import_fails_is_parked_with_what_it_says(self, bench: Bench, fake: FakeLabelStudio) -> None:
+    def test_a_call_whose_import_fails_is_parked_with_the_reason(self, bench: Bench, fake: FakeLabelStudio) -> None:
         fake.asynchronous_import = AsynchronousImport(status="failed", error="no room")
         bench.put(span(number=1))
         for _ in range(5):
@@ -188,7 +196,7 @@ class TestImportsThatAreCarriedOutLater:
         assert bench.parked == {"no room": 1}
 
 
-class TestCopies:
+class TestSurplusTasks:
     def test_a_request_that_was_carried_out_twice_leaves_one_task(self, bench: Bench, fake: FakeLabelStudio) -> None:
         fake.fail(Fault(twice=True))
         bench.put(span(number=1), span(number=2))
@@ -197,7 +205,7 @@ class TestCopies:
         assert bench.states == {"delivered": 2}
         assert copies(fake) == {"1": 1, "2": 1}
 
-    def test_a_copy_that_appears_long_after_the_first_is_removed(self, bench: Bench, fake: FakeLabelStudio) -> None:
+    def test_a_surplus_task_that_appears_late_is_deleted(self, bench: Bench, fake: FakeLabelStudio) -> None:
         fake.fail(Fault(drop="after", carried_out=True), Fault(path="/nothing"))
         bench.put(span(number=1))
         bench.run()
@@ -211,7 +219,7 @@ class TestCopies:
         assert copies(fake) == {"1": 1}
         assert [one["id"] for one in all_tasks(fake)] == [task["id"]]
 
-    def test_the_one_that_somebody_annotated_stays(self, bench: Bench, fake: FakeLabelStudio) -> None:
+    def test_the_annotated_task_stays(self, bench: Bench, fake: FakeLabelStudio) -> None:
         fake.fail(Fault(drop="after"))
         bench.put(span(number=1))
         bench.run()
@@ -224,8 +232,8 @@ class TestCopies:
         assert deleted == ["/api/tasks/78/", f"/api/tasks/{task['id']}/"]
 
 
-class TestOutage:
-    def test_one_lost_answer_is_followed_by_a_probe_and_not_by_more_batches(
+class TestAnOutage:
+    def test_after_a_lost_response_no_batch_is_sent_until_the_server_responds_again(
         self, bench: Bench, fake: FakeLabelStudio
     ) -> None:
         fake.fail(Fault(drop="after"))
@@ -241,7 +249,7 @@ class TestOutage:
         assert bench.states == {"delivered": 1000}
         assert set(copies(fake).values()) == {1}
 
-    def test_what_was_sent_before_the_server_was_restarted_is_resent_at_once(
+    def test_a_missing_batch_sent_before_the_servers_restart_is_sent_again_at_once(
         self, tmp_path: Path, fake: FakeLabelStudio
     ) -> None:
         before = Bench(tmp_path, fake.url)

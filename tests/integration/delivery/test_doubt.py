@@ -1,4 +1,4 @@
-"""Batches whose arrival is in doubt: looked up before anything is sent again, and never sent twice."""
+"""Uncertain batches are looked up before anything is sent again, so that no call becomes two tasks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOST = {
 
 
 @pytest.mark.parametrize("fault", ARRIVED.values(), ids=ARRIVED.keys())
-def test_a_batch_that_arrived_unseen_is_found_and_not_sent_again(
+def test_a_batch_that_arrived_without_a_response_is_found_and_not_sent_again(
     bench: Bench, fake: FakeLabelStudio, fault: Fault
 ) -> None:
     fake.fail(fault)
@@ -45,7 +45,7 @@ def test_a_batch_that_arrived_unseen_is_found_and_not_sent_again(
 
 
 @pytest.mark.parametrize("fault", LOST.values(), ids=LOST.keys())
-def test_absence_is_believed_only_after_a_long_time_of_looking(
+def test_a_missing_batch_is_sent_again_only_after_the_uncertain_wait(
     bench: Bench, fake: FakeLabelStudio, fault: Fault
 ) -> None:
     fake.fail(fault)
@@ -60,7 +60,7 @@ def test_absence_is_believed_only_after_a_long_time_of_looking(
     assert len(imports(fake)) == 2
 
 
-def test_look_ups_grow_rare(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_the_delay_between_look_ups_grows(bench: Bench, fake: FakeLabelStudio) -> None:
     fake.fail(Fault(drop="before"))
     bench.put(span(number=1))
     bench.run()
@@ -70,7 +70,7 @@ def test_look_ups_grow_rare(bench: Bench, fake: FakeLabelStudio) -> None:
     assert len(fake.requests) - before == 24  # after 0.5, 1, 2, 4, 8, 16, then every 30 s
 
 
-def test_a_slow_import_that_ends_after_the_time_out_is_found(tmp_path: Path, fake: FakeLabelStudio) -> None:
+def test_an_import_that_ends_after_the_read_timeout_is_found(tmp_path: Path, fake: FakeLabelStudio) -> None:
     bench = Bench(tmp_path, fake.url, read_timeout=0.1)
     fake.fail(Fault(wait=0.4))
     bench.put(span(number=1))
@@ -85,7 +85,7 @@ def test_a_slow_import_that_ends_after_the_time_out_is_found(tmp_path: Path, fak
     bench.outbox.close()
 
 
-def test_other_batches_go_on_while_one_is_in_doubt(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_other_batches_are_sent_while_one_is_uncertain(bench: Bench, fake: FakeLabelStudio) -> None:
     fake.fail(Fault(drop="before"))
     bench.put(span(number=1))
     bench.run()
@@ -95,7 +95,9 @@ def test_other_batches_go_on_while_one_is_in_doubt(bench: Bench, fake: FakeLabel
     assert copies(fake) == {"2": 1}
 
 
-def test_a_part_that_is_found_is_delivered_and_the_rest_waits(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_the_items_that_are_found_are_delivered_and_the_others_stay_uncertain(
+    bench: Bench, fake: FakeLabelStudio
+) -> None:
     fake.fail(Fault(drop="after"))
     bench.put(span(number=1), span(number=2))
     bench.run()
@@ -107,7 +109,7 @@ def test_a_part_that_is_found_is_delivered_and_the_rest_waits(bench: Bench, fake
     assert copies(fake) == {"1": 1, "2": 1}
 
 
-def test_predictions_that_got_lost_are_added(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_missing_predictions_are_added(bench: Bench, fake: FakeLabelStudio) -> None:
     fake.fail(Fault(lose_predictions=True))
     bench.put(span("Say hello.", ["Hello!", "Hi!"]))
     bench.run()
@@ -118,7 +120,7 @@ def test_predictions_that_got_lost_are_added(bench: Bench, fake: FakeLabelStudio
     assert bench.states == {"delivered": 1}
 
 
-def test_a_repair_that_was_cut_short_adds_only_what_is_missing(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_an_interrupted_repair_is_completed_without_a_second_prediction(bench: Bench, fake: FakeLabelStudio) -> None:
     fake.fail(Fault(lose_predictions=True), Fault(path="/api/predictions/", drop="after"))
     bench.put(span("Say hello.", ["Hello!", "Hi!"]))
     bench.run()
@@ -129,7 +131,7 @@ def test_a_repair_that_was_cut_short_adds_only_what_is_missing(bench: Bench, fak
     assert sorted(one["result"][0]["value"]["text"] for one in task["predictions"]) == [["Hello!"], ["Hi!"]]
 
 
-def test_surplus_copies_are_removed_but_never_an_annotated_one(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_surplus_tasks_are_deleted_but_never_an_annotated_one(bench: Bench, fake: FakeLabelStudio) -> None:
     fake.fail(Fault(drop="after"))
     bench.put(span(number=1))
     bench.run()
@@ -141,7 +143,7 @@ def test_surplus_copies_are_removed_but_never_an_annotated_one(bench: Bench, fak
     assert bench.states == {"delivered": 1}
 
 
-def test_a_task_from_before_the_batch_is_not_taken_for_it(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_a_task_with_the_key_that_is_older_than_the_batch_is_not_found(bench: Bench, fake: FakeLabelStudio) -> None:
     bench.put(span(number=1))
     bench.run()
     (old,) = all_tasks(fake)
@@ -154,7 +156,7 @@ def test_a_task_from_before_the_batch_is_not_taken_for_it(bench: Bench, fake: Fa
     assert bench.states == {"delivered": 2}
 
 
-def test_more_keys_than_one_look_up_takes(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_a_batch_with_more_keys_than_a_look_up_has_is_found(bench: Bench, fake: FakeLabelStudio) -> None:
     fake.fail(Fault(drop="after"))
     bench.put(*(span(number=number) for number in range(1, 251)))
     bench.run()
@@ -175,9 +177,7 @@ def test_more_keys_than_one_look_up_takes(bench: Bench, fake: FakeLabelStudio) -
     ],
     ids=str,
 )
-def test_a_look_up_without_a_usable_answer_decides_nothing(
-    bench: Bench, fake: FakeLabelStudio, fault: dict[str, Any]
-) -> None:
+def test_a_failed_look_up_changes_no_state(bench: Bench, fake: FakeLabelStudio, fault: dict[str, Any]) -> None:
     fake.fail(Fault(drop="after"))
     bench.put(span(number=1))
     bench.run()
@@ -189,7 +189,7 @@ def test_a_look_up_without_a_usable_answer_decides_nothing(
     assert copies(fake) == {"1": 1}
 
 
-def test_what_another_deliverer_had_leased_is_looked_up(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_items_that_another_deliverer_had_leased_are_looked_up(bench: Bench, fake: FakeLabelStudio) -> None:
     bench.put(span(number=1))
     bench.run()
     project = bench.target.project
@@ -209,7 +209,7 @@ def test_what_another_deliverer_had_leased_is_looked_up(bench: Bench, fake: Fake
     [(Destination("Prompts"), {"delivered": 1}, ["Prompts"]), (Destination("", project_id=1), {"pending": 1}, [])],
     ids=["named", "by id"],
 )
-def test_a_batch_in_doubt_whose_project_is_deleted(
+def test_the_items_of_a_deleted_project_count_as_not_arrived(
     bench: Bench, fake: FakeLabelStudio, destination: Destination, states: dict[str, int], projects: list[str]
 ) -> None:
     fake.store.projects[1] = {"id": 1, "title": "Prompts", "label_config": CONFIG, "model_version": ""}
@@ -228,7 +228,7 @@ def test_a_batch_in_doubt_whose_project_is_deleted(
 CONFIG = '<View><Text name="prompt" value="$prompt"/><TextArea name="response" toName="prompt"/></View>'
 
 
-def test_a_task_that_is_found_but_cannot_be_repaired_holds_nobody_up(
+def test_a_task_that_cannot_be_repaired_counts_as_delivered(
     bench: Bench, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake.fail(Fault(lose_predictions=True))
@@ -241,7 +241,7 @@ def test_a_task_that_is_found_but_cannot_be_repaired_holds_nobody_up(
     assert copies(fake) == {"1": 1}
 
 
-def test_a_copy_that_people_removed_during_the_look_up_sends_nothing_again(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_a_surplus_task_that_people_deleted_causes_no_task_twice(bench: Bench, fake: FakeLabelStudio) -> None:
     fake.fail(Fault(drop="after"))
     bench.put(span(number=1))
     bench.run()
@@ -256,7 +256,7 @@ def test_a_copy_that_people_removed_during_the_look_up_sends_nothing_again(bench
     assert len(imports(fake)) == 1
 
 
-def test_the_batch_after_a_lost_answer_is_half_as_large(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_the_batch_after_a_lost_response_is_half_as_large(bench: Bench, fake: FakeLabelStudio) -> None:
     fake.fail(Fault(drop="before"))
     bench.put(*(span(number=number) for number in range(1, 21)))
     bench.run()
@@ -266,7 +266,7 @@ def test_the_batch_after_a_lost_answer_is_half_as_large(bench: Bench, fake: Fake
     assert sent == [20, 10, 10, 20]
 
 
-def test_a_kill_after_a_batch_was_found_does_not_lose_the_look_once_more(
+def test_a_process_that_ends_after_a_batch_was_found_leaves_its_recheck(
     bench: Bench, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Killed(BaseException):

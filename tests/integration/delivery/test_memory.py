@@ -1,4 +1,4 @@
-"""Delivery needs as much memory for a long queue as for a short one: one batch of it at a time."""
+"""Delivery holds one batch in memory, however many calls wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delivery to a real Label Studio, on SQLite and on PostgreSQL: what the fake says of it, it does."""
+"""Delivery to a real Label Studio, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _answers(task: dict[str, Any]) -> list[str]:
     return [prediction["result"][0]["value"]["text"][0] for prediction in task["predictions"]]
 
 
-def test_a_prompt_project_is_made_and_gets_its_tasks(bench: Bench, api: Api, title: str) -> None:
+def test_a_prompt_project_is_created_and_gets_its_tasks(bench: Bench, api: Api, title: str) -> None:
     bench.put(
         span("Say hello.", "Hello!", number=1, operation="text_completion"),
         span("Say it twice.", ["First", "Second"], number=2),
@@ -81,7 +81,7 @@ def test_a_prompt_project_is_made_and_gets_its_tasks(bench: Bench, api: Api, tit
     assert bench.states == {"delivered": 2}
 
 
-def test_a_chat_project_is_made_and_gets_its_messages(bench: Bench, api: Api, title: str) -> None:
+def test_a_chat_project_is_created_and_gets_its_messages(bench: Bench, api: Api, title: str) -> None:
     bench.put(span("What is 6 times 7?", "42", system="Be brief."), destination=Destination(title, mode="chat"))
     bench.run()
     (task,) = api.tasks(api.project(title)["id"])
@@ -109,7 +109,7 @@ def test_an_id_without_a_project_blocks_until_it_is_there(bench: Bench, title: s
     assert not bench.target.passing
 
 
-def test_a_title_is_never_taken_for_a_longer_one(bench: Bench, api: Api, title: str) -> None:
+def test_a_project_with_a_longer_title_is_not_used(bench: Bench, api: Api, title: str) -> None:
     longer, other_case = api.create_project(f"{title} 2"), api.create_project(title.upper())
     bench.put(span(), destination=Destination(title))
     bench.run()
@@ -117,7 +117,7 @@ def test_a_title_is_never_taken_for_a_longer_one(bench: Bench, api: Api, title: 
     assert api.tasks(longer["id"]) + api.tasks(other_case["id"]) == []
 
 
-def test_a_deleted_project_is_made_again_for_new_calls_only(bench: Bench, api: Api, title: str) -> None:
+def test_a_deleted_project_is_created_again_for_new_calls_only(bench: Bench, api: Api, title: str) -> None:
     bench.put(span(number=1), destination=Destination(title))
     bench.run()
     api.delete_project(api.project(title)["id"])
@@ -138,7 +138,7 @@ def test_a_task_that_people_deleted_stays_deleted(bench: Bench, api: Api, title:
     assert api.tasks(project) == []
 
 
-def test_an_import_in_doubt_is_looked_up_and_found(bench: Bench, api: Api, title: str) -> None:
+def test_an_uncertain_import_is_looked_up_and_found(bench: Bench, api: Api, title: str) -> None:
     bench.put(span(number=1), destination=Destination(title))
     bench.run()
     bench.put(*(span(number=number) for number in range(2, 102)), destination=Destination(title))
@@ -164,7 +164,7 @@ def _lose(deliver: Callable[..., None]) -> Callable[..., None]:
     return once
 
 
-def test_a_prediction_that_got_lost_is_added(bench: Bench, api: Api, title: str) -> None:
+def test_a_missing_prediction_is_added(bench: Bench, api: Api, title: str) -> None:
     bench.put(span(number=1), destination=Destination(title))
     bench.run()
     project = api.project(title)["id"]
@@ -179,7 +179,7 @@ def test_a_prediction_that_got_lost_is_added(bench: Bench, api: Api, title: str)
     assert sorted(_answers(api.tasks(project)[1])) == ["First", "Second"]
 
 
-def test_surplus_copies_are_removed_but_never_an_annotated_one(bench: Bench, api: Api, title: str) -> None:
+def test_surplus_tasks_are_deleted_but_never_an_annotated_one(bench: Bench, api: Api, title: str) -> None:
     bench.put(span(number=1), destination=Destination(title))
     bench.run()
     project = api.project(title)["id"]
@@ -310,7 +310,7 @@ def test_an_import_that_postgresql_refused_is_looked_up_and_sent_again_when_it_h
 
 
 @on_postgresql
-def test_a_task_that_postgresql_cannot_take_is_found_and_the_others_arrive(
+def test_a_task_that_postgresql_cannot_store_is_found_and_the_others_arrive(
     bench: Bench, api: Api, title: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send = LabelStudio.import_tasks

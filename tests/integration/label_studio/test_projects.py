@@ -1,4 +1,4 @@
-"""Which project a call goes to, and that everybody who looks for it ends with the same one."""
+"""The project of a destination: which one is used, and when one is created."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _deliver(bench: Bench, destination: Destination, *numbers: int) -> None:
     bench.run()
 
 
-def test_a_project_that_does_not_exist_is_made_with_the_config_of_its_mode(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_a_project_is_created_with_the_labeling_config_of_its_mode(bench: Bench, fake: FakeLabelStudio) -> None:
     _deliver(bench, Destination("A prompt project"), 1)
     _deliver(bench, Destination("A chat project", mode="chat"), 2)
     assert {project["title"]: project["label_config"] for project in fake.store.projects.values()} == {
@@ -40,7 +40,7 @@ def test_a_project_that_does_not_exist_is_made_with_the_config_of_its_mode(bench
     }
 
 
-def test_a_project_is_made_with_the_config_of_the_user(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_a_project_is_created_with_the_labeling_config_of_the_user(bench: Bench, fake: FakeLabelStudio) -> None:
     _deliver(bench, Destination("Mine", project_config=CONFIG), 1)
     assert [project["label_config"] for project in fake.store.projects.values()] == [CONFIG]
 
@@ -110,7 +110,9 @@ def test_a_project_that_got_another_title_is_kept(bench: Bench, fake: FakeLabelS
     assert copies(fake) == {"1": 1, "2": 1}
 
 
-def test_a_deleted_project_is_made_again_for_what_was_never_delivered(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_a_deleted_project_is_created_again_for_calls_that_were_never_delivered(
+    bench: Bench, fake: FakeLabelStudio
+) -> None:
     _deliver(bench, Destination("Mine"), 1)
     fake.store.projects.clear()
     fake.store.tasks.clear()
@@ -136,7 +138,7 @@ def test_a_deleted_project_of_an_id_blocks_with_a_reason(bench: Bench, fake: Fak
     assert bench.states == {"delivered": 2}
 
 
-def test_a_config_changed_by_people_is_honoured(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_a_labeling_config_that_was_changed_is_used(bench: Bench, fake: FakeLabelStudio) -> None:
     _deliver(bench, Destination("Mine"), 1)
     (project,) = fake.store.projects.values()
     project["label_config"] = CONFIG.replace("$prompt", "$question")
@@ -152,13 +154,15 @@ def test_a_config_changed_by_people_is_honoured(bench: Bench, fake: FakeLabelStu
         ("", "project 500: the labeling config is not valid XML: no element found: line 1, column 0"),
     ],
 )
-def test_a_project_that_can_show_nothing_blocks(bench: Bench, fake: FakeLabelStudio, config: str, reason: str) -> None:
+def test_a_labeling_config_that_shows_nothing_blocks(
+    bench: Bench, fake: FakeLabelStudio, config: str, reason: str
+) -> None:
     _project(fake, 500, "Mine", config)
     _deliver(bench, Destination("Mine"), 1)
     assert bench.target.blocked == reason
 
 
-def test_a_title_that_label_studio_refuses_blocks_with_its_words(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_a_title_that_label_studio_refuses_blocks_with_its_reason(bench: Bench, fake: FakeLabelStudio) -> None:
     _deliver(bench, Destination("x" * 51), 1)
     assert bench.target.blocked == (
         f"{fake.url} answered 400 to POST /api/projects/: Validation error; "
@@ -166,7 +170,7 @@ def test_a_title_that_label_studio_refuses_blocks_with_its_words(bench: Bench, f
     )
 
 
-def test_a_project_made_by_a_request_whose_answer_is_lost_is_found(bench: Bench, fake: FakeLabelStudio) -> None:
+def test_a_project_that_was_created_without_a_response_is_found(bench: Bench, fake: FakeLabelStudio) -> None:
     fake.fail(Fault(path="/api/projects/", drop="after"))
     _deliver(bench, Destination("Mine"), 1)
     bench.run_later(2)
@@ -174,7 +178,7 @@ def test_a_project_made_by_a_request_whose_answer_is_lost_is_found(bench: Bench,
     assert copies(fake) == {"1": 1}
 
 
-def test_a_server_that_makes_several_projects_of_one_request_keeps_one(
+def test_of_several_projects_created_by_one_request_one_stays(
     bench: Bench, fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make = fake.store._create_project
@@ -212,14 +216,14 @@ def race(directory: Path, url: str, token: str, title: str, racers: int) -> list
     return states
 
 
-def test_many_who_begin_at_once_end_with_one_project(tmp_path: Path, fake: FakeLabelStudio) -> None:
+def test_processes_that_begin_at_once_use_one_project(tmp_path: Path, fake: FakeLabelStudio) -> None:
     states = race(tmp_path, fake.url, fake.token, "Ours", 12)
     assert states == [{"delivered": 1}] * 12
     assert _titles(fake) == ["Ours"]
     assert len(copies(fake)) == 12
 
 
-def test_many_who_begin_at_once_end_with_one_real_project(tmp_path: Path, label_studio: Any, api: Any) -> None:
+def test_processes_that_begin_at_once_use_one_real_project(tmp_path: Path, label_studio: Any, api: Any) -> None:
     states = race(tmp_path, label_studio.url, label_studio.token, "Ours at once", 4)
     assert states == [{"delivered": 1}] * 4
     project = api.project("Ours at once")

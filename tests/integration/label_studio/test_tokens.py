@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_without_a_token_nothing_is_asked(tmp_path: Path, fake: FakeLabelStudio) -> None:
+def test_without_a_token_no_request_is_sent(tmp_path: Path, fake: FakeLabelStudio) -> None:
     bench = Bench(tmp_path, fake.url, api_key=None)
     bench.put(span())
     bench.run()
@@ -38,7 +38,7 @@ def test_another_token_is_used_from_the_next_request_on(tmp_path: Path, fake: Fa
 
 
 @pytest.mark.parametrize("key", ["first line\nsecond line", "t\u00f6ken\u2026"])
-def test_a_token_that_no_header_can_carry_blocks_and_is_not_shown(
+def test_a_token_with_invalid_characters_blocks_and_is_not_shown(
     tmp_path: Path, fake: FakeLabelStudio, key: str
 ) -> None:
     bench = Bench(tmp_path, fake.url, api_key=key)
@@ -79,9 +79,7 @@ def test_an_access_token_that_ended_early_is_refreshed_once_and_the_batch_sent_o
     bench.outbox.close()
 
 
-def test_after_an_access_token_that_ended_early_the_time_of_the_second_request_is_used_too(
-    tmp_path: Path, fake: FakeLabelStudio
-) -> None:
+def test_the_second_request_after_an_expired_access_token_prefetches_too(tmp_path: Path, fake: FakeLabelStudio) -> None:
     arrived: list[int] = []
     bench = Bench(tmp_path, fake.url, fake.personal_access_token, meanwhile=lambda: arrived.append(len(imports(fake))))
     fake.fail(Fault(status=401))
@@ -104,7 +102,7 @@ def test_a_personal_access_token_that_was_revoked_blocks(tmp_path: Path, fake: F
 
 
 @pytest.mark.parametrize("fault", [{"drop": "after"}, {"status": 502}, {"status": 200, "body": b"<html>"}])
-def test_a_refresh_without_an_answer_leaves_nothing_in_doubt(
+def test_a_token_refresh_without_a_response_leaves_no_item_uncertain(
     tmp_path: Path, fake: FakeLabelStudio, fault: dict[str, object]
 ) -> None:
     bench = Bench(tmp_path, fake.url, fake.personal_access_token)

@@ -1,4 +1,4 @@
-"""The way to the server: TLS, proxies, a URL with a path, and what is said when it is barred."""
+"""Requests over TLS and proxies, and the errors of requests that fail."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_certificate_of_the_authority_in_ssl_cert_file_is_trusted(
     assert copies(https) == {"1": 1}
 
 
-def test_a_certificate_of_a_stranger_blocks_and_says_what_to_set(
+def test_an_untrusted_certificate_blocks_and_the_reason_names_the_variable(
     https: FakeLabelStudio, bench_at: Callable[[str], Bench]
 ) -> None:
     target = bench_at(https.url).target
@@ -114,7 +114,7 @@ def test_http_goes_through_the_proxy(
 
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy"])
-def test_https_goes_through_a_tunnel_that_sees_nothing_of_it(
+def test_https_goes_through_a_tunnel(
     https: FakeLabelStudio, bench_at: Callable[[str], Bench], monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     with RecordingProxy() as proxy:
@@ -125,7 +125,7 @@ def test_https_goes_through_a_tunnel_that_sees_nothing_of_it(
 
 
 @pytest.mark.parametrize("exception", ["127.0.0.1", "localhost,127.0.0.1", "*"])
-def test_no_proxy_names_hosts_that_are_asked_directly(
+def test_hosts_in_no_proxy_are_connected_directly(
     fake: FakeLabelStudio, bench_at: Callable[[str], Bench], monkeypatch: pytest.MonkeyPatch, exception: str
 ) -> None:
     with RecordingProxy() as proxy:
@@ -180,7 +180,9 @@ def test_a_url_with_a_path(bench_at: Callable[[str], Bench]) -> None:
         assert copies(fake) == {"1": 1}
 
 
-def test_a_redirect_is_said_and_not_followed(fake: FakeLabelStudio, bench_at: Callable[[str], Bench]) -> None:
+def test_a_redirect_blocks_with_a_reason_and_is_not_followed(
+    fake: FakeLabelStudio, bench_at: Callable[[str], Bench]
+) -> None:
     fake.fail(Fault(method="GET", path="/api", status=301, headers={"Location": "https://elsewhere.example/"}))
     target = bench_at(fake.url).target
     assert len(fake.requests) == 1
@@ -196,19 +198,19 @@ def test_a_name_that_does_not_exist_blocks(bench_at: Callable[[str], Bench]) -> 
     assert target.blocked.startswith("http://label-studio.invalid:1 cannot be reached (gaierror: ")
 
 
-def test_a_server_that_takes_the_connection_and_says_nothing_is_in_doubt() -> None:
+def test_a_request_without_a_response_is_uncertain() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         transport = Transport(f"http://127.0.0.1:{silent.getsockname()[1]}", read_timeout=0.05)
         with pytest.raises(Uncertain, match=r"gave no answer: (TimeoutError|timeout): timed out"):
             transport.send("GET", "/", None, "", lambda: None)
 
 
-def test_a_body_that_did_not_leave_whole_may_be_sent_again() -> None:
+def test_a_request_of_which_a_part_was_sent_is_retryable() -> None:
     with _server_that_resets() as url, pytest.raises(Retryable, match="broke off the connection"):
         Transport(url, read_timeout=5).send("POST", "/", b"x" * 50_000_000, "", lambda: None)
 
 
-def test_only_a_request_that_left_whole_is_said_to_be_sent(fake: FakeLabelStudio) -> None:
+def test_on_sent_is_called_only_after_the_whole_request_was_sent(fake: FakeLabelStudio) -> None:
     sent: list[str] = []
     with _server_that_resets() as url, pytest.raises(Retryable):
         Transport(url, read_timeout=5).send(
@@ -218,7 +220,7 @@ def test_only_a_request_that_left_whole_is_said_to_be_sent(fake: FakeLabelStudio
     assert sent == ["whole"]
 
 
-def test_nothing_is_begun_without_a_connection() -> None:
+def test_on_connected_is_not_called_without_a_connection() -> None:
     begun: list[bool] = []
     transport = Transport(f"http://127.0.0.1:{_closed_port()}", read_timeout=1)
     with pytest.raises(DestinationBlocked):

@@ -1,4 +1,4 @@
-"""When to try again, as a table."""
+"""The delays between attempts, and between look-ups."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def test_the_delay_doubles_with_jitter_and_the_server_may_ask_for_longer(
     assert delay(failures, retry_after=retry_after, jitter=jitter) == seconds
 
 
-def test_two_processes_do_not_come_at_once() -> None:
+def test_the_delays_of_processes_differ() -> None:
     delays = {delay(1) for _ in range(50)}
     assert len(delays) > 40
     assert min(delays) >= 0.75
     assert max(delays) <= 1.25
 
 
-def test_the_random_numbers_of_the_application_stay_its_own() -> None:
+def test_the_random_numbers_of_the_application_do_not_change() -> None:
     random.seed(0)
     delay(1)
     assert random.random() == 0.8444218515250481
@@ -52,5 +52,5 @@ def test_the_random_numbers_of_the_application_stay_its_own() -> None:
 @pytest.mark.parametrize(
     ("lookups", "seconds"), [(0, 0.5), (1, 1.0), (2, 2.0), (5, 16.0), (6, 30.0), (7, 30.0), (10**9, 30.0)]
 )
-def test_look_ups_grow_rare(lookups: int, seconds: float) -> None:
+def test_the_delay_between_look_ups_grows(lookups: int, seconds: float) -> None:
     assert lookup_delay(lookups) == seconds

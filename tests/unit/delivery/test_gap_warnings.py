@@ -1,4 +1,4 @@
-"""What calls lack is said once in the log, with the setting that keeps it."""
+"""The log gets each kind of gap once for each instrumentation, with the setting that mends it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "_said", set())
 
 
-def test_each_kind_is_said_once_for_each_instrumentation(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_kind_of_gap_is_logged_once_for_each_instrumentation(caplog: pytest.LogCaptureFixture) -> None:
     warnings = GapWarnings()
     warnings.warn("openinference", (gaps.attributes_dropped(12), gaps.truncated("input.value")))
     warnings.warn("openinference", (gaps.attributes_dropped(13),))
@@ -41,7 +41,7 @@ def test_each_kind_is_said_once_for_each_instrumentation(caplog: pytest.LogCaptu
         gaps.redacted("A message", "OPENINFERENCE_HIDE_INPUTS"),
     ],
 )
-def test_what_somebody_can_set_is_said(caplog: pytest.LogCaptureFixture, gap: Gap) -> None:
+def test_a_gap_that_a_setting_can_mend_is_logged(caplog: pytest.LogCaptureFixture, gap: Gap) -> None:
     warnings = GapWarnings()
     warnings.warn("openai", (gap,))
 
@@ -49,14 +49,14 @@ def test_what_somebody_can_set_is_said(caplog: pytest.LogCaptureFixture, gap: Ga
 
 
 @pytest.mark.parametrize("gap", [gaps.no_output(), gaps.choices_missing(2, 1), Gap("of_a_plugin", "secret")])
-def test_what_nobody_can_set_is_for_the_labeler_alone(caplog: pytest.LogCaptureFixture, gap: Gap) -> None:
+def test_a_gap_that_no_setting_can_mend_is_not_logged(caplog: pytest.LogCaptureFixture, gap: Gap) -> None:
     warnings = GapWarnings()
     warnings.warn("openai", (gap,))
 
     assert caplog.records == []
 
 
-def test_a_name_from_outside_writes_no_line_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_name_of_an_instrumentation_is_quoted_and_cut(caplog: pytest.LogCaptureFixture) -> None:
     warnings = GapWarnings()
     warnings.warn("x\nlabel-studio-otel: all LLM calls were delivered", (gaps.events_dropped(3),))
     warnings.warn("y", (gaps.redacted("z\x1b[2J\u2028w", "OPENINFERENCE_HIDE_INPUTS"),))

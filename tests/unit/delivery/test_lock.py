@@ -1,4 +1,4 @@
-"""One process delivers: the lock passes on when its holder ends, however it ends."""
+"""One process has the lock of a directory, until it releases it or ends."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def _holder(directory: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_making_a_lock_touches_nothing(tmp_path: Path) -> None:
+def test_creating_a_lock_object_creates_no_file(tmp_path: Path) -> None:
     lock = DirectoryLock(tmp_path / "state")
     assert not lock.held
     assert list(tmp_path.iterdir()) == []
 
 
-def test_taking_it_makes_a_directory_for_the_user_alone(tmp_path: Path) -> None:
+def test_acquire_creates_a_directory_that_only_the_user_may_read(tmp_path: Path) -> None:
     lock = DirectoryLock(tmp_path / "state")
     assert lock.acquire()
     assert lock.acquire()
@@ -59,7 +59,7 @@ def test_taking_it_makes_a_directory_for_the_user_alone(tmp_path: Path) -> None:
     assert not lock.held
 
 
-def test_only_one_in_a_process_has_it(tmp_path: Path) -> None:
+def test_one_lock_object_of_a_process_has_the_lock(tmp_path: Path) -> None:
     first, second = DirectoryLock(tmp_path), DirectoryLock(tmp_path)
     assert first.acquire()
     assert not second.acquire()
@@ -68,7 +68,7 @@ def test_only_one_in_a_process_has_it(tmp_path: Path) -> None:
     second.release()
 
 
-def test_only_one_process_has_it_until_it_lets_go(tmp_path: Path) -> None:
+def test_another_process_gets_the_lock_after_it_was_released(tmp_path: Path) -> None:
     lock = DirectoryLock(tmp_path)
     with _holder(tmp_path) as process:
         assert not lock.acquire()
@@ -78,7 +78,7 @@ def test_only_one_process_has_it_until_it_lets_go(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_it_passes_on_when_its_holder_is_killed(tmp_path: Path, how: signal.Signals) -> None:
+def test_the_lock_is_free_after_its_process_was_killed(tmp_path: Path, how: signal.Signals) -> None:
     lock = DirectoryLock(tmp_path)
     with _holder(tmp_path) as process:
         assert not lock.acquire()
@@ -87,14 +87,14 @@ def test_it_passes_on_when_its_holder_is_killed(tmp_path: Path, how: signal.Sign
     lock.release()
 
 
-def test_what_stands_in_the_file_does_not_matter(tmp_path: Path) -> None:
+def test_the_content_of_the_lock_file_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "deliver.lock").write_text(f"{os.getpid()}")
     lock = DirectoryLock(tmp_path)
     assert lock.acquire()
     lock.release()
 
 
-def test_a_forked_child_lets_go_without_giving_its_parents_lock_back(tmp_path: Path) -> None:
+def test_release_in_a_forked_child_leaves_the_lock_to_the_parent(tmp_path: Path) -> None:
     lock, other = DirectoryLock(tmp_path), DirectoryLock(tmp_path)
     assert lock.acquire()
     child = os.fork()
