@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from label_studio_otel.delivery.health import Health
     from label_studio_otel.outbox.items import DestinationRow
     from label_studio_otel.settings import Settings
     from label_studio_otel.spans import Span
@@ -172,10 +173,15 @@ class State:
             assert self.writer.append(record(one, destination))
 
     def deliverer(
-        self, *, settle_delay: float = 0.0, steady_clock: FakeClock | None = None, **settings: Any
+        self,
+        *,
+        settle_delay: float = 0.0,
+        steady_clock: FakeClock | None = None,
+        health: Health | None = None,
+        **settings: Any,
     ) -> Deliverer:
         hooks = hooks_at(self.clock, steady_clock=steady_clock or self.clock)
-        deliverer = Deliverer(replace(self.settings, **settings), settle_delay=settle_delay, hooks=hooks)
+        deliverer = Deliverer(replace(self.settings, **settings), settle_delay=settle_delay, health=health, hooks=hooks)
         self._made.append(deliverer)
         return deliverer
 

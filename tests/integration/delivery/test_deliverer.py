@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,7 @@ import pytest
 
 from label_studio_otel.cli import deliver
 from label_studio_otel.delivery.deliverer import Deliverer
+from label_studio_otel.delivery.health import Health
 from label_studio_otel.outbox import database
 from label_studio_otel.outbox.overview import Overview
 from label_studio_otel.settings import Destination
@@ -194,6 +197,51 @@ def test_an_outbox_that_cannot_be_written_keeps_the_spool_and_resumes(
     (state.directory / "outbox.db").rmdir()
     run(deliverer)
     assert copies(fake) == {"1": 1}
+
+
+def test_a_disk_problem_that_the_recorder_has_warned_of_is_not_logged_again(
+    state: State, caplog: pytest.LogCaptureFixture
+) -> None:
+    health = Health(spool_problem="No space left on device")
+    deliverer = state.deliverer(health=health)
+    (state.directory / "outbox.db").mkdir(parents=True)
+    deliverer.step()
+    assert "outbox.db" in (health.outbox_problem or "")
+    assert caplog.records == []
+    health.spool_problem = None
+    deliverer.step()
+    assert len(caplog.records) == 1
+    (state.directory / "outbox.db").rmdir()
+    deliverer.step()
+    assert health == Health()
+
+
+def test_the_problem_of_a_blocked_destination_is_in_health_until_it_opens(state: State, fake: FakeLabelStudio) -> None:
+    health = Health()
+    deliverer = state.deliverer(health=health)
+    fake.fail(Fault(method="GET", path="/api/projects/", status=403))
+    state.put(span(number=1))
+    run(deliverer)
+    (problem,) = health.delivery_problems.values()
+    assert problem.startswith(f"{fake.url} answered 403")
+    assert health.has_problem
+    state.clock.sleep(2)
+    run(deliverer)
+    assert copies(fake) == {"1": 1}
+    assert not health.has_problem
+
+
+def test_a_file_system_without_locks_is_logged_with_what_to_do(
+    state: State, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert not state.deliverer().step()
+    (entry,) = caplog.records
+    assert "No locks available: this file system cannot lock the file, a local disk can" in entry.getMessage()
+    assert entry.getMessage().endswith("or LABEL_STUDIO_OTEL_STATE_DIR names another directory")
 
 
 def test_delivery_goes_on_after_another_process_locked_the_database(
