@@ -1,8 +1,9 @@
-"""The dialects in which instrumentations write an LLM call, and who reads which span.
+"""Reads an LLM call: a span comes in, a `Generation` goes out, whoever wrote the span.
 
-A dialect is a module with `name`, `keys`, `matches`, `operation` and `read` (`Dialect`); a new one is a file, a line in
-`DIALECTS`, and recorded spans under tests/cases. The first that matches reads the whole span: fields of two dialects
-are never mixed. Other packages can bring dialects (`_registered`); theirs are asked first, as somebody chose them.
+`emitters` say where each emitter writes what, `forms` read what stands there, `table` joins the two. A dialect is what
+reads the spans of one emitter; the first dialect in `DIALECTS` that matches a span reads the whole of it, so fields of
+two dialects are never mixed. Spans around a call match none. What a span lacks is named in `incomplete` (`gaps`).
+Dialects of other packages (`registered`) are asked before ours, as somebody installed them on purpose.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Dialect(Protocol):
         ...
 
     def matches(self, attributes: Mapping[str, Any], scope_name: str) -> bool:
-        """Tell an LLM call of this dialect from every other span; wrappers around a call are none."""
+        """Return whether a span is an LLM call of this dialect; spans around a call are none."""
         ...
 
     def operation(self, attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str | None:
@@ -107,7 +108,7 @@ def keys() -> frozenset[str]:
 
 
 def is_llm_call(attributes: Mapping[str, Any], scope_name: str) -> bool:
-    """Tell whether this span is an LLM call; runs in the application's thread for every span that ends.
+    """Return whether this span is an LLM call; runs in the application's thread for every span that ends.
 
     `isdisjoint` walks the attributes once; `in` takes the lock of the SDK's attribute mapping for each key.
     """

@@ -1,4 +1,4 @@
-"""Why a model stopped, in the words of OpenTelemetry's GenAI conventions, whatever the provider's word was.
+"""Translates the reason why a model stopped into the words of OpenTelemetry's GenAI conventions.
 
 The conventions' words are stop, length, content_filter, tool_call and error
 (https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/gen-ai/gen-ai-output-messages.json,
@@ -56,7 +56,7 @@ _WORDS = {
 }
 _CONVENTIONS = {raw: word for word, raws in _WORDS.items() for raw in raws}
 
-#: Words that say that nobody knows.
+#: Words for an unknown reason.
 _UNKNOWN = frozenset({"", "none", "null", "unknown", "unspecified", "finish_reason_unspecified"})
 
 #: A Python enum's member, as `str` writes it: `FinishReason.STOP`.

@@ -1,4 +1,4 @@
-"""What a span can lack, said once for all dialects: a reason for programs, a sentence for the labeler."""
+"""The gaps that a span can have, for all dialects: a reason for programs, a sentence for the labeler."""
 
 from __future__ import annotations
 

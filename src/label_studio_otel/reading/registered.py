@@ -68,7 +68,7 @@ class Registered:
 @functools.cache
 def registered() -> tuple[Registered, ...]:
     """Return the dialects that are installed, loaded at the first call."""
-    from importlib.metadata import entry_points  # noqa: PLC0415 - nobody who has no span to read waits for it
+    from importlib.metadata import entry_points  # noqa: PLC0415 - slow, and needed at the first span only
 
     try:
         found = tuple(entry_points(group=GROUP))

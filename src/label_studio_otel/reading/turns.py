@@ -1,4 +1,4 @@
-"""What belongs together in a conversation: the calls of one turn, and the results of tools with their calls.
+"""Joins the messages of one turn, and gives the results of tools the ids of their calls.
 
 OpenAI's Responses API has each tool call as an item of its own, and an id of the item (`fc_…`) beside that of the call
 (`call_…`), which the result carries; OpenLLMetry writes the item's. Others write results without any id.
@@ -20,7 +20,7 @@ _ITEM_ID = "fc_"
 
 
 def join_turns(messages: Iterable[Message]) -> tuple[Message, ...]:
-    """Return the messages with each turn in one, and each result tied to its call, where the number leaves no doubt."""
+    """Return the messages, those of one turn as one; results get the ids of calls where their numbers are equal."""
     result = list(_whole_turns(messages))
     start = 0
     while start < len(result):

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
 
 from label_studio_otel.generation import (
     BlobPart,
@@ -28,6 +29,7 @@ from label_studio_otel.reading.forms import (
     response_of,
 )
 from label_studio_otel.reading.forms.openai_chunks import choices_of_chunks
+from support.reading import anything
 
 ASK = {"role": "user", "content": "Why?"}
 ASKED = (Message("user", (TextPart("Why?"),)),)
@@ -380,3 +382,23 @@ def test_calls_of_a_stream_are_told_apart_by_their_index() -> None:
 @pytest.mark.parametrize("chunks", [[], [None], [{"type": "response.created"}], [{"choices": [3]}]])
 def test_pieces_of_another_kind_make_none(chunks: list[Any]) -> None:
     assert choices_of_chunks(chunks) == []
+
+
+@given(
+    anything(
+        ["messages", "content", "parts", "role", "type", "tool_calls", "choices", "output", "generations", "kwargs"]
+    )
+)
+def test_any_value_is_read_and_nothing_raises(value: Any) -> None:
+    for wrapped in (value, json.dumps(value), repr(value)):
+        messages = (*request_of(wrapped).messages, *(choice.message for choice in response_of(wrapped).choices))
+        assert all(isinstance(message.role, str) and isinstance(message.parts, tuple) for message in messages)
+
+
+@pytest.mark.parametrize("value", [7, "Why?", {"a": [1, 2], "b": {}}, [3], '{"a": 1, "b": 2}', "["])
+def test_a_value_of_no_known_form_stays_as_it_came(value: Any) -> None:
+    (request,), (choice,) = request_of(value).messages, response_of(value).choices
+    assert request.parts == choice.message.parts
+    (part,) = request.parts
+    raw = part.content if isinstance(part, TextPart) else part.raw
+    assert raw in (value, json.loads(value) if isinstance(value, str) and value[0] == "{" else value)

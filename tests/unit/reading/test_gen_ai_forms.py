@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from label_studio_otel.generation import Choice, Message, ReasoningPart, TextPart, ToolCallPart, ToolResponsePart
+from label_studio_otel.reading import read
+from support import reading
 from support.gen_ai_spans import answered, asked, call, message, result, text, tool_call
 
 
@@ -235,3 +237,24 @@ class TestEchoes:
         generation = answered(message("assistant", text(said), tool_call("c1")))
 
         assert generation.choices[0].message.parts == (TextPart(said), self.PART)
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [json.dumps, lambda value: json.dumps(json.dumps(value)), repr, lambda value: json.dumps(value).encode(), tuple],
+    ids=["JSON", "JSON in JSON", "repr", "bytes", "structured"],
+)
+@pytest.mark.parametrize(
+    "one",
+    [
+        {"role": "user", "parts": [{"type": "text", "content": "Why?"}]},
+        {"role": "user", "content": "Why?"},
+        {"role": "user", "parts": [{"text": "Why?"}]},
+        {"lc": 1, "type": "constructor", "id": ["HumanMessage"], "kwargs": {"content": "Why?"}},
+        {"type": "human", "content": "Why?"},
+    ],
+    ids=["the conventions'", "OpenAI's", "Google's", "LangChain's", "LangChain's dump"],
+)
+def test_messages_of_other_forms_are_read_whatever_they_are_wrapped_in(one: Any, wrapped: Any) -> None:
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.input.messages": wrapped([one])}
+    assert read(reading.span(attributes)).messages == (Message("user", (TextPart("Why?"),)),)

@@ -1,4 +1,4 @@
-"""A message in any form: the form is told by the keys of the message."""
+"""Reads a message in any form; the form is told by the keys of the message."""
 
 from __future__ import annotations
 

@@ -32,10 +32,11 @@ from label_studio_otel.generation import (
     UnknownPart,
 )
 from label_studio_otel.reading.attributes import identifier, json_of
-from label_studio_otel.reading.forms import parts
+from label_studio_otel.reading.forms import langchain, parts
 from label_studio_otel.reading.forms.gen_ai_parts import part_of
 from label_studio_otel.reading.forms.gen_ai_repeated_calls import without_repeated_calls
 from label_studio_otel.reading.forms.openai_parts import tool_call_of
+from label_studio_otel.reading.forms.unwrapping import text_of, whole
 from label_studio_otel.reading.truncated_json import beginning_of
 
 if TYPE_CHECKING:
@@ -61,13 +62,14 @@ def split(value: Any) -> tuple[list[Any], bool]:
         TypeError: neither text nor structured.
     """
     cut = False
+    value = text_of(value)
     if isinstance(value, str):
-        decoded = json_of(value)
-        if not isinstance(decoded, (list, dict)):
+        found = whole(value)
+        if found is None:
             if not _CUT_LIST.match(value):
                 return [value], False
-            decoded, cut = beginning_of(value) or [], True
-        value = decoded
+            found, cut = beginning_of(value) or [], True
+        value = found
     if isinstance(value, dict):
         return [value], cut
     if isinstance(value, (list, tuple)):
@@ -109,6 +111,8 @@ def message_of(raw: Any, default_role: str) -> Message:
     """Read one message; a text becomes a message of the default role."""
     if not isinstance(raw, dict):
         return Message(default_role, (parts.text_or_unknown(raw),))
+    if "parts" not in raw and langchain.is_message(raw):
+        return langchain.message_of(raw)
     role = identifier(raw, "role") or _UNKNOWN_ROLE
     role = default_role if role == _UNKNOWN_ROLE else _ROLES.get(role, role)
     said = _without_blanks(tuple(_without_repeated_calls(tuple(_parts(raw)))))

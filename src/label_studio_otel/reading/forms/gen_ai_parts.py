@@ -32,7 +32,7 @@ __all__ = ["content_withheld", "dumped", "media_withheld", "part_of"]
 #: https://github.com/google/adk-python/blob/v1.18.0/src/google/adk/telemetry/tracing.py (_safe_json_serialize)
 _NOT_RECORDED = ("<not serializable>", "")
 
-#: Shorter base64 is nobody's recording.
+#: Base64 that is shorter is no recording.
 _SHORTEST_MEDIA = 64
 
 

@@ -1,4 +1,4 @@
-"""Texts that are the blocks of an answer, written by JSON or by Python's `repr`.
+"""Drops tool calls that a message has a second time: in a text that is the JSON or the `repr` of the answer's blocks.
 
 OpenLLMetry and OpenLIT write the content of a LangChain message as text; where that is a list of blocks (Anthropic,
 OpenAI's Responses API), the text is the list, and its tool calls stand beside it again, as they should. Of a stream

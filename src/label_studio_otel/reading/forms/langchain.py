@@ -94,7 +94,7 @@ def response_of(outputs: Any) -> dict[str, Any]:
 
 
 def is_message(raw: Any) -> bool:
-    """Tell a dumped message of any of the three forms."""
+    """Return whether this is a dumped message, in any of the three forms."""
     fields = _fields(raw)
     return "content" in fields and _kind(raw, fields) in _ROLES
 

@@ -1,4 +1,4 @@
-"""Parts and messages made of fields of any type: what all forms of a message have in common.
+"""Makes parts and messages of fields of any type, for all forms.
 
 A function returns None where a field does not have the type that its part needs; the caller then tries another reader,
 or keeps the value as it came.

@@ -1,7 +1,7 @@
-"""Requests in any form: what a tracer has that copies the inputs of a call as they are.
+"""Reads the request of a call in any form.
 
 LangSmith, Langfuse and MLflow copy what the traced function got: a provider's request, LangChain's dump of one, or a
-list of messages. The form is told by the keys.
+list of messages. The form is told by the keys of the value.
 """
 
 from __future__ import annotations

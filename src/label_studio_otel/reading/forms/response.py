@@ -1,4 +1,4 @@
-"""Responses in any form: what a tracer has that copies the outputs of a call as they are (see `request`)."""
+"""Reads the response of a call in any form; the form is told by the keys of the value (see `request`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an attribute holds, whatever it is wrapped in: JSON, JSON in JSON, a Python `repr`, bytes, or nothing."""
+"""Unwraps the value of an attribute: JSON, JSON in JSON, a Python `repr`, bytes, or a structured value."""
 
 from __future__ import annotations
 
@@ -8,9 +8,24 @@ from label_studio_otel.reading.attributes import json_of
 from label_studio_otel.reading.python_repr import literal_of
 from label_studio_otel.reading.truncated_json import beginning_of
 
-__all__ = ["unwrapped"]
+__all__ = ["text_of", "unwrapped", "whole"]
 
 _OBJECTS = ("{", "[{", "[[")
+
+
+def text_of(value: Any) -> Any:
+    """Return bytes as text, anything else as it is."""
+    return value.decode("utf-8", "replace") if isinstance(value, (bytes, bytearray)) else value
+
+
+def whole(text: str) -> dict[str, Any] | list[Any] | None:
+    """Return the object or list that a text is the JSON of, or the JSON of its JSON, or the `repr` of; None of none."""
+    found = json_of(text)
+    if isinstance(found, str) and found.startswith(("{", "[")):
+        found = json_of(found)
+    if found is None:
+        found = literal_of(text)
+    return found if isinstance(found, (dict, list)) else None
 
 
 def unwrapped(value: Any) -> tuple[Any, bool]:
@@ -18,18 +33,10 @@ def unwrapped(value: Any) -> tuple[Any, bool]:
 
     A text that holds no list and no object is returned as it came: a text can look like JSON.
     """
-    if isinstance(value, (bytes, bytearray)):
-        value = value.decode("utf-8", "replace")
-    if not isinstance(value, str):
+    text = text_of(value)
+    if not isinstance(text, str):
         return value, False
-    found = json_of(value)
-    if isinstance(found, str) and found.startswith(("{", "[")):  # JSON in JSON
-        found = json_of(found)
-    if isinstance(found, (dict, list)):
-        return found, False
-    if found is not None or not value.startswith(_OBJECTS):
-        return value, False
-    shown = literal_of(value)
-    if shown is not None:
-        return shown, False
-    return beginning_of(value), True
+    found = whole(text)
+    if found is not None or not text.startswith(_OBJECTS):
+        return text if found is None else found, False
+    return beginning_of(text), True

@@ -64,5 +64,5 @@ _BY_SCOPE: tuple[tuple[str, CaptureSettings], ...] = (
 
 
 def capture_settings_of(scope_name: str) -> CaptureSettings:
-    """Return what is known of who wrote a span; of one that nobody knows, the conventions' own switch."""
+    """Return the settings of the instrumentation with this scope; of an unknown one, the conventions' own switch."""
     return next((emitter for prefix, emitter in _BY_SCOPE if scope_name.startswith(prefix)), CaptureSettings(_GENAI))

@@ -245,5 +245,5 @@ def _missing(
 
 
 def _says(message: Message) -> bool:
-    """Tell whether anything of a message came; the name of a tool without its arguments is nothing."""
+    """Return whether a message has any content; the name of a tool without its arguments is none."""
     return any(not isinstance(part, ToolCallPart) or part.arguments is not None for part in message.parts)

@@ -132,7 +132,7 @@ def _messages(span: Span, request: Value, response: Value) -> tuple[Message, ...
 
 
 def _is_read(message: Message) -> bool:
-    """Tell a message that was understood: its form may be another than the one that it seems to have."""
+    """Return whether all parts of a message are known; else its form may be another than it seems."""
     return bool(message.parts) and not any(isinstance(part, UnknownPart) for part in message.parts)
 
 
