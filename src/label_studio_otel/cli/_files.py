@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
-from label_studio_otel.otlp.json import Telemetry
+from label_studio_otel.errors import DecodeError
+from label_studio_otel.otlp import json as otlp
 
 STANDARD_INPUT = "-"
 HELP = (
@@ -24,14 +24,14 @@ class Files:
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._names = names
+        self.names = names
         #: Called with the size of each document in bytes after it was read.
         self.on_read: Callable[[int], object] = lambda _: None
         #: Whether a part could not be read.
         self.failed = False
 
-    def __iter__(self) -> Iterator[Telemetry]:
-        for name in self._names:
+    def __iter__(self) -> Iterator[otlp.Telemetry]:
+        for name in self.names:
             yield from self._file(name)
 
     def report(self, sentence: str) -> None:
@@ -39,17 +39,17 @@ class Files:
         self.failed = True
         sys.stderr.write(f"label-studio-otel: {sentence}\n")
 
-    def _file(self, name: str) -> Iterator[Telemetry]:
+    def _file(self, name: str) -> Iterator[otlp.Telemetry]:
         try:
-            with _opened(name) as stream:
-                yield from self._documents(stream, "standard input" if name == STANDARD_INPUT else name)
+            if name == STANDARD_INPUT:
+                yield from self._documents(sys.stdin.buffer, "standard input")
+            else:
+                with open(name, "rb") as stream:
+                    yield from self._documents(stream, name)
         except OSError as error:
             self.report(f"{name}: {error.strerror or error}")
 
-    def _documents(self, stream: BinaryIO, source: str) -> Iterator[Telemetry]:
-        from label_studio_otel.errors import DecodeError
-        from label_studio_otel.otlp import json as otlp
-
+    def _documents(self, stream: BinaryIO, source: str) -> Iterator[otlp.Telemetry]:
         for document, where in otlp.documents(stream, source):
             try:
                 telemetry = otlp.decode(document, where)
@@ -60,12 +60,3 @@ class Files:
                     self.report(f"{where}: {telemetry.unreadable} spans or log records cannot be read")
                 yield telemetry
             self.on_read(len(document))
-
-
-@contextlib.contextmanager
-def _opened(name: str) -> Iterator[BinaryIO]:
-    if name == STANDARD_INPUT:
-        yield sys.stdin.buffer
-    else:
-        with open(name, "rb") as stream:
-            yield stream

@@ -12,9 +12,12 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from label_studio_otel.calls.selection import Selection
 from label_studio_otel.cli import _settings
@@ -50,46 +53,39 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Store the calls and deliver them; return 0 when all arrived, 1 when one could not be read or did not arrive."""
     settings = _settings.read(args)
-    backfill = _Backfill(args.files, settings)
+    recorded = _Recorded(args.files, settings)
     if args.dry_run:
-        for _ in backfill.records():
+        for _ in recorded.records():
             continue
-        backfill.print_counts()
-        return backfill.code
+        recorded.print_counts()
+        return int(recorded.files.failed)
     logging.getLogger("label_studio_otel").setLevel(logging.ERROR)  # `drain` reports errors at the end
     outbox = Outbox.in_file(settings.directory / OUTBOX)
-    deliverer = Deliverer(settings, settle_delay=SETTLE_DELAY_S, outbox=outbox)
-    with closing(deliverer):
+    with closing(Deliverer(settings, settle_delay=SETTLE_DELAY_S, outbox=outbox)) as deliverer:
         try:
-            new = _take_in(backfill, deliverer, outbox, settings, args.timeout)
+            new = _take_in(recorded, deliverer, outbox, settings, args.timeout)
         except (LabelStudioOtelError, OSError) as error:
             sys.stderr.write(f"label-studio-otel: {error}; the same command again goes on\n")
             return 1
-        backfill.print_counts(new)
-        return max(drain(deliverer, settings, args.timeout), backfill.code)
+        recorded.print_counts(new)
+        return max(drain(deliverer, settings, args.timeout), recorded.files.failed)
 
 
 def _take_in(
-    backfill: _Backfill, deliverer: Deliverer, outbox: Outbox, settings: Settings, timeout: float
+    recorded: _Recorded, deliverer: Deliverer, outbox: Outbox, settings: Settings, timeout: float
 ) -> int | None:
     """Store the calls; return how many were new, None where another process delivers, which alone knows it."""
-    with closing(backfill.with_progress_bar()) as records:
+    max_bytes = settings.max_state_bytes
+    with closing(recorded.with_progress_bar()) as records:
         if not deliverer.take_lock():
             _through_the_spool(records, settings, timeout)
             return None
         counts = Counts()  # those of the deliverer count the calls from the spool too
-        while not _accept_all(outbox, records, counts, settings.max_state_bytes):
-            _make_room(deliverer, outbox, settings.max_state_bytes, timeout)
-        return counts.accepted
-
-
-def _accept_all(outbox: Outbox, records: Iterator[NewItem | NewEvent], counts: Counts, max_bytes: int) -> bool:
-    """Store the records that the outbox has room for; return True when these were all."""
-    try:
-        accept(outbox, records, time.time() + SETTLE_DELAY_S, counts=counts, max_state_bytes=max_bytes)
-    except OutboxFull:
-        return False
-    return True
+        while True:
+            with suppress(OutboxFull):
+                accept(outbox, records, time.time() + SETTLE_DELAY_S, counts=counts, max_state_bytes=max_bytes)
+                return counts.accepted
+            _make_room(deliverer, outbox, max_bytes, timeout)
 
 
 def _make_room(deliverer: Deliverer, outbox: Outbox, max_bytes: int, timeout: float) -> None:
@@ -109,35 +105,26 @@ def _make_room(deliverer: Deliverer, outbox: Outbox, max_bytes: int, timeout: fl
             time.sleep(POLL_SECONDS)
 
 
-class _Backfill:
+class _Recorded:
     """The files to read, and the counts of what was read."""
 
     def __init__(self, names: list[str], settings: Settings) -> None:
-        self._names = names
         self._selection = Selection(settings)
-        self._files = Files(names)
+        self.files = Files(names)
         self._dialects: Counter[str] = Counter()
         self._spans = self._events = 0
 
-    @property
-    def code(self) -> int:
-        """Exit code: 1 where a part of the files could not be read."""
-        return 1 if self._files.failed else 0
-
     def with_progress_bar(self) -> Generator[NewItem | NewEvent]:
         """Yield the calls and log events to store, and show a progress bar."""
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-
         columns = (TextColumn("reading"), BarColumn(), DownloadColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            bar = progress.add_task("", total=_size(self._names))
-            self._files.on_read = lambda size: progress.advance(bar, size)
+            bar = progress.add_task("", total=_size(self.files.names))
+            self.files.on_read = lambda size: progress.advance(bar, size)
             yield from self.records()
 
     def records(self) -> Iterator[NewItem | NewEvent]:
         """Yield the calls and log events to store."""
-        for telemetry in self._files:
+        for telemetry in self.files:
             self._spans += len(telemetry.spans)
             for destination, span in self._selection.calls(telemetry.spans):
                 self._dialects[dialect_of(Span.from_fields(span)).name] += 1
@@ -166,19 +153,16 @@ def _through_the_spool(records: Iterator[NewItem | NewEvent], settings: Settings
         SpoolError: the spool had no room for a call for `timeout` seconds.
     """
     directory = spool_directory(settings.directory)
-    writer = SpoolWriter(directory, max_bytes=settings.max_state_bytes, max_backlog_bytes=0)
-    try:
+    with closing(SpoolWriter(directory, max_bytes=settings.max_state_bytes, max_backlog_bytes=0)) as writer:
         for record in records:
             end = time.monotonic() + timeout
             while not writer.append([frame(record.payload)]):
                 if time.monotonic() > end:
                     raise SpoolError(f"{directory} is full or cannot be written")
                 time.sleep(POLL_SECONDS)
-    finally:
-        writer.close()
 
 
-def _size(names: list[str]) -> int | None:
+def _size(names: Iterable[str]) -> int | None:
     """Return the size of all files in bytes, None where one is not a file."""
     with suppress(OSError):
         return sum(os.stat(name).st_size for name in names)

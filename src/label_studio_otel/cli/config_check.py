@@ -10,7 +10,6 @@ from xml.etree.ElementTree import Element
 
 from label_studio_otel import reading
 from label_studio_otel.errors import ConfigError, DestinationBlocked
-from label_studio_otel.spans import Span
 from label_studio_otel.tasks import labeling_config, task
 from label_studio_otel.tasks.labeling_config import LabelConfig
 from label_studio_otel.tasks.sample_span import span
@@ -46,9 +45,13 @@ def problems(xml: str, edition: str) -> list[str]:
         )
     if not config.objects:
         found.append('it shows nothing of a call: add <Text name="prompt" value="$prompt"/>')
-    if not found:
-        found += _unrenderable(config)
-    return found or _of_label_interface(xml, config)
+    if found:
+        return found
+    try:
+        sample_task(config)
+    except DestinationBlocked as error:
+        return [str(error)]
+    return _of_label_interface(xml, config)
 
 
 def unknown_tags(xml: str, edition: str) -> list[str]:
@@ -64,16 +67,12 @@ def sample_task(config: LabelConfig, **options: Any) -> dict[str, Any]:
     Raises:
         DestinationBlocked: the config cannot be filled.
     """
-    call = _chat() if config.dialogue else _completion()
+    answer = "Seven minutes in boiling water."
+    if config.dialogue:
+        call = span("How do I boil an egg?", answer, system="Answer in one sentence.")
+    else:
+        call = span("Tell me how to boil an egg.", answer, operation="text_completion")
     return task.render(call, reading.read(call), config, **options)
-
-
-def _chat() -> Span:
-    return span("How do I boil an egg?", "Seven minutes in boiling water.", system="Answer in one sentence.")
-
-
-def _completion() -> Span:
-    return span("Tell me how to boil an egg.", "Seven minutes in boiling water.", operation="text_completion")
 
 
 def _elements(xml: str) -> list[Element]:
@@ -98,14 +97,6 @@ def _dangling(elements: list[Element]) -> Iterator[str]:
             if target not in names:
                 tag = f'<{element.tag} name="{element.get("name", "")}">'
                 yield f'{tag} has toName="{target}", and no tag has that name; there are {", ".join(names)}'
-
-
-def _unrenderable(config: LabelConfig) -> list[str]:
-    try:
-        sample_task(config)
-    except DestinationBlocked as error:
-        return [str(error)]
-    return []
 
 
 def _of_label_interface(xml: str, config: LabelConfig) -> list[str]:

@@ -7,7 +7,10 @@ import json
 import sys
 from typing import Any
 
+from label_studio_otel import reading
+from label_studio_otel.cli import _settings
 from label_studio_otel.cli._files import HELP, Files
+from label_studio_otel.cli.genai_json import convert
 from label_studio_otel.spans import LogRecord, Span
 
 
@@ -20,23 +23,17 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the calls; return 1 where a part could not be read, which is named on standard error."""
-    from label_studio_otel.cli import _settings
-    from label_studio_otel.cli.genai_json import convert
-
     trace_link = _settings.read(args).trace_link
     files = Files(args.files)
     spans, logs = _read(files)
     for call in convert(spans, logs, lambda _span, error: files.report(str(error)), trace_link):
         sys.stdout.buffer.write(_line(call))
     sys.stdout.flush()
-    return 1 if files.failed else 0
+    return int(files.failed)
 
 
 def _read(files: Files) -> tuple[list[Span], list[LogRecord]]:
     """Return spans and log events of all files together: those of one call may be in different files."""
-    from label_studio_otel import reading
-    from label_studio_otel.spans import LogRecord, Span
-
     calls: list[Span] = []
     logs: list[LogRecord] = []
     tells = reading.is_llm_call, reading.is_supplement

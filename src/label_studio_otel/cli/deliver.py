@@ -7,10 +7,15 @@ import contextlib
 import logging
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
 from label_studio_otel.cli import _settings
-from label_studio_otel.cli.status import progress_of, server_directories, summary_of
+from label_studio_otel.cli.status import OPEN_STATES, progress_of, server_directories, summary_of, unsent
 from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.delivery.hooks import Hooks
 from label_studio_otel.errors import OutboxError
@@ -25,7 +30,6 @@ POLL_SECONDS = 0.25
 WATCH_POLL_SECONDS = 1.0
 #: Seconds that a call waits for its log events and for other spans of the same call.
 SETTLE_DELAY_S = 2.0
-OPEN_STATES = ("pending", "leased", "uncertain")
 
 
 def add_parser(commands: Any) -> None:
@@ -95,21 +99,16 @@ def _watch(deliverer: Deliverer, source: ServerMetrics) -> int:
 
 def drain(deliverer: Deliverer, settings: Settings, timeout: float) -> int:
     """Deliver until no call is left, or for `timeout` seconds without progress; return the exit code."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     logging.getLogger("label_studio_otel").setLevel(logging.ERROR)  # `_verdict` reports errors
     deliverer.skip_settling()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("delivering", total=None)
-        summary = _steps(
-            deliverer, settings, timeout, lambda done, total: progress.update(bar, completed=done, total=total)
-        )
+        summary = _steps(deliverer, settings, timeout, partial(progress.update, bar))
     return _verdict(summary, settings)
 
 
-def _steps(deliverer: Deliverer, settings: Settings, timeout: float, show: Any) -> Summary:
+def _steps(deliverer: Deliverer, settings: Settings, timeout: float, show: Callable[..., object]) -> Summary:
     last_progress = time.monotonic()
     before, most = progress_of(settings.directory), 0
     while True:
@@ -118,7 +117,7 @@ def _steps(deliverer: Deliverer, settings: Settings, timeout: float, show: Any) 
         if moved or progress.delivered_at != before.delivered_at:
             last_progress, before = time.monotonic(), progress
         most = max(most, before.left, progress.left)
-        show(most - progress.left, most)
+        show(completed=most - progress.left, total=most)
         if progress.left == 0 or time.monotonic() > last_progress + timeout or progress.stuck:
             return summary_of(settings.directory)
         if not moved:
@@ -149,13 +148,9 @@ def _verdict(summary: Summary, settings: Settings) -> int:
 def _mention_others(settings: Settings) -> None:
     """Report calls that wait for other servers: this command sends only to the server of its token."""
     for directory in server_directories(settings.state_dir):
-        left = 0
-        if directory != settings.directory:
-            with contextlib.suppress(OutboxError):
-                states = summary_of(directory).states
-                left = sum(states[state] for state in OPEN_STATES)
-        if left:
-            sys.stderr.write(
-                f"{left} more wait for another server ({directory.name}): set LABEL_STUDIO_URL to it, or, where that "
-                f"was never its address, send them here: label-studio-otel retry --from {directory.name}\n"
-            )
+        with contextlib.suppress(OutboxError):
+            if directory != settings.directory and (left := unsent(summary_of(directory))):
+                sys.stderr.write(
+                    f"{left} more wait for another server ({directory.name}): set LABEL_STUDIO_URL to it, or, where "
+                    f"that was never its address, send them here: label-studio-otel retry --from {directory.name}\n"
+                )

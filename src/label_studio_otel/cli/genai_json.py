@@ -14,7 +14,6 @@ from label_studio_otel.calls import assembly
 from label_studio_otel.errors import DialectError
 from label_studio_otel.generation import (
     BlobPart,
-    Choice,
     FilePart,
     Generation,
     Message,
@@ -75,7 +74,7 @@ def call_to_json(
         "request_model": generation.request_model,
         "response_model": generation.response_model,
         "input": [_message(message) for message in generation.messages],
-        "output": [_choice(choice) for choice in generation.choices],
+        "output": [{**_message(one.message), "finish_reason": one.finish_reason} for one in generation.choices],
         "tools": list(tool_names(generation)),
         "usage": {"input_tokens": generation.input_tokens, "output_tokens": generation.output_tokens},
         "session_id": generation.session_id or generation.conversation_id,
@@ -90,10 +89,6 @@ def call_to_json(
 def _message(message: Message) -> dict[str, Any]:
     named = {"name": message.name} if message.name else {}
     return {"role": message.role, **named, "parts": [_part(part) for part in message.parts]}
-
-
-def _choice(choice: Choice) -> dict[str, Any]:
-    return {**_message(choice.message), "finish_reason": choice.finish_reason}
 
 
 def _part(part: Part) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from label_studio_otel.cli import _settings
 from label_studio_otel.cli.status import summary_of
 from label_studio_otel.delivery.deliverer import OUTBOX
 from label_studio_otel.delivery.lock import DirectoryLock
-from label_studio_otel.errors import LabelStudioOtelError
+from label_studio_otel.errors import LabelStudioOtelError, OutboxError, SpoolError
 from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.pipeline import ingest, spool_directory
 from label_studio_otel.settings import Settings, directory_name
@@ -40,67 +41,67 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Move calls, or let the process that delivers send parked ones again; return 1 where that is not possible."""
     settings = _settings.read(args)
-    return _move(args.source, settings) if args.source else _request_retry(settings)
-
-
-def _request_retry(settings: Settings) -> int:
-    """Write the request into the spool: a running application may hold the outbox, and no other process changes it."""
-    if not settings.directory.is_dir():
-        sys.stdout.write(f"nothing is kept in {settings.directory}\n")
-        return 0
-    parked = summary_of(settings.directory).states["parked"]
-    writer = SpoolWriter(spool_directory(settings.directory))
-    if not writer.append(encode_retry()):
-        sys.stderr.write(f"{settings.directory} cannot be written\n")
+    try:
+        if args.source:
+            _move(args.source, settings)
+        else:
+            _request_retry(settings)
+    except (LabelStudioOtelError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
         return 1
-    writer.close()
-    sys.stdout.write(
-        f"{parked} parked calls will be sent again by the application, or now by `label-studio-otel deliver`\n"
-    )
     return 0
 
 
-def _move(name: str, settings: Settings) -> int:
+def _request_retry(settings: Settings) -> None:
+    """Write the request into the spool: a running application may hold the outbox, and no other process changes it."""
+    if not settings.directory.is_dir():
+        sys.stdout.write(f"nothing is kept in {settings.directory}\n")
+        return
+    parked = summary_of(settings.directory).states["parked"]
+    with closing(SpoolWriter(spool_directory(settings.directory))) as writer:
+        _append(writer, encode_retry(), settings)
+    sys.stdout.write(
+        f"{parked} parked calls will be sent again by the application, or now by `label-studio-otel deliver`\n"
+    )
+
+
+def _move(name: str, settings: Settings) -> None:
     source = settings.state_dir / name
     if not source.is_dir():
         source = settings.state_dir / directory_name(normalized_url(name))
     if not source.is_dir() or source == settings.directory:
-        sys.stderr.write(f"nothing is kept for another server {name!r} in {settings.state_dir}\n")
-        return 1
+        raise OutboxError(f"nothing is kept for another server {name!r} in {settings.state_dir}")
     lock = DirectoryLock(source)
     if not lock.acquire():
-        sys.stderr.write(
-            f"an application still delivers from {source}: correct its LABEL_STUDIO_URL, restart it, again\n"
+        raise OutboxError(
+            f"an application still delivers from {source}: correct its LABEL_STUDIO_URL, restart it, again"
         )
-        return 1
     try:
         moved = _moved(source, settings)
-    except (LabelStudioOtelError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
     finally:
         lock.release()
-    left = summary_of(source).states["uncertain"] + summary_of(source).states["leased"]
     sys.stdout.write(f"{moved} calls moved; they are sent by the application, or now by `label-studio-otel deliver`\n")
-    if left:
+    states = summary_of(source).states
+    if left := states["uncertain"] + states["leased"]:
         sys.stderr.write(f"{left} calls may have arrived at {name} and stay there\n")
-    return 0
 
 
 def _moved(source: Path, settings: Settings) -> int:
     """Write the calls to this server's spool, then delete them there: a kill in between leaves two with one key."""
-    outbox = Outbox.in_file(source / OUTBOX)
-    writer = SpoolWriter(spool_directory(settings.directory))
     moved = 0
-    try:
+    with (
+        closing(Outbox.in_file(source / OUTBOX)) as outbox,
+        closing(SpoolWriter(spool_directory(settings.directory))) as writer,
+    ):
         ingest(source, outbox, time.time())
         while items := outbox.movable(PAGE_SIZE):
             for item in items:
-                if not writer.append([frame(item.record)]):
-                    raise OSError(f"{settings.directory} cannot be written")
+                _append(writer, [frame(item.record)], settings)
             outbox.drop([item.id for item in items])
             moved += len(items)
-    finally:
-        writer.close()
-        outbox.close()
     return moved
+
+
+def _append(writer: SpoolWriter, frames: list[bytes], settings: Settings) -> None:
+    if not writer.append(frames):
+        raise SpoolError(f"{settings.directory} cannot be written")

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from label_studio_otel import log
 from label_studio_otel._version import __version__
 from label_studio_otel.cli import _logs, _settings
 from label_studio_otel.errors import ConfigError, LabelStudioOtelError
-from label_studio_otel.receiver.settings import SERVE_SETTINGS, load
-
-if TYPE_CHECKING:
-    import argparse
-
-    from label_studio_otel.receiver.service import Bridge
-    from label_studio_otel.receiver.settings import ServeSettings
-    from label_studio_otel.settings import Settings
+from label_studio_otel.receiver import access
+from label_studio_otel.receiver.settings import SERVE_SETTINGS, ServeSettings, load
+from label_studio_otel.settings import Settings
 
 #: Modules of the extra `serve`.
 EXTRA_MODULES = ("google.rpc", "grpc", "h11", "opentelemetry.exporter.prometheus", "prometheus_client", "yaml")
@@ -27,13 +23,6 @@ EXTRA_MODULES = ("google.rpc", "grpc", "h11", "opentelemetry.exporter.prometheus
 #: Variables that are read before the settings.
 CONFIG = "LABEL_STUDIO_OTEL_SERVE_CONFIG"
 LOG_FORMAT = "LABEL_STUDIO_OTEL_SERVE_LOG_FORMAT"
-
-
-class _ServeConfig(NamedTuple):
-    """The settings from options, environment and configuration file."""
-
-    settings: Settings
-    serving: ServeSettings
 
 
 def add_parser(commands: Any) -> None:
@@ -59,10 +48,14 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     with _logs.logging_as(args.log_format or os.environ.get(LOG_FORMAT, "text")) as use:
         try:
-            config = _config(args)
-            use(config.serving.log_format)
-            _log_warnings(config)
-            return _check(config) if args.check else _serve(config)
+            settings, serving = _read(args)
+            use(serving.log_format)
+            _log_warnings(settings, serving)
+            if not args.check:
+                return _serve(settings, serving)
+            if not settings.problems:
+                sys.stdout.write("all that is set can be used\n")
+            return int(bool(settings.problems))
         except ModuleNotFoundError as error:
             if error.name not in EXTRA_MODULES:
                 raise
@@ -73,26 +66,20 @@ def run(args: argparse.Namespace) -> int:
         return 1
 
 
-def _config(args: argparse.Namespace) -> _ServeConfig:
-    """Read all settings.
+def _read(args: argparse.Namespace) -> tuple[Settings, ServeSettings]:
+    """Return the settings from options, environment and configuration file.
 
     Raises:
         ConfigError: a value cannot be used, or the service would be open to everybody.
     """
+    of_delivery: dict[str, Any] = {}
+    of_serving: dict[str, Any] = {}
     if path := args.config or os.environ.get(CONFIG):
         from label_studio_otel.receiver import config_file
 
         file = config_file.read(Path(path), os.environ)
-        config = _ServeConfig(_settings.given(args, file.label_studio), load(vars(args), os.environ, file.serve))
-    else:
-        config = _ServeConfig(_settings.given(args, {}), load(vars(args), os.environ))
-    _check_access(config.serving)
-    return config
-
-
-def _check_access(serving: ServeSettings) -> None:
-    from label_studio_otel.receiver import access
-
+        of_delivery, of_serving = file.label_studio, file.serve
+    settings, serving = _settings.given(args, of_delivery), load(vars(args), os.environ, of_serving)
     why = access.why_refused(serving.host, serving.token, serving.tls)
     if why and not serving.without_token:
         raise ConfigError(f"{why}; or say --without-token where something else keeps them out")
@@ -100,29 +87,19 @@ def _check_access(serving: ServeSettings) -> None:
         from label_studio_otel.receiver import tls
 
         tls.server_context(serving.tls)
+    return settings, serving
 
 
-def _log_warnings(config: _ServeConfig) -> None:
-    from label_studio_otel.receiver import access
-
-    serving = config.serving
-    if config.settings.api_key is None:
+def _log_warnings(settings: Settings, serving: ServeSettings) -> None:
+    if settings.api_key is None:
         log.warn_once("key", "LABEL_STUDIO_API_KEY is not set: what is received waits in the outbox until it is")
-    for warning in (*config.settings.problems, *access.warnings(serving.host, serving.token, serving.tls)):
+    for warning in (*settings.problems, *access.warnings(serving.host, serving.token, serving.tls)):
         log.warn_once(warning, warning)
 
 
-def _check(config: _ServeConfig) -> int:
-    if config.settings.problems:
-        return 1
-    sys.stdout.write("all that is set can be used\n")
-    return 0
-
-
-def _serve(config: _ServeConfig) -> int:
+def _serve(settings: Settings, serving: ServeSettings) -> int:
     from label_studio_otel.receiver import service
 
-    settings, serving = config
     if serving.log_format == "json":  # a person waits only for the line that it is ready
         log.info(f"{__version__} begins", {"service.version": __version__, "url.full": settings.url})
     try:
@@ -132,7 +109,9 @@ def _serve(config: _ServeConfig) -> int:
         ports = " or ".join(f"port {port}" for port in (serving.port, serving.grpc_port) if port is not None)
         log.error(f"{serving.host}, {ports}, or {settings.directory} cannot be used: {error.strerror or error}")
         return 1
-    _print_end(serving, bridge)
+    counts = bridge.counts()
+    line = ", ".join(f"{number} {name}" for name, number in counts.items())
+    _print(serving, f"ended: LLM calls {line}", {f"label_studio_otel.calls.{name}": counts[name] for name in counts})
     return 0
 
 
@@ -143,14 +122,6 @@ def _print_ready(serving: ServeSettings, port: int, grpc_port: int | None) -> No
     scheme = "http" if serving.tls is None else "https"
     attributes = {"server.address": serving.host, "server.port": port, "label_studio_otel.grpc.port": grpc_port}
     _print(serving, f"OTLP is received on {scheme}://{shown}:{port}{grpc}", attributes)
-
-
-def _print_end(serving: ServeSettings, bridge: Bridge) -> None:
-    """Print the counts of this run."""
-    counts = bridge.counts()
-    line = ", ".join(f"{number} {name}" for name, number in counts.items())
-    attributes = {f"label_studio_otel.calls.{name}": number for name, number in counts.items()}
-    _print(serving, f"ended: LLM calls {line}", attributes)
 
 
 def _print(serving: ServeSettings, message: str, attributes: dict[str, Any]) -> None:

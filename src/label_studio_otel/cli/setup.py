@@ -69,16 +69,23 @@ class _Setup:
         Raises:
             DeliveryError: Label Studio gave no answer, or refused a request.
         """
-        if wrong := _wrong_title(self._destination):
+        destination = self._destination
+        if wrong := _wrong_title(destination):
             return [wrong]
         edition = self._client.edition()
         project = self._find()
-        xml = project.label_config if project else self._config()
+        xml = project.label_config if project else destination.project_config or label_config.template(destination.mode)
         if wrong_config := config_check.problems(xml, edition):
-            return [f"the labeling config{_of(project)}: {sentence}" for sentence in wrong_config]
+            whose = f" of project {project.id} “{project.title}”" if project else " for a new project"
+            return [f"the labeling config{whose}: {sentence}" for sentence in wrong_config]
         for tag in config_check.unknown_tags(xml, edition):
             self._note(f"note: Label Studio Community 1.23 has no tag <{tag}>; labelers may see an error")
-        self._make_or_check(project)
+        if project:
+            self._check(project)
+        elif self._dry_run:
+            self._note(f"{destination} would be made")
+        else:
+            self._note(f"{destination} made: {self._address(projects.create(self._client, destination))}")
         self._note(_summary(xml))
         if self._dry_run:
             sample = config_check.sample_task(
@@ -98,37 +105,23 @@ class _Setup:
         found = projects.titled(self._client, self._destination)
         return found and self._client.project(found.id)
 
-    def _config(self) -> str:
-        return self._destination.project_config or label_config.template(self._destination.mode)
-
-    def _make_or_check(self, project: Project | None) -> None:
-        if project is None:
-            made = "would be made" if self._dry_run else f"made: {self._address(self._create())}"
-            self._note(f"{self._destination} {made}")
-            return
+    def _check(self, project: Project) -> None:
+        """Compare the labeling config, switch predictions on, and select our model version, so that labelers see it."""
         self._note(f"project {project.id} “{project.title}” exists: {self._address(project)}")
         wanted = self._destination.project_config
         if wanted and (different := projects.difference(project, wanted)):
             self._note(f"note: it keeps its labeling config, which differs from project_config: {different}")
-        self._repair(project)
-
-    def _create(self) -> Project:
-        return projects.create(self._client, self._destination)
-
-    def _repair(self, project: Project) -> None:
-        """Let labelers see our predictions: switch predictions on, and select our model version."""
+        will = "would be" if self._dry_run else "is now"
         if not project.show_predictions:
-            self._note(f"show_collab_predictions: {self._will} switched on; labelers saw no predictions")
+            self._note(f"show_collab_predictions: {will} switched on; labelers saw no predictions")
             if not self._dry_run:
                 self._client.change_project(project.id, show_collab_predictions=True)
-        if project.model_version == MODEL_VERSION:
-            return
-        if project.model_version:
+        version = project.model_version
+        if version and version != MODEL_VERSION:
             self._note(
-                f"model_version: {self._will} {MODEL_VERSION} instead of {project.model_version}, whose predictions "
-                "alone were shown"
+                f"model_version: {will} {MODEL_VERSION} instead of {version}, whose predictions alone were shown"
             )
-        if not self._dry_run:
+        if version != MODEL_VERSION and not self._dry_run:
             self._set_model_version(project)
 
     def _set_model_version(self, project: Project) -> None:
@@ -139,19 +132,11 @@ class _Setup:
             if project.model_version:
                 self._client.change_project(project.id, model_version="")
 
-    @property
-    def _will(self) -> str:
-        return "would be" if self._dry_run else "is now"
-
     def _address(self, project: Project) -> str:
         return f"{self._settings.url}/projects/{project.id}"
 
     def _note(self, sentence: str) -> None:
         self._notes.write(f"{sentence}\n")
-
-
-def _of(project: Project | None) -> str:
-    return f" of project {project.id} “{project.title}”" if project else " for a new project"
 
 
 def _summary(xml: str) -> str:

@@ -6,10 +6,14 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from label_studio_otel.cli import _settings
 from label_studio_otel.delivery.deliverer import OUTBOX
@@ -17,8 +21,12 @@ from label_studio_otel.errors import OutboxError
 from label_studio_otel.log import one_line
 from label_studio_otel.outbox.items import STATES, Progress, Summary
 from label_studio_otel.outbox.outbox import Outbox
+from label_studio_otel.outbox.overview import Overview
 from label_studio_otel.pipeline import count_unread
 
+Counted = TypeVar("Counted")
+#: States of calls that did not arrive yet.
+OPEN_STATES = ("pending", "leased", "uncertain")
 #: States in the table; `--json` has all.
 SHOWN = ("pending", "uncertain", "parked", "delivered")
 #: Counters of what was lost, with their meaning.
@@ -59,11 +67,8 @@ def summary_of(directory: Path) -> Summary:
     Raises:
         OutboxError: the outbox cannot be read.
     """
-    summary, positions = Summary(), {}
-    if (directory / OUTBOX).exists():
-        with closing(Outbox.in_file(directory / OUTBOX, read_only=True)) as outbox:
-            summary, positions = outbox.overview.summary(), outbox.spool_positions()
-    summary.states["pending"] += count_unread(directory, positions)
+    summary, unread = _counted(directory, Overview.summary, Summary())
+    summary.states["pending"] += unread
     return summary
 
 
@@ -73,11 +78,21 @@ def progress_of(directory: Path) -> Progress:
     Raises:
         OutboxError: the outbox cannot be read.
     """
-    progress, positions = Progress(), {}
-    if (directory / OUTBOX).exists():
-        with closing(Outbox.in_file(directory / OUTBOX, read_only=True)) as outbox:
-            progress, positions = outbox.overview.progress(), outbox.spool_positions()
-    return progress._replace(left=progress.left + count_unread(directory, positions))
+    progress, unread = _counted(directory, Overview.progress, Progress())
+    return progress._replace(left=progress.left + unread)
+
+
+def _counted(directory: Path, count: Callable[[Overview], Counted], nothing: Counted) -> tuple[Counted, int]:
+    """Return the counts of an outbox, `nothing` where there is none, and the number of calls in the spool."""
+    if not (directory / OUTBOX).exists():
+        return nothing, count_unread(directory, {})
+    with closing(Outbox.in_file(directory / OUTBOX, read_only=True)) as outbox:
+        return count(outbox.overview), count_unread(directory, outbox.spool_positions())
+
+
+def unsent(summary: Summary) -> int:
+    """Return the number of calls that did not arrive yet and are not parked."""
+    return sum(summary.states[state] for state in OPEN_STATES)
 
 
 def _report(state_dir: Path) -> dict[str, Any]:
@@ -101,10 +116,6 @@ def _report(state_dir: Path) -> dict[str, Any]:
 
 
 def _print(report: dict[str, Any], state_dir: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     console = Console()
     table = Table("destination", box=None, pad_edge=False)
     for state in SHOWN:

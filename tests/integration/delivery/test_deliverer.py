@@ -284,7 +284,7 @@ def test_deliver_counts_the_whole_outbox_once_and_not_after_each_batch(
 
     monkeypatch.setattr(Overview, "summary", counting)
     state.put(span(number=1), span(number=2))
-    deliver._steps(state.deliverer(), state.settings, 5.0, lambda _, __: None)
+    deliver._steps(state.deliverer(), state.settings, 5.0, lambda **_: None)
     assert copies(fake) == {"1": 1, "2": 1}
     assert len(counted) == 1
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from label_studio_otel.cli.doctor.finding import Finding, Findings, counted, error, ok, warning
 from label_studio_otel.cli.doctor.installation import SetUp
-from label_studio_otel.cli.status import server_directories, summary_of
+from label_studio_otel.cli.status import server_directories, summary_of, unsent
 from label_studio_otel.delivery.deliverer import OUTBOX
 from label_studio_otel.errors import OutboxError
 from label_studio_otel.outbox.inspection import newer_schema, repeated_span_ids
@@ -81,7 +81,7 @@ def waiting(set_up: SetUp) -> Findings:
         except OutboxError as problem:
             yield error("state directory", str(problem), "move that file away; a new one is made")
             continue
-        number = sum(summary.states[state] for state in ("pending", "leased", "uncertain"))
+        number = unsent(summary)
         age = time.time() - summary.oldest if summary.oldest else 0.0
         if number >= MANY_WAITING or (number and age > LONG_WAITING_S):
             oldest = f", the oldest for {age / 3600:.1f} hours" if age > LONG_WAITING_S else ""
