@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from label_studio_otel.outbox.items import NewItem
+from label_studio_otel.outbox.items import NewEvent, NewItem
 from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.settings import Destination
 from label_studio_otel.testing import FakeClock
@@ -436,7 +436,7 @@ def test_log_events_that_no_call_claims_are_kept_for_an_hour(subject: Subject) -
     """For example those of calls that settings leave out. Those of waiting calls are kept with their calls."""
     trace = "0" * 32
     waiting, given_up, never = (f"{trace}:{number:016x}" for number in (1, 2, 3))
-    events = [(span, b"said") for span in (waiting, given_up, never)]
+    events = [NewEvent(span, b"said") for span in (waiting, given_up, never)]
     subject.outbox.accept([NewItem(PROMPTS, f"{span}:5", b"") for span in (waiting, given_up)], "", 0, 1000.0, events)
     subject.outbox.drop([2])
 
@@ -450,7 +450,7 @@ def test_log_events_that_no_call_claims_are_kept_for_an_hour(subject: Subject) -
 
 @pytest.mark.parametrize("jump", [-86400.0, 86400.0])
 def test_log_events_are_kept_for_an_hour_although_the_clock_is_set(subject: Subject, jump: float) -> None:
-    subject.outbox.accept([], "", 0, 1000.0, [("never", b"said")])
+    subject.outbox.accept([], "", 0, 1000.0, [NewEvent("never", b"said")])
     subject.clock.sleep(jump)
     subject.outbox.shift_times(jump)
     subject.clock.sleep(3599)
@@ -462,7 +462,7 @@ def test_log_events_are_kept_for_an_hour_although_the_clock_is_set(subject: Subj
 
 
 def test_log_events_are_not_kept_longer_when_the_clock_was_set_back_before_take_over(subject: Subject) -> None:
-    subject.outbox.accept([], "", 0, 1000.0, [("never", b"said")])
+    subject.outbox.accept([], "", 0, 1000.0, [NewEvent("never", b"said")])
     subject.clock.sleep(-86400)
     subject.outbox.take_over("another process ended")
     subject.clock.sleep(3601)
@@ -474,11 +474,11 @@ def test_expire_oldest_deletes_log_events_that_no_waiting_call_needs(subject: Su
     """Those of calls that were delivered, or never came because they were filtered, sampled or lost."""
     trace = "0" * 32
     delivered, waiting, never = (f"{trace}:{number:016x}" for number in (1, 2, 3))
-    events = [(span, b"said") for span in (delivered, waiting, never)]
+    events = [NewEvent(span, b"said") for span in (delivered, waiting, never)]
     subject.outbox.accept([NewItem(PROMPTS, f"{span}:5", b"") for span in (delivered, waiting)], "", 0, 1000.0, events)
     subject.outbox.batches.mark_delivered(subject.lease(f"{delivered}:5"), {1: 70})
     subject.clock.sleep(10)
-    subject.outbox.accept([], "", 0, 1000.0, [("late", b"said")])
+    subject.outbox.accept([], "", 0, 1000.0, [NewEvent("late", b"said")])
 
     subject.outbox.expire_oldest(100, 1005.0)
 

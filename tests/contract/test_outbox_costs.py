@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from label_studio_otel.outbox.items import NewItem
+from label_studio_otel.outbox.items import NewEvent, NewItem
 from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.settings import Destination
 from label_studio_otel.testing import FakeClock
@@ -24,7 +24,7 @@ VALUES (1, ?, ?, 1000, 1000, 1000, 5, 6)
 """
 
 CALLS: dict[str, Callable[[Outbox], object]] = {
-    "depth": lambda outbox: outbox.overview.depth(),
+    "depth": lambda outbox: outbox.overview.backlog(),
     "progress": lambda outbox: outbox.overview.progress(),
     "next_due": lambda outbox: outbox.next_due(1),
     "has_delivered": lambda outbox: outbox.destinations.has_delivered(1, 2000.0),
@@ -79,7 +79,7 @@ def _steps_of_waiting(path: Path, destinations: int) -> int:
 def _fill(outbox: Outbox, done: int) -> None:
     """Add a pending, a leased and a parked item, and the given number of delivered and of merged ones."""
     calls = [NewItem(PROMPTS, f"{span}:1", b"call") for span in SPANS[:3]]
-    outbox.accept(calls, "", 0, 9000.0, [(span, b"said") for span in (SPANS[0], SPANS[3])])
+    outbox.accept(calls, "", 0, 9000.0, [NewEvent(span, b"said") for span in (SPANS[0], SPANS[3])])
     outbox.batches.lease(1, 7, 0, {2: 1})
     outbox.park({3: "refused"})
     with outbox.database.transaction() as run:

@@ -51,7 +51,7 @@ def _deliver(outbox: Outbox, target: int, keys: str) -> None:
 
 
 def test_a_new_outbox_has_no_backlog(outbox: Outbox) -> None:
-    assert outbox.overview.depth() == Backlog({"pending": 0, "leased": 0, "uncertain": 0, "parked": 0}, None, 0, 0)
+    assert outbox.overview.backlog() == Backlog({"pending": 0, "leased": 0, "uncertain": 0, "parked": 0}, None, 0, 0)
 
 
 def test_the_backlog_counts_items_by_state_over_all_destinations(outbox: Outbox, clock: FakeClock) -> None:
@@ -65,7 +65,7 @@ def test_the_backlog_counts_items_by_state_over_all_destinations(outbox: Outbox,
     outbox.batches.mark_uncertain(outbox.batches.lease(prompts.id, 1, 0, {by_key["d"]: 1}), "no answer")
     outbox.destinations.block(chats.id, "forbidden", 0.0, passing=False)
 
-    assert outbox.overview.depth(12) == Backlog(
+    assert outbox.overview.backlog(12) == Backlog(
         {"pending": 4, "leased": 1, "uncertain": 1, "parked": 1}, clock.now, blocked=1, spool_bytes=12
     )
 
@@ -103,13 +103,13 @@ def test_the_backlog_has_the_time_of_the_oldest_item_that_is_still_to_be_deliver
         _put(outbox, key)
         clock.sleep(60)
     (prompts,) = outbox.destinations.all()
-    assert outbox.overview.depth().oldest == begun
+    assert outbox.overview.backlog().oldest == begun
     _deliver(outbox, prompts.id, "a")
-    assert outbox.overview.depth().oldest == begun + 60
+    assert outbox.overview.backlog().oldest == begun + 60
     outbox.park({item.id: "refused" for item in outbox.due_items(prompts.id, 100) if item.key == "b"})
-    assert outbox.overview.depth().oldest == begun + 120
+    assert outbox.overview.backlog().oldest == begun + 120
     _deliver(outbox, prompts.id, "c")
-    assert outbox.overview.depth().oldest is None
+    assert outbox.overview.backlog().oldest is None
 
 
 def test_the_state_of_a_call_is_known_for_each_of_its_destinations(outbox: Outbox) -> None:

@@ -12,7 +12,7 @@ import pytest
 from label_studio_otel.errors import OutboxCorrupt, OutboxError
 from label_studio_otel.outbox import migrations
 from label_studio_otel.outbox.database import queries
-from label_studio_otel.outbox.items import NewItem, RestoredItem
+from label_studio_otel.outbox.items import NewEvent, NewItem, RestoredItem
 from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.settings import Destination
 from label_studio_otel.testing import FakeClock
@@ -165,7 +165,7 @@ def test_delivered_items_free_their_pages(tmp_path: Path) -> None:
     outbox = Outbox.in_file(tmp_path / "outbox.db")
     for number in range(500):
         span = f"{number:032x}:{number:016x}"
-        outbox.accept([NewItem(PROMPTS, f"{span}:1", b"x" * 3000)], "", 0, 0.0, [(span, b"y" * 1000)])
+        outbox.accept([NewItem(PROMPTS, f"{span}:1", b"x" * 3000)], "", 0, 0.0, [NewEvent(span, b"y" * 1000)])
     assert outbox.used_bytes() > 2_500_000
     (target,) = outbox.destinations.all()
     items = outbox.due_items(target.id, 500)
@@ -182,7 +182,11 @@ def test_log_events_are_kept_until_the_last_destination_has_its_call(tmp_path: P
     outbox = Outbox.in_file(tmp_path / "outbox.db")
     span = f"{1:032x}:{1:016x}"
     outbox.accept(
-        [NewItem(one, f"{span}:1", b"call") for one in (PROMPTS, Destination("Other"))], "", 0, 0.0, [(span, b"said")]
+        [NewItem(one, f"{span}:1", b"call") for one in (PROMPTS, Destination("Other"))],
+        "",
+        0,
+        0.0,
+        [NewEvent(span, b"said")],
     )
     first, second = (outbox.due_items(target.id, 1)[0] for target in outbox.destinations.all())
 

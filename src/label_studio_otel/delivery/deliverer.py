@@ -166,7 +166,7 @@ class Deliverer(process.ForkPart):
         if not self._lock.held:
             return None
         with contextlib.suppress(LabelStudioOtelError, OSError):
-            backlog = replace(self.outbox.overview.depth(), outbox_bytes=self.outbox.used_bytes())
+            backlog = replace(self.outbox.overview.backlog(), outbox_bytes=self.outbox.used_bytes())
             with contextlib.suppress(FileNotFoundError):  # the bridge has no spool
                 backlog = replace(backlog, spool_bytes=record.size_of(spool_directory(self._directory)))
             return backlog

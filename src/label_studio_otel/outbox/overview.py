@@ -29,7 +29,7 @@ class Overview:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def depth(self, spool_bytes: int = 0) -> Backlog:
+    def backlog(self, spool_bytes: int = 0) -> Backlog:
         """Return the number of items by state, of those that are not done, and when the oldest was taken."""
         with self._database.transaction() as run:
             rows = run.rows("not_done")

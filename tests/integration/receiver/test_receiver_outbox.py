@@ -212,7 +212,7 @@ class TestADamagedOutbox:
         outbox = Outbox.in_file(settings.directory / "outbox.db")
         deliverer = Deliverer(settings, outbox=outbox, settle_delay=100)
         deliverer.take_lock()
-        outbox.accept(calls(1), "", 0, 0.0, [("span", b"first"), ("span", b"second")])
+        outbox.accept(calls(1), "", 0, 0.0, [NewEvent("span", b"first"), NewEvent("span", b"second")])
         deliverer._replace_outbox(OutboxCorrupt("outbox.db: malformed"))
 
         assert outbox.events("span") == [b"first", b"second"]
