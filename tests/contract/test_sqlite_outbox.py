@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from label_studio_otel.errors import OutboxCorrupt, OutboxError
+from label_studio_otel.outbox import __doc__ as drawing
 from label_studio_otel.outbox import migrations
 from label_studio_otel.outbox.database import queries
 from label_studio_otel.outbox.items import NewEvent, NewItem, RestoredItem
@@ -153,11 +154,12 @@ def test_any_thread_may_call(tmp_path: Path) -> None:
     outbox.close()
 
 
-def test_every_arrow_is_one_named_query() -> None:
+def test_every_arrow_of_the_drawing_is_a_named_query() -> None:
     arrows = {"accept", "restore", "lease", "release", "park", "retry", "give_up", "drop", "expire", "expire_oldest"}
     arrows |= {"mark_delivered", "mark_found", "mark_merged", "mark_uncertain", "mark_all_uncertain"}
     arrows |= {"mark_not_arrived", "block", "unblock"}
     assert arrows <= set(queries())
+    assert [arrow for arrow in sorted(arrows) if arrow not in str(drawing)] == []
     assert all(query.rstrip().endswith(";") for query in queries().values())
 
 
