@@ -139,7 +139,7 @@ METRICS = (
     counter(
         "label_studio_otel.calls.doubles",
         "{call}",
-        "calls that another instrumentation's span had told already, or told more fully",
+        "calls that were merged into another span of the same call",
         _exporter_count("doubles"),
     ),
     up_down_counter(
@@ -171,13 +171,13 @@ METRICS = (
     counter(
         "label_studio_otel.batches.reconciled",
         "{batch}",
-        "batches in doubt that were settled by looking them up",
+        "uncertain batches that were resolved by looking them up in Label Studio",
         _exporter_count("reconciled_batches"),
     ),
     counter(
         "label_studio_otel.tasks.removed",
         "{task}",
-        "surplus copies of a task that were removed",
+        "surplus tasks that were deleted",
         _exporter_count("removed_copies"),
     ),
     up_down_counter(
