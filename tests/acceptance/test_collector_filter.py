@@ -13,7 +13,7 @@ import pytest
 
 from corpus.recordings import runs, variants
 from label_studio_otel import reading
-from label_studio_otel.otlp import json as otlp
+from label_studio_otel.otlp import files as otlp
 from label_studio_otel.spans import MESSAGE_EVENTS, Span
 from support.collector import Collector, Jaeger, fan_out_variables
 from support.pages import ROOT

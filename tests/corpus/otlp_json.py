@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from label_studio_otel.otlp import json as otlp
+from label_studio_otel.otlp import files as otlp
 
 
 def json_of(body: bytes) -> bytes:

@@ -35,7 +35,7 @@ from corpus.comparison import BOUNDED, EXACT, WRONG, Outcome, compare
 from corpus.own import Own
 from corpus.recordings import Run, Variant, runs, variants
 from label_studio_otel.cli.genai_json import convert
-from label_studio_otel.otlp import json as otlp
+from label_studio_otel.otlp import files as otlp
 from label_studio_otel.spans import LogRecord, Span
 
 if TYPE_CHECKING:

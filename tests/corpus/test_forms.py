@@ -12,7 +12,7 @@ from corpus.otlp_json import json_of
 from corpus.recordings import Variant, runs, variants
 from corpus.score import telemetry
 from label_studio_otel.cli.genai_json import convert
-from label_studio_otel.otlp import json as otlp
+from label_studio_otel.otlp import files as otlp
 from label_studio_otel.spans import LogRecord, Span
 
 VARIANTS = variants(Path(__file__).parents[1] / "cases")

@@ -12,7 +12,7 @@ from inline_snapshot import snapshot
 from corpus.recordings import runs, variants
 from label_studio_otel import reading
 from label_studio_otel.errors import DialectError
-from label_studio_otel.otlp import json as otlp
+from label_studio_otel.otlp import files as otlp
 from label_studio_otel.spans import Span
 
 if TYPE_CHECKING:

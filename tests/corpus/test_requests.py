@@ -8,7 +8,7 @@ from recordings import runs, variants
 
 from label_studio_otel import reading
 from label_studio_otel.otlp import request
-from label_studio_otel.otlp.json import decode
+from label_studio_otel.otlp.files import decode
 from label_studio_otel.spans import MESSAGE_EVENTS
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -27,10 +27,10 @@ def test_no_call_of_a_recorded_request_is_passed_over() -> None:
                     if reading.is_llm_call(span["attributes"], span["scope"]["name"])
                 ]
                 picked = request.traces(body, reading.keys(), is_json=name.endswith(".json"))
-                taken = [one for one in picked.found if reading.is_llm_call(one["attributes"], one["scope"]["name"])]
+                taken = [one for one in picked.items if reading.is_llm_call(one["attributes"], one["scope"]["name"])]
                 assert taken == whole, f"{run.name} {name}"
                 calls += len(whole)
-                read += len(picked.found)
+                read += len(picked.items)
     assert calls > 2000
     assert read > calls  # wrappers have the same attributes
 
@@ -47,7 +47,7 @@ def test_no_event_of_a_recorded_request_is_passed_over() -> None:
                     for record in decode(body, name).logs
                     if (record["eventName"] or record["attributes"].get("event.name")) in MESSAGE_EVENTS
                 ]
-                found = request.logs(body, is_json=name.endswith(".json")).found
+                found = request.logs(body, is_json=name.endswith(".json")).items
                 assert [one for one in found if one in whole] == whole, f"{run.name} {name}"
                 events += len(whole)
     assert events > 100

@@ -29,7 +29,7 @@ with atheris.instrument_imports(include=["label_studio_otel"]):
     from label_studio_otel.calls import assembly
     from label_studio_otel.cli.genai_json import call_to_json
     from label_studio_otel.errors import DecodeError, DialectError
-    from label_studio_otel.otlp import json as otlp
+    from label_studio_otel.otlp import files as otlp
     from label_studio_otel.spans import LogRecord, Span
     from label_studio_otel.tasks import labeling_config, task
 

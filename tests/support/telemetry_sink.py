@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-from label_studio_otel.otlp import json as otlp
+from label_studio_otel.otlp import files as otlp
 from support.http_server import Handler, HttpServer
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 from label_studio_otel.errors import DecodeError
-from label_studio_otel.otlp import json as otlp
+from label_studio_otel.otlp import files as otlp
 
 STANDARD_INPUT = "-"
 HELP = (

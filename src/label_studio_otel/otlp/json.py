@@ -1,185 +1,99 @@
-"""OTLP as it stands in request bodies and in files, to the neutral fields that `Span` and `LogRecord` are made of.
+"""Reads export requests in OTLP/JSON.
 
-Read are the body of an export request as protobuf or as OTLP/JSON, and the JSON lines of the Collector's file exporter,
-each line a request (https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/docs/specification.md). Requests
-for traces and for logs are told apart by their content; metrics hold nothing for us. Field names are those of OTLP's
-JSON, as in `spans.fields_of`; values are decoded, bytes become base64 text; unknown fields are ignored.
+Ids are hexadecimal, enumerations are numbers, and integers of 64 bits are text. Integers as numbers and enumerations by
+name are read too. A field that is null counts as missing, and unknown fields are ignored.
+https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/docs/specification.md#json-protobuf-encoding
 """
 
 from __future__ import annotations
 
-import itertools
 import json
-from dataclasses import dataclass
+import math
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.errors import DecodeError
+from label_studio_otel.errors import DecodeError, RequestTooLarge
+from label_studio_otel.otlp.fields import KINDS, STATUS_CODES, Selected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import BinaryIO
 
-__all__ = ["UNREADABLE", "Telemetry", "decode", "documents", "loaded", "logs_of", "spans_of"]
+__all__ = ["load", "select"]
 
-#: SpanKind and StatusCode of trace.proto by number; 0 is unspecified, which means INTERNAL.
-KINDS = ("INTERNAL", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
-STATUS_CODES = ("UNSET", "OK", "ERROR")
-
-#: What reading JSON of another shape raises.
-UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-
-#: Digits of 64 bits with their sign.
-_MOST_DIGITS = 20
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-#: The first byte of every protobuf request that is not empty, and a line feed.
-_FIELD_1 = b"\n"
+#: The errors of reading JSON that has another form than expected.
+WRONG_FORM = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+#: The digits of an integer of 64 bits, with its sign.
+MAX_DIGITS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Telemetry:
-    """What an export request holds."""
+def load(data: bytes) -> Any:
+    """Parse JSON. Integers with more digits than those of OTLP stay text, as Python refuses very long ones.
 
-    #: For `Span.from_fields`.
-    spans: tuple[dict[str, Any], ...] = ()
-    #: For `LogRecord.from_fields`.
-    logs: tuple[dict[str, Any], ...] = ()
-    #: How many more of both there were that cannot be read.
-    unreadable: int = 0
-
-
-def documents(stream: BinaryIO, source: str) -> Iterator[tuple[bytes, str]]:
-    """Yield each request of a file with its name for `decode`: the whole file, or its lines where each is a document.
-
-    A file of lines is never held whole.
+    Raises:
+        DecodeError: the data is not JSON; the message quotes nothing of it.
     """
-    first = stream.readline()
-    if not _is_json(first) or first.startswith(_FIELD_1):
-        yield first + stream.read(), source
-        return
-    second = stream.readline()
-    if not second:
-        yield first, source
-    elif _is_document(first):
-        for number, line in enumerate(itertools.chain((first, second), stream), 1):
-            if line.strip():
-                yield line, f"{source}, line {number}"
-    else:
-        yield first + second + stream.read(), source
-
-
-def _is_json(data: bytes) -> bool:
-    return data.removeprefix(_BYTE_ORDER_MARK).lstrip()[:1] in (b"{", b"[")
-
-
-def _is_document(line: bytes) -> bool:
     try:
-        loaded(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
+        return json.loads(data, parse_int=lambda digits: int(digits) if len(digits) <= MAX_DIGITS else digits)
+    except json.JSONDecodeError as error:
+        raise DecodeError(f"no JSON from character {error.pos} on") from None
+    except WRONG_FORM as error:
+        raise _not_otlp(error) from None
 
 
-def decode(data: bytes, source: str) -> Telemetry:
-    """Decode one export request.
+def select(signal: str, request: Any, keys: frozenset[str] | None = None, max_count: float = math.inf) -> Selected:
+    """Return the spans (`traces`) or log records (`logs`) of a request that `load` has parsed.
 
     Args:
-        data: protobuf or JSON.
-        source: where it came from, for the error.
+        keys: only those are read that have one of these attributes, or a name as an event; None for all.
+        max_count: how many spans or records the request may have.
 
     Raises:
-        DecodeError: it is no OTLP; the message names the source and never what was said.
+        DecodeError: the request is not OTLP; the message quotes nothing of it.
+        RequestTooLarge: it has more spans or records.
     """
-    # Protobuf first where both could be meant: JSON after an empty line is no valid protobuf.
-    if data.startswith(_FIELD_1) or not _is_json(data):
-        from label_studio_otel.otlp import protobuf  # noqa: PLC0415 - it takes 60 ms to import
-
-        decoded = protobuf.decode(data)
-        if decoded is not None:
-            return Telemetry(*decoded)
-        if not _is_json(data):
-            raise DecodeError(f"{source}: neither an OTLP request in protobuf nor JSON")
+    read = _span if signal == "traces" else _log
+    found: list[dict[str, Any]] = []
+    rejected = count = 0
     try:
-        return _request(loaded(data.removeprefix(_BYTE_ORDER_MARK)))
-    except json.JSONDecodeError as error:
-        raise DecodeError(f"{source}: no JSON from character {error.pos} on") from None
-    except UNREADABLE as error:
-        raise DecodeError(f"{source}: JSON, but not that of an OTLP request ({type(error).__name__})") from None
+        for item, resource, scope in _items(request, signal):
+            count += 1
+            if count > max_count:
+                raise RequestTooLarge(f"the request has more than {max_count} spans or log records")
+            if keys is None or _is_selected(item, keys):
+                try:
+                    found.append(read(item, resource, scope))
+                except WRONG_FORM:
+                    rejected += 1
+    except WRONG_FORM as error:
+        raise _not_otlp(error) from None
+    return Selected(found, rejected, count)
 
 
-# OTLP/JSON: ids are hexadecimal, enumerations numbers, 64-bit integers strings; integers as numbers and enumerations by
-# name are read too. A field that is null is one that is not there.
-# https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/docs/specification.md#json-protobuf-encoding
+def _not_otlp(error: Exception) -> DecodeError:
+    return DecodeError(f"JSON, but not that of an OTLP request ({type(error).__name__})")
 
 
-def loaded(data: bytes) -> Any:
-    """Parse JSON; a longer number than OTLP has is left as text, for the interpreter refuses the longest.
-
-    Raises:
-        ValueError, RecursionError: it is none.
-    """
-    return json.loads(data, parse_int=lambda digits: int(digits) if len(digits) <= _MOST_DIGITS else digits)
-
-
-def _request(raw: dict[str, Any]) -> Telemetry:
-    spans, spans_unreadable = spans_of(raw)
-    logs, logs_unreadable = logs_of(raw)
-    return Telemetry(tuple(spans), tuple(logs), spans_unreadable + logs_unreadable)
-
-
-def _everything(_: Any) -> bool:
-    return True
-
-
-def spans_of(
-    request: dict[str, Any], is_wanted: Callable[[Any], bool] = _everything
-) -> tuple[list[dict[str, Any]], int]:
-    """Return the spans of a request that are wanted as they stand, and how many more of these cannot be read."""
-    return _readable(_span, _inner(request, "Spans", "spans"), is_wanted)
-
-
-def logs_of(
-    request: dict[str, Any], is_wanted: Callable[[Any], bool] = _everything
-) -> tuple[list[dict[str, Any]], int]:
-    """Return the log records of a request that are wanted as they stand, and how many more of these cannot be read."""
-    return _readable(_log, _inner(request, "Logs", "logRecords"), is_wanted)
-
-
-def _readable(
-    read: Callable[[Any, Any, Any], dict[str, Any]],
-    inner: Iterator[tuple[Any, Any, Any]],
-    is_wanted: Callable[[Any], bool],
-) -> tuple[list[dict[str, Any]], int]:
-    tried = [_tried(read, *one) for one in inner if _asked(is_wanted, one[0])]
-    found = [one for one in tried if one is not None]
-    return found, len(tried) - len(found)
-
-
-def _asked(is_wanted: Callable[[Any], bool], raw: Any) -> bool:
+def _is_selected(item: Any, keys: frozenset[str]) -> bool:
     try:
-        return is_wanted(raw)
-    except UNREADABLE:  # reading it will say so
+        return bool(item.get("eventName")) or any(pair.get("key") in keys for pair in item.get("attributes") or ())
+    except WRONG_FORM:  # selected, so that it is read and counted as rejected
         return True
 
 
-def _tried(read: Callable[[Any, Any, Any], dict[str, Any]], *one: Any) -> dict[str, Any] | None:
-    try:
-        return read(*one)
-    except UNREADABLE:
-        return None
+def _items(request: dict[str, Any], signal: str) -> Iterator[tuple[Any, dict[str, Any], dict[str, str]]]:
+    """Yield each span or log record with the attributes of its resource, and with its scope."""
+    suffix, name = ("Spans", "spans") if signal == "traces" else ("Logs", "logRecords")
+    for group in request.get(f"resource{suffix}") or ():
+        resource = _attributes((group.get("resource") or {}).get("attributes"))
+        for inner in group.get(f"scope{suffix}") or ():
+            scope = _scope(inner.get("scope") or {})
+            for item in inner.get(name) or ():
+                yield item, resource, scope
 
 
-def _inner(request: dict[str, Any], signal: str, name: str) -> Iterator[tuple[Any, Any, Any]]:
-    for group in request.get(f"resource{signal}") or ():
-        for resource, scope, inner in _scopes(group, f"scope{signal}"):
-            for raw in inner.get(name) or ():
-                yield raw, resource, scope
-
-
-def _scopes(group: dict[str, Any], name: str) -> Iterator[tuple[dict[str, Any], dict[str, str], dict[str, Any]]]:
-    resource = _attributes((group.get("resource") or {}).get("attributes"))
-    for inner in group.get(name) or ():
-        scope = inner.get("scope") or {}
-        yield resource, {name: _lenient_text(scope.get(name)) for name in ("name", "version")}, inner
+def _scope(raw: dict[str, Any]) -> dict[str, str]:
+    """Return the name and the version of a scope; "" for a value that is not text, which must not cost its spans."""
+    values = ((name, raw.get(name)) for name in ("name", "version"))
+    return {name: value if isinstance(value, str) else "" for name, value in values}
 
 
 def _span(raw: dict[str, Any], resource: dict[str, Any], scope: dict[str, str]) -> dict[str, Any]:
@@ -250,11 +164,6 @@ def _text(value: Any) -> str:
     return value or ""
 
 
-def _lenient_text(value: Any) -> str:
-    """Return a text, an empty one for what is none: not worth all the spans of a scope."""
-    return value if isinstance(value, str) else ""
-
-
 def _enumerated(value: Any, names: tuple[str, ...], prefix: str) -> str:
     if isinstance(value, str):
         name = value.removeprefix(prefix)
@@ -268,7 +177,7 @@ def _attributes(raw: list[dict[str, Any]] | None) -> dict[str, Any]:
 
 
 def _value(raw: dict[str, Any]) -> Any:
-    """Decode an AnyValue; one without a value is None."""
+    """Decode an AnyValue; None for one without a value."""
     for kind, value in raw.items():
         if value is not None and (reader := _VALUES.get(kind)):
             return reader(value)

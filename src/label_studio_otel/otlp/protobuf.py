@@ -1,20 +1,19 @@
-"""An export request in protobuf, to the same fields as its JSON gives."""
+"""Reads export requests in protobuf, to the same fields as those of json.py."""
 
 from __future__ import annotations
 
 import base64
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError as ProtobufError
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from label_studio_otel.otlp.json import KINDS, STATUS_CODES
+from label_studio_otel.otlp.fields import KINDS, STATUS_CODES, Selected
 from label_studio_otel.otlp.utf8 import repaired
 from label_studio_otel.otlp.wire import groups
 
@@ -23,140 +22,87 @@ if TYPE_CHECKING:
 
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-__all__ = ["decode", "picked"]
+__all__ = ["select"]
 
-#: Bytes of a resource or scope that is remembered from one request to the next.
-SMALL = 16 << 10
-
-
-def decode(data: bytes) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]] | None:
-    """Return the spans and the log records of a request; None where it is neither traces nor logs.
-
-    The two differ only in what the innermost messages hold: the first field of a span is its trace's id, that of a log
-    record its time.
-    """
-    for parse in (_strictly, _repaired):
-        traces = parse(ExportTraceServiceRequest, data)
-        if traces is not None:
-            spans = tuple(_spans(traces))
-            if all(len(span["traceId"]) == 32 and len(span["spanId"]) == 16 for span in spans):
-                return spans, ()
-        logs = parse(ExportLogsServiceRequest, data)
-        if logs is not None:
-            records = tuple(_logs(logs))
-            if all(_is_record(record) for record in records):
-                return (), records
-    return None
+#: The size up to which a resource or scope is cached from one request to the next.
+MAX_CACHED_BYTES = 16 << 10
 
 
-def picked(signal: str, data: bytes, keys: frozenset[str], most: int) -> tuple[list[dict[str, Any]], int, int]:
-    """Return the spans (`traces`) or log records (`logs`) of a request that have one of these attributes, or a name as
-    an event; how many more there were that cannot be read; and how many there are in all.
+def select(signal: str, data: bytes, keys: frozenset[str] | None = None, max_count: float = math.inf) -> Selected:
+    """Return the spans (`traces`) or log records (`logs`) of a request.
+
+    Args:
+        keys: only those are read that have one of these attributes, or a name as an event; None for all.
+        max_count: how many spans or records the request may have.
 
     Raises:
-        DecodeError: it is no such request.
-        RequestTooLarge: it has more spans or records than `most`.
+        DecodeError: it is not a request for this signal.
+        RequestTooLarge: it has more spans or records.
     """
     kind, read = (Span, _span) if signal == "traces" else (LogRecord, _log)
-    tried, told = [], 0
-    abouts, names = _Once(_about), _Once(_named)
-    for group in groups(signal, data, keys, most):
-        told += group.told
-        if group.wanted:
-            source = abouts[group.resource], names[group.scope]
-            tried += [_tried(kind, read, one, *source) for one in group.wanted]
-    found = [one for one in tried if one is not None]
-    return found, len(tried) - len(found), told
+    found: list[dict[str, Any]] = []
+    rejected = count = 0
+    resources, scopes = _Cache(_resource), _Cache(_scope)
+    for group in groups(signal, data, keys, max_count):
+        count += group.item_count
+        for item in group.selected:
+            resource, scope = resources[group.resource], scopes[group.scope]
+            try:
+                if resource is None or scope is None:
+                    rejected += 1
+                else:
+                    found.append(read(_parse(kind, item), resource, scope))
+            except ProtobufError:
+                rejected += 1
+    return Selected(found, rejected, count)
 
 
-def _tried(
-    kind: Any, read: Callable[[Any, Any, Any], dict[str, Any]], one: bytes, resource: Any, scope: Any
-) -> dict[str, Any] | None:
-    try:
-        return None if resource is None or scope is None else read(_message(kind, one), resource, scope)
-    except ProtobufError:
-        return None
+class _Cache(dict[bytes, Any]):
+    """The results of reading resources or scopes, which many spans share; callers must not change them.
 
-
-class _Once(dict[bytes, Any]):
-    """What many spans share, read once for a request, and small ones once for many; nobody changes it."""
+    It lasts for one request. Small resources and scopes are cached across requests too.
+    """
 
     def __init__(self, read: Callable[[bytes], Any]) -> None:
         super().__init__()
         self._read = read
 
     def __missing__(self, data: bytes) -> Any:
-        self[data] = found = _remembered(self._read, data) if len(data) <= SMALL else self._read(data)
+        read = _read_cached if len(data) <= MAX_CACHED_BYTES else _read
+        self[data] = found = read(self._read, data)
         return found
 
 
-@lru_cache(maxsize=128)
-def _remembered(read: Callable[[bytes], Any], data: bytes) -> Any:
-    return read(data)
-
-
-def _about(resource: bytes) -> dict[str, Any] | None:
-    """Return a resource's attributes, None where it cannot be read."""
+def _read(read: Callable[[bytes], Any], data: bytes) -> Any:
+    """Return the result of reading, None where the data cannot be read."""
     try:
-        return _attributes(_message(Resource, resource).attributes)
+        return read(data)
     except ProtobufError:
         return None
 
 
-def _named(scope: bytes) -> dict[str, str] | None:
-    try:
-        return _scope(_message(InstrumentationScope, scope))
-    except ProtobufError:
-        return None
+_read_cached = lru_cache(maxsize=128)(_read)
 
 
-def _message(kind: Any, data: bytes) -> Any:
-    message = _strictly(kind, data)
-    return kind.FromString(repaired(kind, data)) if message is None else message
+def _resource(data: bytes) -> dict[str, Any]:
+    return _attributes(_parse(Resource, data).attributes)
 
 
-def _strictly(kind: Any, data: bytes) -> Any:
+def _scope(data: bytes) -> dict[str, str]:
+    scope = _parse(InstrumentationScope, data)
+    return {"name": scope.name, "version": scope.version}
+
+
+def _parse(kind: Any, data: bytes) -> Any:
+    """Parse a message of this class, also where its texts are not UTF-8.
+
+    Raises:
+        ProtobufError: the message is invalid in another way.
+    """
     try:
         return kind.FromString(data)
     except ProtobufError:
-        return None
-
-
-def _repaired(kind: Any, data: bytes) -> Any:
-    try:
         return kind.FromString(repaired(kind, data))
-    except ProtobufError:
-        return None
-
-
-def _is_record(record: dict[str, Any]) -> bool:
-    """Tell a log record from another message read as one; ids and times may be missing, but not both."""
-    ids = (len(record["traceId"]), len(record["spanId"]))
-    return ids in {(32, 16), (32, 0), (0, 0)} and bool(
-        ids[0] or record["timeUnixNano"] or record["observedTimeUnixNano"]
-    )
-
-
-def _spans(request: ExportTraceServiceRequest) -> Iterable[dict[str, Any]]:
-    for group in request.resource_spans:
-        resource = _attributes(group.resource.attributes)
-        for inner in group.scope_spans:
-            scope = _scope(inner.scope)
-            for span in inner.spans:
-                yield _span(span, resource, scope)
-
-
-def _logs(request: ExportLogsServiceRequest) -> Iterable[dict[str, Any]]:
-    for group in request.resource_logs:
-        resource = _attributes(group.resource.attributes)
-        for inner in group.scope_logs:
-            scope = _scope(inner.scope)
-            for record in inner.log_records:
-                yield _log(record, resource, scope)
-
-
-def _scope(scope: InstrumentationScope) -> dict[str, str]:
-    return {"name": scope.name, "version": scope.version}
 
 
 def _span(span: Span, resource: dict[str, Any], scope: dict[str, str]) -> dict[str, Any]:
@@ -190,7 +136,7 @@ def _span(span: Span, resource: dict[str, Any], scope: dict[str, str]) -> dict[s
 
 def _log(record: LogRecord, resource: dict[str, Any], scope: dict[str, str]) -> dict[str, Any]:
     return {
-        # Bindings made before OTLP 1.5 do not know the field.
+        # opentelemetry-proto from before OTLP 1.5 does not have the field.
         "eventName": getattr(record, "event_name", ""),
         "body": _value(record.body),
         "attributes": _attributes(record.attributes),
@@ -212,7 +158,7 @@ def _attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
 
 
 def _value(value: AnyValue) -> Any:
-    """Decode an AnyValue; one without a value is None."""
+    """Decode an AnyValue; None for one without a value."""
     kind = value.WhichOneof("value")
     return _VALUES[kind](value) if kind in _VALUES else None
 

@@ -1,7 +1,8 @@
-"""Protobuf whose texts are not all UTF-8: writers in other languages don't check, and the parser refuses it all.
+"""Repairs protobuf whose texts are not all UTF-8. Exporters in some languages do not check this; the parser refuses it.
 
-The same messages are read with `bytes` where the schema says `string`, which is the same on the wire; what is no UTF-8
-is replaced, as the Collector does when it writes JSON.
+The message is read by a copy of its schema in which texts are `bytes`, which look the same in protobuf. What is not
+UTF-8 in them is replaced by U+FFFD, as the Collector does when it writes JSON. Every message is read by its own schema
+first: with `bytes` for all messages each text would cost a call of `decode`.
 """
 
 from __future__ import annotations
@@ -9,55 +10,57 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+from opentelemetry.proto.common.v1 import common_pb2
+from opentelemetry.proto.logs.v1 import logs_pb2
+from opentelemetry.proto.resource.v1 import resource_pb2
+from opentelemetry.proto.trace.v1 import trace_pb2
 
 __all__ = ["repaired"]
 
+#: The schemas of all messages that are repaired; each is after those that it imports.
+_SCHEMAS = (common_pb2, resource_pb2, trace_pb2, logs_pb2)
+
 
 def repaired(kind: Any, data: bytes) -> bytes:
-    """Return the bytes of a request of this kind with valid texts.
+    """Return the bytes of a message of this class with valid texts.
 
     Raises:
-        google.protobuf.message.DecodeError: it is wrong in another way.
+        google.protobuf.message.DecodeError: the message is invalid in another way.
     """
-    request = _lenient(kind).FromString(data)
-    _repair(request, kind.DESCRIPTOR)
-    valid: bytes = request.SerializeToString()
+    message = GetMessageClass(_schemas_with_bytes().FindMessageTypeByName(kind.DESCRIPTOR.full_name)).FromString(data)
+    _repair(message, kind.DESCRIPTOR)
+    valid: bytes = message.SerializeToString()
     return valid
 
 
 @cache
-def _lenient(kind: Any) -> Any:
-    pool = descriptor_pool.DescriptorPool()
-    _add(pool, kind.DESCRIPTOR.file, set())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(kind.DESCRIPTOR.full_name))
-
-
-def _add(pool: descriptor_pool.DescriptorPool, file: Any, added: set[str]) -> None:
-    for needed in file.dependencies:
-        _add(pool, needed, added)
-    if file.name in added:
-        return
-    added.add(file.name)
-    proto = descriptor_pb2.FileDescriptorProto()
-    file.CopyToProto(proto)
-    messages = list(proto.message_type)
-    while messages:
-        message = messages.pop()
-        messages += message.nested_type
-        for field in message.field:
-            if field.type == field.TYPE_STRING:
-                field.type = field.TYPE_BYTES
-    pool.Add(proto)
+def _schemas_with_bytes() -> DescriptorPool:
+    pool = DescriptorPool()
+    for module in _SCHEMAS:
+        schema = FileDescriptorProto()
+        module.DESCRIPTOR.CopyToProto(schema)
+        messages = list(schema.message_type)
+        while messages:
+            message = messages.pop()
+            messages += message.nested_type
+            for field in message.field:
+                if field.type == field.TYPE_STRING:
+                    field.type = field.TYPE_BYTES
+        pool.Add(schema)
+    return pool
 
 
 def _repair(message: Any, schema: Any) -> None:
+    """Make the texts of a message valid, and those of the messages in it. The schema says which fields are texts."""
     for field, value in message.ListFields():
-        true = schema.fields_by_name[field.name]
-        if true.message_type is not None:
+        declared = schema.fields_by_name[field.name]
+        if declared.message_type is not None:
             for inner in [value] if hasattr(value, "ListFields") else value:
-                _repair(inner, true.message_type)
-        elif true.type == true.TYPE_STRING:
+                _repair(inner, declared.message_type)
+        elif declared.type == declared.TYPE_STRING:
             if isinstance(value, bytes):
                 setattr(message, field.name, _valid(value))
             else:

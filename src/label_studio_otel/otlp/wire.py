@@ -1,16 +1,28 @@
-"""Requests in protobuf of which only some spans are wanted: the others are passed over, and none is read whole.
+"""Finds the selected spans, or log records, of a request in protobuf, and reads nothing of the others.
 
-On the wire a field is a number, a length and bytes, whatever its schema calls it. So where each span begins and ends is
-found without a schema, and what it has by one in which its attributes are a map: `KeyValue` is laid out as the entry of
-a map is, and protobuf's library reads the keys in C without a look at the values. It leaves an entry out of the map
-that has another field beside these two; so attributes are counted, and where some are missing in the maps (or came
-twice), they are read one by one. What is wanted is left to the true schema, span by span.
+Two readings of the same bytes come together, item by item (an item is a span or a log record):
+
+1. *Where is it?* `_scopes` walks over the fields of the request, its resources and its scopes, without a schema: in
+   protobuf a field is a number, a length and bytes. The result is the place of each item.
+2. *Is it selected?* That needs the keys of its attributes alone. protobuf's library reads them in C, by a class of
+   `_request_class` that declares no other fields; it passes over what is not declared.
+
+The attributes are declared as a map, although OTLP declares them as a list of keys and values. The bytes are the same:
+a map is a list of entries with a key (field 1) and a value (field 2). The values are declared as texts, so that the
+library keeps their bytes and parses nothing in them. From a map Python gets all keys at once; from a list it would get
+an object for each attribute, which takes several times as long.
+
+Such a map may lack attributes: it has one of several with the same key, and the library leaves out an attribute that
+has a further field, as later versions of OTLP add one. So `_selected_places` compares the number of keys with the
+number of attributes. If they differ, it reads the attributes again as a list.
+
 https://protobuf.dev/programming-guides/encoding/, https://protobuf.dev/programming-guides/proto3/#maps-features, and
 trace.proto and logs.proto of OTLP 1.9
 """
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,124 +38,133 @@ if TYPE_CHECKING:
 
 __all__ = ["Group", "groups"]
 
-#: Numbers of `attributes` in a span and in a log record, and of the latter's `event_name`.
+#: The number of the field `attributes` in a span and in a log record.
 _ATTRIBUTES = {"traces": 9, "logs": 6}
+#: The number of `event_name` in a log record. The same field of a span is a number, which is not read as a text.
 _EVENT_NAME = 12
-#: Tags of fields 1 and 2 where they have a length.
-_FIRST, _SECOND = 1 << 3 | 2, 2 << 3 | 2
-#: Bytes of a value by its wire type, where they are always as many.
-_FIXED = {1: 8, 5: 4}
+#: The wire type of fields with a length, and the tags of fields 1 and 2 of this type. A tag is number << 3 | wire type.
+_VARINT, _WITH_LENGTH = 0, 2
+_FIELD_1, _FIELD_2 = 1 << 3 | _WITH_LENGTH, 2 << 3 | _WITH_LENGTH
+#: The size of a value by its wire type, for the types of fixed size.
+_FIXED_SIZES = {1: 8, 5: 4}
 
 
 class Group(NamedTuple):
-    """What one scope of one resource sent."""
+    """The items of one scope of one resource, as they were sent."""
 
     resource: bytes
     scope: bytes
-    #: Spans or log records.
-    wanted: list[bytes]
-    #: How many there are, with those that are not wanted.
-    told: int
+    #: The selected items.
+    selected: list[bytes]
+    #: The number of all items.
+    item_count: int
 
 
-def groups(signal: str, data: bytes, keys: frozenset[str], most: int) -> Iterator[Group]:
-    """Yield what of a request has one of these attributes, or is an event with a name.
+def groups(
+    signal: str, data: bytes, keys: frozenset[str] | None = None, max_count: float = math.inf
+) -> Iterator[Group]:
+    """Yield the items of each scope.
 
     Args:
-        signal: `traces` or `logs`, whose messages have the same numbers down to a single span or record.
-        most: how many there may be.
+        signal: `traces` or `logs`. Their requests have the same form, down to a single item.
+        keys: items are selected that have one of these attributes, or a name as an event; None for all.
+        max_count: how many items the request may have.
 
     Raises:
-        DecodeError: it is no such request.
-        RequestTooLarge: there are more.
+        DecodeError: it is not a request for this signal.
+        RequestTooLarge: it has more items.
     """
     try:
-        scopes = _scopes(data, most)  # counted before anything is made of them
-        for (resource, scope, items), wanted in zip(scopes, _all_wanted(signal, data, keys), strict=True):
-            yield Group(resource, scope, [data[items[at]] for at in wanted], len(items))
+        scopes = _scopes(data, max_count)  # first, as it checks the count before anything is made of the items
+        if keys is None:
+            for resource, scope, items in scopes:
+                yield Group(resource, scope, [data[item] for item in items], len(items))
+            return
+        for (resource, scope, items), places in zip(scopes, _selected_places(signal, data, keys), strict=True):
+            yield Group(resource, scope, [data[items[place]] for place in places], len(items))
     except (ProtobufError, LookupError, ValueError):
         raise DecodeError(f"no OTLP request for {signal} in protobuf") from None
 
 
-def _all_wanted(signal: str, data: bytes, keys: frozenset[str]) -> list[list[int]]:
-    """Return the places of what is wanted in each scope."""
+def _selected_places(signal: str, data: bytes, keys: frozenset[str]) -> list[list[int]]:
+    """Return, for each scope, the places of its selected items in the list of its items."""
     number = _ATTRIBUTES[signal]
-    found = [_wanted(items, keys) for items in _told(_heads(number), data)]
-    everything = _heads(number, one=True).FromString(data).resources.scopes.items_.attributes
-    if sum(attributes for _, attributes in found) != len(everything):
-        found = [_wanted(items, keys, _key) for items in _told(_heads(number, as_map=False), data)]
+    found = [_selected(items, keys) for items in _items_by_scope(_request_class(number, "map"), data)]
+    merged = _request_class(number, "merged").FromString(data)
+    if sum(attributes for _, attributes in found) != len(merged.resources.scopes.items.attributes):
+        by_scope = _items_by_scope(_request_class(number, "list"), data)
+        found = [_selected(items, keys, lambda attribute: str(attribute.key)) for items in by_scope]
     return [places for places, _ in found]
 
 
-def _told(kind: Any, data: bytes) -> list[Any]:
-    return [scope.items_ for resource in kind.FromString(data).resources for scope in resource.scopes]
+def _items_by_scope(request_class: Any, data: bytes) -> list[Any]:
+    return [scope.items for resource in request_class.FromString(data).resources for scope in resource.scopes]
 
 
-def _key(attribute: Any) -> str:
-    key: str = attribute.key
-    return key
+def _selected(items: Any, keys: frozenset[str], key_of: Callable[[Any], str] | None = None) -> tuple[list[int], int]:
+    """Return the places of the selected items, and how many attributes all items have.
 
-
-def _wanted(heads: Any, keys: frozenset[str], key_of: Callable[[Any], str] | None = None) -> tuple[list[int], int]:
-    """Return the places of what is wanted, and how many attributes there are."""
-    found, number = [], 0
-    for at, head in enumerate(heads):
-        attributes = head.attributes
-        number += len(attributes)
+    Args:
+        key_of: returns the key of an attribute; None where iteration over the attributes gives the keys, as of a map.
+    """
+    places, count = [], 0
+    for place, item in enumerate(items):
+        attributes = item.attributes
+        count += len(attributes)
         try:
-            if not keys.isdisjoint(map(key_of, attributes) if key_of else attributes) or head.event_name:
-                found.append(at)
-        except UnicodeDecodeError:  # a key that is none in UTF-8: who reads all of it shall say
-            found.append(at)
-    return found, number
+            if not keys.isdisjoint(map(key_of, attributes) if key_of else attributes) or item.event_name:
+                places.append(place)
+        except UnicodeDecodeError:  # a key is not UTF-8; what reads the item by its true schema handles this
+            places.append(place)
+    return places, count
 
 
-def _scopes(data: bytes, most: int) -> list[tuple[bytes, bytes, list[slice]]]:
-    """Return each scope with its resource, as they were sent, and where its spans or records stand."""
+def _scopes(data: bytes, max_count: float) -> list[tuple[bytes, bytes, list[slice]]]:
+    """Return the bytes of each scope's resource and of the scope itself, and where its items are."""
     found = []
     count = 0
-    for resource in _fields(data, slice(0, len(data)))[0]:
-        resources, scopes = _fields(data, resource)
-        about = _joined(data, resources)  # once: it may be large, and its scopes many
-        for scope in scopes:
-            names, items = _fields(data, scope)
-            found.append((about, _joined(data, names), items))
+    for group in _fields(data, slice(0, len(data)))[0]:
+        resources, scopes = _fields(data, group)
+        resource = _joined(data, resources)  # one object for all scopes: it may be large, and they may be many
+        for inner in scopes:
+            scope, items = _fields(data, inner)
+            found.append((resource, _joined(data, scope), items))
             count += max(1, len(items))
-            if count > most:
-                raise RequestTooLarge(f"the request has more than {most} spans or log records")
+            if count > max_count:
+                raise RequestTooLarge(f"the request has more than {max_count} spans or log records")
     return found
 
 
-def _joined(data: bytes, places: list[slice]) -> bytes:
-    """Return a message that may come in parts."""
-    return b"".join(data[place] for place in places)
+def _joined(data: bytes, parts: list[slice]) -> bytes:
+    """Return the bytes of a message. A message may be sent in several parts, which together are one."""
+    return b"".join(data[part] for part in parts)
 
 
 def _fields(data: bytes, message: slice) -> tuple[list[slice], list[slice]]:
-    """Return where the values of a message's fields 1 and 2 stand: OTLP has no others above a single span."""
+    """Return where the values of a message's fields 1 and 2 are: OTLP needs no others above an item."""
     first: list[slice] = []
     second: list[slice] = []
     at, end = message.start, message.stop
     while at < end:
-        tag, at = _number(data, at)
-        kind = tag & 7
-        if kind == 2:
-            size, at = _number(data, at)
-            if tag == _SECOND:
+        tag, at = _varint(data, at)
+        wire_type = tag & 7
+        if wire_type == _WITH_LENGTH:
+            size, at = _varint(data, at)
+            if tag == _FIELD_2:
                 second.append(slice(at, at + size))
-            elif tag == _FIRST:
+            elif tag == _FIELD_1:
                 first.append(slice(at, at + size))
             at += size
-        elif kind == 0:
-            at = _number(data, at)[1]
+        elif wire_type == _VARINT:
+            at = _varint(data, at)[1]
         else:
-            at += _FIXED[kind]
+            at += _FIXED_SIZES[wire_type]
     if at != end:
         raise ValueError(at)
     return first, second
 
 
-def _number(data: bytes, at: int) -> tuple[int, int]:
+def _varint(data: bytes, at: int) -> tuple[int, int]:
     """Return a number of at most 64 bits, and where the next field or value begins."""
     number = 0
     for shift in range(0, 70, 7):
@@ -156,44 +177,44 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
 
 
 @cache
-def _heads(attributes: int, *, as_map: bool = True, one: bool = False) -> Any:
-    """Return the class of a request whose spans or records have but keys and a name.
+def _request_class(attributes: int, form: str) -> Any:
+    """Return the class of a request of which nothing is declared but the attributes and names of its items.
 
-    It is of proto2, which leaves texts that are no UTF-8 to who reads them.
+    The schema is of proto2, whose library checks a text only when Python reads it. In the form `map` it is::
+
+        message Request { repeated Resource resources = 1; }
+        message Resource { repeated Scope scopes = 2; }
+        message Scope { repeated Item items = 2; }
+        message Item { map<string, string> attributes = 9; optional string event_name = 12; }
 
     Args:
-        attributes: their field's number.
-        as_map: as a map, else one by one.
-        one: nothing but attributes is repeated, so that the library merges all spans into one that has them all.
+        attributes: the number of their field.
+        form: `map`, or `list`, in which they are `repeated AttributesEntry attributes`; or `merged`, in which they are
+            `repeated string attributes`, and nothing else is repeated. When a field that is not repeated comes again,
+            the library merges both messages. So a request of this form has one item with all attributes: their number.
     """
-    file = FileDescriptorProto(name="heads", package="heads", syntax="proto2")
+    file = FileDescriptorProto(name="selection", package="selection", syntax="proto2")
     request, resource, scope, item = (
         file.message_type.add(name=name) for name in ("Request", "Resource", "Scope", "Item")
     )
-    _inner(request, "resources", 1, "Resource", repeated=not one)
-    _inner(resource, "scopes", 2, "Scope", repeated=not one)
-    _inner(scope, "items_", 2, "Item", repeated=not one)
-    _text(item, "event_name", _EVENT_NAME)
-    if one:
-        _text(item, "attributes", attributes, repeated=True)
-    else:
-        _inner(item, "attributes", attributes, "Item.AttributesEntry")
+    is_merged = form == "merged"
+    _add_field(request, "resources", 1, message="Resource", repeated=not is_merged)
+    _add_field(resource, "scopes", 2, message="Scope", repeated=not is_merged)
+    _add_field(scope, "items", 2, message="Item", repeated=not is_merged)
+    _add_field(item, "event_name", _EVENT_NAME)
+    _add_field(item, "attributes", attributes, message="" if is_merged else "Item.AttributesEntry", repeated=True)
+    if not is_merged:
         entry = item.nested_type.add(name="AttributesEntry")
-        entry.options.map_entry = as_map
-        _text(entry, "key", 1)
-        _text(entry, "value", 2)
+        entry.options.map_entry = form == "map"
+        _add_field(entry, "key", 1)
+        _add_field(entry, "value", 2)
     pool = DescriptorPool()
     pool.Add(file)
-    return GetMessageClass(pool.FindMessageTypeByName("heads.Request"))
+    return GetMessageClass(pool.FindMessageTypeByName("selection.Request"))
 
 
-def _inner(owner: DescriptorProto, name: str, number: int, message: str, *, repeated: bool = True) -> None:
-    field = owner.field.add(name=name, number=number, type_name=message)
-    field.type = FieldDescriptorProto.TYPE_MESSAGE
-    field.label = FieldDescriptorProto.LABEL_REPEATED if repeated else FieldDescriptorProto.LABEL_OPTIONAL
-
-
-def _text(owner: DescriptorProto, name: str, number: int, *, repeated: bool = False) -> None:
-    field = owner.field.add(name=name, number=number)
-    field.type = FieldDescriptorProto.TYPE_STRING
+def _add_field(owner: DescriptorProto, name: str, number: int, *, message: str = "", repeated: bool = False) -> None:
+    """Declare a field that holds a message, or without its name a text."""
+    field = owner.field.add(name=name, number=number, type_name=message or None)
+    field.type = FieldDescriptorProto.TYPE_MESSAGE if message else FieldDescriptorProto.TYPE_STRING
     field.label = FieldDescriptorProto.LABEL_REPEATED if repeated else FieldDescriptorProto.LABEL_OPTIONAL

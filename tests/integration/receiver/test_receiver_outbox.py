@@ -70,15 +70,15 @@ class TestARequestThatCostsMoreThanItSends:
         assert len({id(group.resource) for group in found}) == 1
 
     def test_a_large_resource_is_forgotten_with_its_request(self) -> None:
-        protobuf._remembered.cache_clear()
+        protobuf._read_cached.cache_clear()
         for size in (100, 20_000):
             spans, _, _ = requests.traces(with_resource("x" * size, 1), KEYS, is_json=False)
             assert spans[0]["resource"] == {"service.name": "x" * size}
 
-        assert protobuf._remembered.cache_info().currsize == 2  # the small one, and the scope of both
+        assert protobuf._read_cached.cache_info().currsize == 2  # the small one, and the scope of both
 
     def test_json_of_nothing_but_brackets_is_refused_unread(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(requests, "MOST_PARTS", 1000)
+        monkeypatch.setattr(requests, "MAX_JSON_PARTS", 1000)
 
         with pytest.raises(RequestTooLarge, match="more than 1000 parts"):
             requests.traces(b'{"unknown": [' + b"[]," * 600 + b"[]]}", KEYS, is_json=True)

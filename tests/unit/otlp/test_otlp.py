@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from label_studio_otel.errors import DecodeError
-from label_studio_otel.otlp import json as otlp
+from label_studio_otel.otlp import files as otlp
 from label_studio_otel.spans import Event, LogRecord, Span
 
 TRACE_ID, SPAN_ID, PARENT_ID = "5b8efff798038103d269b633813fc60c", "eee19b7ec3c1b174", "eee19b7ec3c1b173"

@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from label_studio_otel.errors import DecodeError, RequestTooLarge
 from label_studio_otel.otlp import request as requests
 from label_studio_otel.otlp import wire
-from label_studio_otel.otlp.json import decode
+from label_studio_otel.otlp.files import decode
 
 KEYS = frozenset({"gen_ai.operation.name", "wanted"})
 CALL = {"gen_ai.operation.name": "chat"}
@@ -38,7 +38,7 @@ def request(*scopes: list[dict[str, str]]) -> bytes:
     return bytes(message.SerializeToString())
 
 
-def picked(data: bytes, keys: frozenset[str] = KEYS, **options: Any) -> list[tuple[str, str, str]]:
+def selected(data: bytes, keys: frozenset[str] = KEYS, **options: Any) -> list[tuple[str, str, str]]:
     spans, rejected, _ = requests.traces(data, keys, is_json=False, **options)
     assert rejected == 0
     return [(span["spanId"][-2:], span["resource"]["service.name"], span["scope"]["name"]) for span in spans]
@@ -47,7 +47,7 @@ def picked(data: bytes, keys: frozenset[str] = KEYS, **options: Any) -> list[tup
 def test_only_spans_with_a_wanted_attribute_are_read() -> None:
     data = request([OTHER, CALL, {}, {**OTHER, "wanted": ""}], [OTHER], [CALL])
 
-    assert picked(data) == [
+    assert selected(data) == [
         ("02", "service 1", "scope 1"),
         ("04", "service 1", "scope 1"),
         ("06", "service 3", "scope 3"),
@@ -55,17 +55,17 @@ def test_only_spans_with_a_wanted_attribute_are_read() -> None:
 
 
 def test_a_wanted_name_in_a_value_wants_nothing() -> None:
-    assert picked(request([{"note": "wanted gen_ai.operation.name"}])) == []
+    assert selected(request([{"note": "wanted gen_ai.operation.name"}])) == []
 
 
 def test_an_empty_request_holds_nothing() -> None:
-    assert picked(b"") == []
+    assert selected(b"") == []
 
 
 def test_fields_that_are_not_known_are_passed_over() -> None:
     unknown = b"".join([b"\xf8\x07\x2a", b"\xf9\x07" + b"8" * 8, b"\xfd\x07" + b"4" * 4, b"\xfa\x07\x03abc"])
 
-    assert picked(unknown + request([CALL]) + unknown) == [("01", "service 1", "scope 1")]
+    assert selected(unknown + request([CALL]) + unknown) == [("01", "service 1", "scope 1")]
 
 
 @pytest.mark.parametrize("field", [b"\x18\x07", b"\x22\x03abc", b"\x29" + b"8" * 8, b"\x35" + b"4" * 4])
@@ -76,7 +76,7 @@ def test_an_attribute_with_a_field_that_is_not_known_is_wanted_as_without(field:
         for span in group.scope_spans[0].spans:
             span.attributes[0].MergeFromString(field)
 
-    assert picked(message.SerializeToString()) == [
+    assert selected(message.SerializeToString()) == [
         ("01", "service 1", "scope 1"),
         ("05", "service 2", "scope 2"),
     ]
@@ -88,7 +88,7 @@ def test_an_attribute_that_came_twice_hides_no_call() -> None:
         span.attributes.add(key="http.request.method").value.string_value = "PUT"
         span.attributes.add(key="http.request.method").value.string_value = "PATCH"
 
-    assert picked(message.SerializeToString()) == [("02", "service 1", "scope 1")]
+    assert selected(message.SerializeToString()) == [("02", "service 1", "scope 1")]
 
 
 def test_a_resource_behind_its_spans_is_theirs() -> None:
@@ -98,13 +98,13 @@ def test_a_resource_behind_its_spans_is_theirs() -> None:
     scope, resource = group.scope_spans[0].SerializeToString(), group.resource.SerializeToString()
     inner = b"\x12" + bytes([len(scope)]) + scope + b"\x0a" + bytes([len(resource)]) + resource
 
-    assert picked(b"\x0a" + bytes([len(inner)]) + inner) == [("01", "service 1", "scope 1")]
+    assert selected(b"\x0a" + bytes([len(inner)]) + inner) == [("01", "service 1", "scope 1")]
 
 
 def test_a_key_that_is_no_utf_8_hides_no_call() -> None:
     data = request([{"abc": "x"}, CALL]).replace(b"abc", b"a\xffc")
 
-    assert ("02", "service 1", "scope 1") in picked(data)
+    assert ("02", "service 1", "scope 1") in selected(data)
 
 
 def test_a_call_that_cannot_be_read_takes_no_other_with_it() -> None:
@@ -134,7 +134,7 @@ def test_a_call_that_cannot_be_read_takes_no_other_with_it() -> None:
 )
 def test_what_is_no_request_is_refused_whole(data: bytes) -> None:
     with pytest.raises(DecodeError, match="no OTLP request for traces in protobuf"):
-        picked(data)
+        selected(data)
 
 
 @pytest.mark.parametrize("is_json", [False, True])
@@ -144,14 +144,14 @@ def test_more_spans_than_a_request_may_have_are_refused_unread(is_json: bool) ->
     if is_json:
         data = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [{}] * 3}]}]}).encode()
 
-    assert requests.traces(data, KEYS, is_json=is_json, most=3).found == []
+    assert requests.traces(data, KEYS, is_json=is_json, max_count=3).items == []
     with pytest.raises(RequestTooLarge, match="the request has more than 2 spans or log records"):
-        requests.traces(data, KEYS, is_json=is_json, most=2)
+        requests.traces(data, KEYS, is_json=is_json, max_count=2)
 
 
 def test_scopes_without_spans_are_not_free() -> None:
     with pytest.raises(RequestTooLarge):
-        picked(request([], [], []), most=2)
+        selected(request([], [], []), max_count=2)
 
 
 def test_of_log_records_only_events_are_read() -> None:
@@ -185,6 +185,6 @@ def test_what_is_picked_is_what_reading_it_whole_gives(scopes: list[list[dict[st
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     try:
         for group in wire.groups("traces", data, KEYS, 10):
-            assert len(group.wanted) <= 10
+            assert len(group.selected) <= 10
     except DecodeError as error:
         assert "OTLP request" in str(error) or "more than" in str(error)  # noqa: PT017 - either is an answer
