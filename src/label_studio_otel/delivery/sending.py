@@ -56,12 +56,7 @@ class BatchSender:
     """Sends batches to one Label Studio server."""
 
     def __init__(
-        self,
-        outbox: Outbox,
-        client: LabelStudio,
-        projects: Projects,
-        prefetcher: BatchPrefetcher,
-        hooks: Hooks,
+        self, outbox: Outbox, client: LabelStudio, projects: Projects, prefetcher: BatchPrefetcher, hooks: Hooks
     ) -> None:
         self._outbox = outbox
         self._client = client
