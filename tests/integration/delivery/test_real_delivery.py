@@ -155,11 +155,11 @@ def _lose(deliver: Callable[..., None]) -> Callable[..., None]:
     """Fail once, as a process does that dies before the answer; then be as before."""
     calls: list[bool] = []
 
-    def once(*arguments: Any) -> None:
+    def once(*arguments: Any, **options: Any) -> None:
         if not calls:
             calls.append(True)
             raise SystemExit
-        deliver(*arguments)
+        deliver(*arguments, **options)
 
     return once
 
