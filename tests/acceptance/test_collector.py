@@ -82,7 +82,7 @@ def test_the_collectors_page(tmp_path: Path) -> None:
     environ = {**os.environ, **ports, "OTELCOL_HEALTH_ENDPOINT": f"127.0.0.1:{port}", "HOME": str(tmp_path)}
     environ["PATH"] = os.pathsep.join([str(tmp_path / "bin"), str(COMMANDS), os.environ["PATH"]])
     install, *before, run = commands(README, "## In five minutes")
-    *_, added = commands(README, "## To the configuration that you have")
+    *_, added = commands(README, "## With your own configuration")
     assert run == "otelcol-contrib --config collector/fan-out.yaml"
     assert install == 'pip install "label-studio-otel[serve]"'
     before = [f"{line} --check" if " serve " in line else line for line in before]
