@@ -18,32 +18,28 @@ __all__ = ["add_span_processors"]
 
 
 def add_span_processors() -> None:
-    """Add a span processor for each exporter of ours in this process, once. Never raises."""
+    """Add a span processor for each exporter of this package in the process, once. Never raises."""
     if "LABEL_STUDIO_OTEL_DOCTOR" in os.environ:
-        _observe()
+        _run(_observe, "doctor cannot see the spans of this run")
     exporter = sys.modules.get("label_studio_otel.sdk.exporter")
-    if exporter is None:
-        return  # it is not configured
+    if exporter is not None:  # else it is not configured
+        _run(lambda: _add(list(exporter.constructed)), "no span processor was added, and the exporter works by itself")
+
+
+def _run(step: Callable[[], None], consequence: str) -> None:
+    """Run a step, and log the consequence of an error."""
     try:
-        _add(list(exporter.constructed))
+        step()
     except Exception as error:
         from label_studio_otel import log  # noqa: PLC0415
 
-        log.warn_once(
-            "autoload", f"the span processor could not be added ({log.kind(error)}); the exporter works by itself"
-        )
+        log.warn_once(consequence, f"{consequence} ({log.kind(error)})")
 
 
 def _observe() -> None:
-    """Note the spans of this run for `label-studio-otel doctor`."""
-    try:
-        from label_studio_otel.sdk.observer import observe  # noqa: PLC0415
+    from label_studio_otel.sdk.observer import observe  # noqa: PLC0415
 
-        observe()
-    except Exception as error:
-        from label_studio_otel import log  # noqa: PLC0415
-
-        log.warn_once("doctor", f"the run cannot be looked at ({log.kind(error)})")
+    observe()
 
 
 def _add(exporters: list[object]) -> None:
@@ -59,20 +55,12 @@ def _add(exporters: list[object]) -> None:
         add(LabelStudioSpanProcessor(**exporter.settings))  # type: ignore[attr-defined]
         exporter.inert = True  # type: ignore[attr-defined]
     if new:
-        _add_log_processors([exporter.settings for exporter in new], add)  # type: ignore[attr-defined]
+        settings = [exporter.settings for exporter in new]  # type: ignore[attr-defined]
+        _run(lambda: _add_log_processors(settings, add), "log events of LLM calls cannot be taken")
 
 
 def _add_log_processors(settings: list[dict[str, Any]], add_span_processor: Callable[[object], None]) -> None:
     """Keep the log events of calls, if the SDK has a logger provider; its configurator always sets one."""
-    try:
-        _add_log_record_processors(settings, add_span_processor)
-    except Exception as error:
-        from label_studio_otel import log  # noqa: PLC0415
-
-        log.warn_once("log events", f"log events of LLM calls cannot be taken ({log.kind(error)})")
-
-
-def _add_log_record_processors(settings: list[dict[str, Any]], add_span_processor: Callable[[object], None]) -> None:
     from opentelemetry._logs import get_logger_provider  # noqa: PLC0415
 
     add = getattr(get_logger_provider(), "add_log_record_processor", None)

@@ -95,11 +95,14 @@ class Boundary:
         except Exception as error:
             log.warn_once("shutdown", f"shutting down failed: {log.kind(error)}")
 
-    def use_shared_settings(self) -> None:
-        """Use the shared settings of the server's first processor or exporter, and log which of them differ here.
+    def join(self) -> None:
+        """Log which settings cannot be used, and which differ from the shared ones of this server.
 
-        The token is that of the first one that has a token.
+        Shared settings are those of the server's first processor or exporter. The token is that of the first one that
+        has a token.
         """
+        if problems := "; ".join(self.settings.problems):
+            log.warn_once(problems, problems)
         first = _first.setdefault(self.settings.directory, self)
         own, shared = self.settings, first.settings
         if shared.api_key is None:
@@ -113,11 +116,6 @@ class Boundary:
                 f"several processors or exporters use {own.directory} and differ in {', '.join(differing)}: the "
                 "value of the first one is used for all",
             )
-
-    def log_problems(self) -> None:
-        """Log in one line which settings could not be used."""
-        if problems := "; ".join(self.settings.problems):
-            log.warn_once(problems, problems)
 
     def _is_wanted(self, span: ReadableSpan, attributes: Mapping[str, Any], scope_name: str) -> bool:
         context = span.get_span_context()

@@ -45,8 +45,7 @@ class LabelStudioSpanExporter(SpanExporter):
         #: Whether a processor with these settings does the work.
         self.inert = False
         self._boundary = Boundary(settings)
-        self._boundary.log_problems()
-        self._boundary.use_shared_settings()
+        self._boundary.join()
         constructed.add(self)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:

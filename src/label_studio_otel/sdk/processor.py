@@ -32,8 +32,7 @@ class LabelStudioSpanProcessor(SpanProcessor):
 
     def __init__(self, **settings: Unpack[SettingsArguments]) -> None:
         self._boundary = Boundary(settings)
-        self._boundary.log_problems()
-        self._boundary.use_shared_settings()
+        self._boundary.join()
 
     def on_end(self, span: ReadableSpan) -> None:
         """Write the span to the disk where it is an LLM call. Never raises."""

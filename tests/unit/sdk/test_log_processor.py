@@ -311,6 +311,6 @@ class LogProcessorTest(SdkTest):
         self.provider.shutdown()
 
     def test_the_hook_imports_no_logs_where_nobody_named_us(self) -> None:
-        with mock.patch.object(autoload, "_add_log_record_processors") as add:
+        with mock.patch.object(autoload, "_add_log_processors") as add:
             add_span_processors()
         assert not add.called

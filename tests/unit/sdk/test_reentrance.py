@@ -118,10 +118,10 @@ def test_a_plain_lock_is_found_wherever_it_is(thing: Any) -> None:
 PROGRAM = """
 import opentelemetry.metrics, os, signal, sys, threading
 from opentelemetry.sdk.trace import TracerProvider
-from label_studio_otel import LabelStudioSpanProcessor
+from label_studio_otel import LabelStudioSpanProcessor, process
 from label_studio_otel.metrics import instruments as metrics
 from label_studio_otel.sdk import delivery_thread, recorder
-from label_studio_otel.spool import open_file, writer
+from label_studio_otel.spool import encoder, open_file, writer
 
 ours = LabelStudioSpanProcessor(url="http://127.0.0.1:9", state_dir=sys.argv[1])
 provider = TracerProvider(shutdown_on_exit=False)
@@ -153,7 +153,9 @@ os._exit(0)
     "place",
     [
         '(metrics, "_make")',
+        '(process, "register")',
         '(recorder.Recorder, "__init__")',
+        '(encoder.RecordEncoder, "encode")',
         '(delivery_thread.DeliveryThread, "_start_thread")',
         '(writer, "make_directory")',
         '(open_file, "_write")',
