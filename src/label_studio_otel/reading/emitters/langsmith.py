@@ -11,8 +11,7 @@ answer: its exception event is the sign, with the class and a traceback inside t
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from label_studio_otel.generation import TextPart
 from label_studio_otel.reading import table
@@ -36,15 +35,15 @@ _TRACEBACK = "Traceback (most recent call last)"
 
 def _read(span: Span) -> Generation:
     attributes = span.attributes
+    provider = first_text(attributes, *DIALECT.provider)
     response = response_of(table.first_value(attributes, DIALECT.response))
     error_type, error = _failure(span)
     if error and not _says_anything(response.choices):
-        response = replace(response, choices=())
-    known: dict[str, Any] = {"error": error, "error_type": error_type}
-    if first_text(attributes, *DIALECT.provider) == "langchain":  # LangSmith does not know the provider
+        response = response._replace(choices=())
+    if provider == "langchain":  # LangSmith does not know the provider
         kind = first_text(attributes, TYPE)
-        known["provider"] = kind.partition("-")[0] if kind else None
-    return table.read(DIALECT, span, response=response, **known)
+        provider = kind.partition("-")[0] if kind else None
+    return table.read(DIALECT, span, response=response, provider=provider, error=error, error_type=error_type)
 
 
 def _failure(span: Span) -> tuple[str | None, str | None]:

@@ -9,7 +9,6 @@ mostly in OpenAI's form. Media were moved into attachments.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -73,8 +72,7 @@ def _read(span: Span) -> Generation:
     return table.read(
         DIALECT,
         span,
-        replace(
-            request,
+        request._replace(
             tools=objects_of(tools) or request.tools,
             user=first_text(metadata, "user_id") or request.user,
         ),

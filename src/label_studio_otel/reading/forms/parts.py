@@ -116,7 +116,7 @@ def message(role: str, parts: tuple[Part, ...], name: Any = None) -> Message:
     """Return a message; one of nothing but results of tools is the tool's, whatever its role is."""
     if parts and isinstance(parts[0], ToolResponsePart) and all(isinstance(part, ToolResponsePart) for part in parts):
         role = "tool"
-    return Message(role, parts, as_text(name) or None)
+    return Message(role, parts, name if isinstance(name, str) and name else None)
 
 
 def with_calls(content: Iterable[Part], calls: Iterable[Part]) -> Iterator[Part]:

@@ -7,8 +7,7 @@ list of messages. The form is told by the keys of the value.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from label_studio_otel.generation import Message, Part, TextPart, UnknownPart
 from label_studio_otel.reading.attributes import as_list, decoded, first_text, objects_of
@@ -25,8 +24,7 @@ __all__ = ["OBJECT", "Request", "known_request", "operation_of", "request_of", "
 OBJECT = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What a model was asked."""
 
     messages: tuple[Message, ...]
@@ -46,7 +44,7 @@ def request_of(value: Any) -> Request:
     content, is_cut = unwrapped(value)
     known = known_request(content)
     if known is not None:
-        return replace(known, is_cut=True) if is_cut else known
+        return known._replace(is_cut=True) if is_cut else known
     said = unknown_value(value)
     operation = "text_completion" if said == (TextPart(value),) else "chat"
     return Request((Message("user", said),) if said else (), operation=operation)
@@ -89,7 +87,7 @@ def known_request(value: Any) -> Request | None:
     return Request(
         messages,
         first_text(value, "model", "modelId"),
-        google.tools_of(value) or objects_of(value.get("tools") or value.get("functions")),
+        google.tools_of(value) if "contents" in value else objects_of(value.get("tools") or value.get("functions")),
         "text_completion" if prompted else "chat",
         first_text(value, "user"),
     )

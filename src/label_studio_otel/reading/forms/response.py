@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from label_studio_otel.generation import Choice, Message, TextPart, ToolCallPart
 from label_studio_otel.reading.attributes import first_integer, first_text
@@ -24,8 +23,7 @@ _RESPONSE_KEYS = frozenset({"candidates", "choices", "generations", "output", "r
 _MESSAGE_KEYS = frozenset({"blocks", "content", "function_call", "parts", "tool_calls"})
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """What a model answered."""
 
     choices: tuple[Choice, ...]
@@ -42,7 +40,7 @@ def response_of(value: Any) -> Response:
     content, is_cut = unwrapped(value)
     known = known_response(content) if isinstance(content, (dict, list)) else None
     if known is not None:
-        return replace(known, is_cut=True) if is_cut else known
+        return known._replace(is_cut=True) if is_cut else known
     said = unknown_value(value)
     return Response((Choice(Message("assistant", said)),) if said else ())
 
