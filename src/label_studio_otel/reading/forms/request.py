@@ -60,9 +60,9 @@ def operation_of(value: Any) -> str:
 
 def unknown_value(value: Any) -> tuple[Part, ...]:
     """Return a value of no known form as one part, a text or as it came; nothing where it says nothing."""
-    content = decoded(value)
-    if (content is None and value in (None, "null")) or (isinstance(value, str) and OBJECT.fullmatch(value)):
+    if value in (None, "null") or (isinstance(value, str) and OBJECT.fullmatch(value)):
         return ()
+    content = decoded(value) if isinstance(value, str) and value.lstrip()[:1] == "{" else value
     if isinstance(content, dict):
         said = [item for item in content.values() if item not in (None, [], {})]
         if len(said) == 1 and isinstance(said[0], list) and len(said[0]) == 1:

@@ -10,6 +10,7 @@ from label_studio_otel.reading.truncated_json import beginning_of
 
 __all__ = ["text_of", "unwrapped", "whole"]
 
+_BEGINNINGS = ("{", "[", '"')
 _OBJECTS = ("{", "[{", "[[")
 
 
@@ -20,6 +21,8 @@ def text_of(value: Any) -> Any:
 
 def whole(text: str) -> dict[str, Any] | list[Any] | None:
     """Return the object or list that a text is the JSON of, or the JSON of its JSON, or the `repr` of; None of none."""
+    if text.lstrip()[:1] not in _BEGINNINGS:
+        return None  # an error of the JSON decoder takes longer than all else
     found = json_of(text)
     if isinstance(found, str) and found.startswith(("{", "[")):
         found = json_of(found)
