@@ -40,7 +40,7 @@ def changes(begin: list[bytes], changed: Changed, seed: int, number: int) -> lis
     return found
 
 
-def test_valid_requests_are_carried_out() -> None:
+def test_valid_requests_are_accepted() -> None:
     for data in connections.inputs():
         connections.test_one_input(data)
     for data in grpc_calls.inputs():
@@ -48,19 +48,19 @@ def test_valid_requests_are_carried_out() -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_whatever_comes_over_http_gets_its_answer(seed: int) -> None:
+def test_changed_requests_over_http_get_the_right_response(seed: int) -> None:
     chance = random.Random(seed)
     for data in changes(list(connections.inputs()), connections.changed, seed, INPUTS):
         connections.test_one_input(bytes([chance.choice((0, 0, 1, 2, 3, chance.randrange(256)))]) + data[1:])
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_whatever_comes_over_grpc_gets_its_answer(seed: int) -> None:
+def test_changed_requests_over_grpc_get_the_right_response(seed: int) -> None:
     for data in changes(list(grpc_calls.inputs()), grpc_calls.changed, seed, INPUTS):
         grpc_calls.test_one_input(data)
 
 
-def test_whatever_frames_come_over_http_2_keep_nobody_out() -> None:
+def test_changed_http_2_frames_do_not_keep_others_out() -> None:
     with frames.Server() as server:
         for data in changes(server.connections(), frames.changed, 1, 100):
             server.send(data)
@@ -87,7 +87,7 @@ OPERATION = field(1, b"gen_ai.operation.name") + field(2, field(1, b"chat"))
     ids=["a later field", "number", "text", "fixed", "group"],
 )
 @pytest.mark.parametrize("first", [True, False])
-def test_a_call_whose_attribute_has_an_unknown_field_is_taken(unknown: bytes, first: bool) -> None:
+def test_a_call_whose_attribute_has_an_unknown_field_is_stored(unknown: bytes, first: bool) -> None:
     body = call_with(unknown + OPERATION if first else OPERATION + unknown)
     connections.test_one_input(b"\0" + bytes(export("traces", body, is_json=False)))
     grpc_calls.test_one_input(b"\0\0" + body)
@@ -95,14 +95,14 @@ def test_a_call_whose_attribute_has_an_unknown_field_is_taken(unknown: bytes, fi
 
 @pytest.mark.parametrize("name", [{"a": 1}, [1], 1, True, {}])
 @pytest.mark.parametrize("kind", ["name", "version"])
-def test_a_scope_that_is_no_text_is_no_error_of_ours(name: Any, kind: str) -> None:
+def test_a_scope_that_is_not_text_causes_no_error_of_ours(name: Any, kind: str) -> None:
     request = json.loads(traces(span()))
     request["resourceSpans"][0]["scopeSpans"][0]["scope"][kind] = name
     connections.test_one_input(b"\0" + bytes(export("traces", json.dumps(request).encode(), is_json=True)))
 
 
 @pytest.mark.parametrize("wrong", [b"\0", b"x", b"\x1f\x8b", gzip.compress(b"{}")[:-5], gzip.compress(b"{}") + b"x"])
-def test_what_is_no_gzip_is_refused(wrong: bytes) -> None:
+def test_data_that_is_not_gzip_is_refused(wrong: bytes) -> None:
     request = export("traces", wrong, is_json=True)
     head, _, body = bytes(request).partition(b"\r\n\r\n")
     connections.test_one_input(b"\0" + head + b"\r\nContent-Encoding: gzip\r\n\r\n" + body)

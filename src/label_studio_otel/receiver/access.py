@@ -21,9 +21,9 @@ def is_loopback(host: str) -> bool:
 
 
 def why_refused(host: str, token: str | None, tls: Tls | None) -> str | None:
-    """Return why a bridge must not listen on an address, None where it may.
+    """Return why a bridge must not listen on an address; None where it may.
 
-    It may where other machines cannot reach the address, or must send a token or a client certificate.
+    Other machines must not be able to reach the address, or they must need a token or a client certificate.
     """
     if is_loopback(host) or token is not None or (tls is not None and tls.client_ca_file is not None):
         return None
@@ -34,15 +34,18 @@ def why_refused(host: str, token: str | None, tls: Tls | None) -> str | None:
 
 
 def warnings(host: str, token: str | None, tls: Tls | None) -> list[str]:
-    """Return a sentence for each risk of listening on an address that is allowed."""
+    """Return a sentence for each risk of listening on an address."""
     if is_loopback(host) or tls is not None:
         return []
     what = "what is sent" if token is None else "the token and what is sent"
-    return [f"{host} is served without TLS: who listens on the network can read {what}"]
+    return [f"{host} is served without TLS: anybody on the network can read {what}"]
 
 
 def may_send(token: str | None, authorization: str) -> bool:
-    """Return whether an `Authorization` header has one of the tokens, in a time that does not depend on them."""
+    """Return whether an `Authorization` header has one of the tokens; True where there are none.
+
+    The time of the comparison does not depend on the tokens, so that nobody can guess them by it.
+    """
     if token is None:
         return True
     scheme, _, given = authorization.partition(" ")

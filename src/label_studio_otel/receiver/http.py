@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import h11
 
 from label_studio_otel.receiver.settings import Limits
-from label_studio_otel.receiver.streams import Stream, TlsStream
+from label_studio_otel.receiver.streams import READ_BYTES, Stream, TlsStream
 from label_studio_otel.receiver.tls import Reloading, server_context
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Handler", "Head", "HttpServer", "Response"]
 
-READ_BYTES = 256 * 1024
 MAX_HEAD_BYTES = 32 * 1024
 #: The number of chunks of a body after which other connections have their turn.
 CHUNKS_PER_TURN = 64

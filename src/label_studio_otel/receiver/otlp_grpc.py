@@ -26,7 +26,7 @@ from label_studio_otel.errors import DecodeError, OutboxError, RequestTooLarge
 from label_studio_otel.receiver import access
 from label_studio_otel.receiver.decoding import RESPONSE_TIMEOUT_S, RETRY_AFTER_S, decode
 from label_studio_otel.receiver.metrics import ReceiverMetrics
-from label_studio_otel.receiver.responses import retry_later, success
+from label_studio_otel.receiver.responses import DISK_SLOW, OUR_ERROR, OUTBOX_UNUSABLE, retry_later, success
 from label_studio_otel.receiver.settings import Limits
 from label_studio_otel.receiver.tls import grpc_credentials
 
@@ -213,13 +213,12 @@ def _refusal(error: Exception) -> _Refused:
     if isinstance(error, DecodeError):
         return _Refused(grpc.StatusCode.INVALID_ARGUMENT, str(error))
     if isinstance(error, FutureTimeoutError):
-        return _Refused(grpc.StatusCode.UNAVAILABLE, "the disk is slow; what was sent is not known to be safe")
+        return _Refused(grpc.StatusCode.UNAVAILABLE, DISK_SLOW)
     if isinstance(error, OutboxError):
-        message = "nothing can be taken now; the log of label-studio-otel says why"
-        return _Refused(grpc.StatusCode.UNAVAILABLE, message)
+        return _Refused(grpc.StatusCode.UNAVAILABLE, OUTBOX_UNUSABLE)
     # An error of ours: the same request would fail again.
     log.warn_once("request", f"a request could not be taken: {log.kind(error)}")
-    return _Refused(grpc.StatusCode.INTERNAL, "an error in label-studio-otel")
+    return _Refused(grpc.StatusCode.INTERNAL, OUR_ERROR)
 
 
 def _cancel(context: Any) -> None:

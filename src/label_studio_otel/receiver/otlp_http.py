@@ -23,7 +23,15 @@ from label_studio_otel.receiver.decoding import (
 )
 from label_studio_otel.receiver.http import Response
 from label_studio_otel.receiver.metrics import ReceiverMetrics
-from label_studio_otel.receiver.responses import JSON, PROTOBUF, error, success
+from label_studio_otel.receiver.responses import (
+    DISK_SLOW,
+    JSON,
+    OUR_ERROR,
+    OUTBOX_UNUSABLE,
+    PROTOBUF,
+    error,
+    success,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +51,6 @@ ROUTES = (*SIGNALS, *PROBES, METRICS)
 COMPRESSIONS = ("gzip", "x-gzip", "deflate")
 CHUNK_BYTES = 1 << 20
 TEXT = "text/plain; charset=utf-8"
-NOT_READY = "nothing can be taken now; the log of label-studio-otel says why"
 
 
 class OtlpHttp:
@@ -128,12 +135,12 @@ class OtlpHttp:
         except DecodeError as undecodable:
             return self.error(400, str(undecodable), head)
         except asyncio.TimeoutError:
-            return self.error(503, "the disk is slow; what was sent is not known to be safe", head)
+            return self.error(503, DISK_SLOW, head)
         except OutboxError:
-            return self.error(503, NOT_READY, head)
+            return self.error(503, OUTBOX_UNUSABLE, head)
         except Exception as bug:  # an error of ours: the same request would fail again
             log.warn_once("request", f"a request could not be taken: {log.kind(bug)}")
-            return self.error(500, "an error in label-studio-otel", head)
+            return self.error(500, OUR_ERROR, head)
 
     def close(self) -> None:
         """End the threads."""
@@ -184,11 +191,10 @@ class OtlpHttp:
         return Response(200, TEXT, b"ok\n")
 
     def _reason(self, not_ready: OutboxError, head: Head) -> str:
-        """Return why the outbox cannot be used; a client without the token must not see the path in the error."""
-        if access.may_send(self._token, head.headers.get("authorization", "")):
-            return str(not_ready)
+        """Log why the outbox cannot be used; return it, without the token in general words: it may hold a path."""
         log.warn_once("ready", f"/readyz is answered 503: {not_ready}")
-        return NOT_READY
+        may_see = access.may_send(self._token, head.headers.get("authorization", ""))
+        return str(not_ready) if may_see else OUTBOX_UNUSABLE
 
     def _begin_check(self) -> asyncio.Future[None]:
         if self._checking is None or self._checking.done():

@@ -20,10 +20,14 @@ from label_studio_otel.receiver.http import Response
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["JSON", "PROTOBUF", "error", "retry_later", "success"]
+__all__ = ["DISK_SLOW", "JSON", "OUR_ERROR", "OUTBOX_UNUSABLE", "PROTOBUF", "error", "retry_later", "success"]
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
+#: Messages of both protocols.
+DISK_SLOW = "the disk is slow; what was sent is not known to be safe"
+OUTBOX_UNUSABLE = "nothing can be taken now; the log of label-studio-otel says why"
+OUR_ERROR = "an error in label-studio-otel"
 #: The gRPC code of a `Status`, by HTTP status.
 CODES = {
     400: code_pb2.INVALID_ARGUMENT,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Stream", "TlsStream"]
+__all__ = ["READ_BYTES", "Stream", "TlsStream"]
 
 READ_BYTES = 256 * 1024
 #: How long a client may read the last bytes after `close`; asyncio alone would wait for ever.

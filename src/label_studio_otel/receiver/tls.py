@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Reloading", "grpc_credentials", "server_context"]
 
 Made = TypeVar("Made")
-#: OpenSSL's reasons when a key does not belong to the certificate; the last one when their algorithms differ.
+#: OpenSSL's reasons when a key does not belong to the certificate. The last one is given when their algorithms differ.
 _NOT_A_PAIR = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 
 
@@ -131,11 +131,9 @@ class Reloading(Generic[Made]):
             self._stamps = stamps
             try:
                 self._made = self._make(self._tls)
-            except ConfigError as error:
-                log.warn_once("TLS certificate", f"{error}; the TLS certificate read before stays in use")
-                return None
-            except Exception as error:  # an error of ours; it is logged, as the files are not read until they change
-                log.warn_once("TLS certificate", f"{log.kind(error)}; the TLS certificate read before stays in use")
+            except Exception as error:  # also an error of ours is logged, as the files are not read until they change
+                reason = str(error) if isinstance(error, ConfigError) else log.kind(error)
+                log.warn_once("TLS certificate", f"{reason}; the TLS certificate read before stays in use")
                 return None
             log.resolved("TLS certificate", "the files of the TLS certificate can be used again")
             log.info("the TLS certificate was renewed")

@@ -58,7 +58,7 @@ def test_an_empty_request_is_a_success(receiver: Receiver, body: bytes, content_
 
 
 @pytest.mark.parametrize("path", ["/v1/traces/", "/v1/traces?token=1"])
-def test_a_slash_at_the_end_or_a_query_is_no_redirect(receiver: Receiver, path: str) -> None:
+def test_a_path_may_end_with_a_slash_or_a_query(receiver: Receiver, path: str) -> None:
     assert receiver.post(traces(span()), path).status == 200
     assert receiver.kept == 1
 
@@ -88,7 +88,7 @@ def test_a_chunked_body_is_read(receiver: Receiver) -> None:
     assert receiver.kept == 1
 
 
-def test_a_client_that_asks_before_it_sends_is_told_to_go_on(receiver: Receiver) -> None:
+def test_expect_100_continue_is_answered(receiver: Receiver) -> None:
     body = traces(span())
     head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nContent-Length: {len(body)}\r\n"
     with receiver.connect() as client:
@@ -98,7 +98,7 @@ def test_a_client_that_asks_before_it_sends_is_told_to_go_on(receiver: Receiver)
         assert answer(client).status == 200
 
 
-def test_several_requests_of_one_connection(receiver: Receiver) -> None:
+def test_a_connection_can_have_several_requests(receiver: Receiver) -> None:
     body = traces(span())
     request = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nContent-Length: {len(body)}\r\n\r\n"
     with receiver.connect() as client:
@@ -146,7 +146,7 @@ REFUSED: dict[str, tuple[str, str, bytes, dict[str, str], int, int]] = {
 
 
 @pytest.mark.parametrize("wrong", REFUSED)
-def test_refusals_are_a_status_in_the_encoding_of_the_request(receiver: Receiver, wrong: str) -> None:
+def test_errors_are_a_status_in_the_encoding_of_the_request(receiver: Receiver, wrong: str) -> None:
     method, path, body, headers, code, number = REFUSED[wrong]
 
     got = receiver.send(method, path, body, **{"content_length": str(len(body)), **headers})
@@ -164,7 +164,7 @@ def test_refusals_are_a_status_in_the_encoding_of_the_request(receiver: Receiver
     assert receiver.kept == 0
 
 
-def test_a_bad_request_says_so_in_its_details(receiver: Receiver) -> None:
+def test_the_details_of_a_400_are_a_bad_request(receiver: Receiver) -> None:
     got = Status.FromString(receiver.post(b"secret", content_type=PROTOBUF).body)
     bad = BadRequest()
     assert got.details[0].Unpack(bad)
@@ -185,7 +185,7 @@ def test_a_bad_request_says_so_in_its_details(receiver: Receiver) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"), [("PUT", "/v1/logs", "POST"), ("DELETE", "/readyz", "GET, HEAD")]
 )
-def test_405_names_what_is_allowed(receiver: Receiver, method: str, path: str, allowed: str) -> None:
+def test_a_405_names_the_allowed_methods(receiver: Receiver, method: str, path: str, allowed: str) -> None:
     assert receiver.send(method, path).headers["allow"] == allowed
 
 
@@ -201,7 +201,7 @@ def test_spans_that_cannot_be_read_are_a_partial_success(receiver: Receiver) -> 
     assert receiver.kept == 1
 
 
-def test_partial_success_in_protobuf(receiver: Receiver) -> None:
+def test_a_partial_success_in_protobuf(receiver: Receiver) -> None:
     got = receiver.post(traces_in_protobuf(VALID, (b"\1" * 15, b"\2" * 8), (b"\0" * 16, b"\3" * 8)), PATH, PROTOBUF)
 
     partial = ExportTraceServiceResponse.FromString(got.body).partial_success
@@ -234,14 +234,14 @@ def test_metrics_are_accepted_and_dropped(receiver: Receiver) -> None:
 
 
 @pytest.mark.parametrize("number", ["1700000000000000001", 1700000000000000001])
-def test_64_bit_integers_are_strings_or_numbers_and_unknown_fields_nothing(receiver: Receiver, number: Any) -> None:
+def test_64_bit_integers_are_strings_or_numbers_and_unknown_fields_are_ignored(receiver: Receiver, number: Any) -> None:
     receiver.post(traces(span(startTimeUnixNano=number, traceId=TRACE_ID.upper(), novelty={"x": [1]}, flags=257)))
 
     (item,) = receiver.outbox.due_items(1, 10)
     assert item.key == f"{TRACE_ID}:0000000000000001:1700000000000000001"
 
 
-def test_what_is_kept_is_what_delivery_reads(receiver: Receiver) -> None:
+def test_delivery_can_read_the_stored_record(receiver: Receiver) -> None:
     receiver.post(traces(span(said="Where? " + "x" * 600)))
 
     (item,) = receiver.outbox.due_items(1, 10)
@@ -263,7 +263,7 @@ def test_log_events_are_kept_for_their_spans(receiver: Receiver) -> None:
     assert len(receiver.outbox.events(f"{TRACE_ID}:{'1'.zfill(16)}")) == 1
 
 
-def test_only_what_the_settings_ask_for_is_kept(tmp_path: Path) -> None:
+def test_calls_that_the_settings_exclude_are_not_stored(tmp_path: Path) -> None:
     other = span(2, attributes=[{"key": "http.request.method", "value": {"stringValue": "GET"}}])
     with Receiver(tmp_path, operations={"text_completion"}) as receiver:
         assert receiver.post(traces(span(1), other)).body == b"{}"

@@ -30,7 +30,7 @@ def receiver(tmp_path: Path) -> Iterator[GrpcReceiver]:
 
 
 @pytest.mark.parametrize("compression", list(grpc.Compression))
-def test_what_is_sent_is_durable_when_it_is_answered(receiver: GrpcReceiver, compression: grpc.Compression) -> None:
+def test_a_call_is_stored_when_its_request_is_answered(receiver: GrpcReceiver, compression: grpc.Compression) -> None:
     assert receiver.export(traces_in_protobuf(VALID), compression=compression) == b""
     assert receiver.kept == 1
 
@@ -52,7 +52,7 @@ def test_spans_without_valid_ids_are_a_partial_success(receiver: GrpcReceiver) -
     assert receiver.kept == 1
 
 
-def test_what_is_no_otlp_is_invalid_argument(receiver: GrpcReceiver) -> None:
+def test_data_that_is_not_otlp_is_invalid_argument(receiver: GrpcReceiver) -> None:
     got = receiver.export(b"secret")
     assert (got.code(), got.details()) == (
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -65,7 +65,7 @@ def test_another_service_is_unimplemented(receiver: GrpcReceiver) -> None:
     assert receiver.export(b"", method).code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_more_than_64_mib_are_resource_exhausted_and_do_not_come_again(receiver: GrpcReceiver) -> None:
+def test_more_than_64_mib_are_resource_exhausted_so_that_clients_do_not_retry(receiver: GrpcReceiver) -> None:
     for compression in (grpc.Compression.Gzip, grpc.Compression.NoCompression):
         got = receiver.export(bytes((64 << 20) + 1), compression=compression)
         assert got.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -73,7 +73,7 @@ def test_more_than_64_mib_are_resource_exhausted_and_do_not_come_again(receiver:
     assert receiver.export(bytes(64 << 20), METRICS) == b""
 
 
-def test_a_full_outbox_is_unavailable_with_both_hints_when_to_come_again(tmp_path: Path) -> None:
+def test_a_full_outbox_is_unavailable_with_both_forms_of_the_retry_delay(tmp_path: Path) -> None:
     with GrpcReceiver(tmp_path, max_state_bytes=1) as receiver:
         got = receiver.export(traces_in_protobuf(VALID))
         assert got.code() is grpc.StatusCode.UNAVAILABLE
@@ -94,7 +94,7 @@ def test_without_the_lock_it_is_unavailable_until_this_process_has_it(receiver: 
 
 
 @pytest.mark.parametrize("authorization", ["Bearer s3cret-token", "", "Bearer s3cret", "Basic s3cret-token"])
-def test_only_who_has_the_token_may_send(tmp_path: Path, authorization: str) -> None:
+def test_only_clients_with_the_token_may_send(tmp_path: Path, authorization: str) -> None:
     with GrpcReceiver(tmp_path, token="s3cret-token") as receiver:
         got = receiver.export(traces_in_protobuf(VALID), metadata=[("authorization", authorization)])
         if authorization == "Bearer s3cret-token":
@@ -111,7 +111,7 @@ def test_a_port_that_is_taken_is_an_error(receiver: GrpcReceiver, tmp_path: Path
     other.otlp.close(1)
 
 
-def test_messages_that_never_end_hold_nobody_up(tmp_path: Path) -> None:
+def test_messages_that_never_end_do_not_delay_other_clients(tmp_path: Path) -> None:
     with GrpcReceiver(tmp_path) as receiver, Http2Client(receiver.port) as client:
         for stream in range(1, 201, 2):
             client.open(stream)
@@ -122,7 +122,7 @@ def test_messages_that_never_end_hold_nobody_up(tmp_path: Path) -> None:
         assert time.monotonic() - began < 2
 
 
-def test_a_message_that_does_not_come_is_cut_off(tmp_path: Path) -> None:
+def test_a_request_whose_message_does_not_come_is_cancelled(tmp_path: Path) -> None:
     with GrpcReceiver(tmp_path, limits=Limits(sending=0.2)) as receiver, Http2Client(receiver.port) as client:
         client.open()
         client.data(b"\0\0\0\0\x05ab")
@@ -137,7 +137,7 @@ def test_a_request_without_a_message_is_invalid_argument(receiver: GrpcReceiver)
         assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_more_requests_at_a_time_come_again(tmp_path: Path) -> None:
+def test_requests_beyond_the_limit_are_unavailable(tmp_path: Path) -> None:
     with GrpcReceiver(tmp_path, limits=Limits(requests=3)) as receiver, Http2Client(receiver.port) as client:
         for stream in (1, 3, 5):
             client.open(stream)
@@ -151,7 +151,7 @@ def test_more_requests_at_a_time_come_again(tmp_path: Path) -> None:
         assert receiver.export(traces_in_protobuf(VALID)) == b""
 
 
-def test_bodies_beyond_what_may_be_held_come_again(tmp_path: Path) -> None:
+def test_bodies_beyond_the_limit_are_unavailable(tmp_path: Path) -> None:
     with GrpcReceiver(tmp_path, limits=Limits(bodies=10_000)) as receiver:
         got = receiver.export(bytes(20_000), METRICS)
         assert got.code() is grpc.StatusCode.UNAVAILABLE
@@ -159,7 +159,7 @@ def test_bodies_beyond_what_may_be_held_come_again(tmp_path: Path) -> None:
         assert receiver.export(bytes(9_000), METRICS) == b""
 
 
-def test_who_lacks_the_token_is_answered_before_a_message_is_read(tmp_path: Path) -> None:
+def test_a_client_without_the_token_is_refused_before_its_message_is_read(tmp_path: Path) -> None:
     with GrpcReceiver(tmp_path, token="s3cret-token") as receiver, Http2Client(receiver.port) as client:
         client.open()
         assert b"grpc-status\x0216" in client.until(HEADERS).payload  # UNAUTHENTICATED
@@ -174,13 +174,13 @@ def test_who_lacks_the_token_is_answered_before_a_message_is_read(tmp_path: Path
         ["Bearer s3cret-token", "Bearer s3cret-token"],
     ],
 )
-def test_several_authorizations_are_none(tmp_path: Path, authorization: list[str]) -> None:
+def test_several_authorization_headers_are_refused(tmp_path: Path, authorization: list[str]) -> None:
     with GrpcReceiver(tmp_path, token="s3cret-token") as receiver:
         got = receiver.export(traces_in_protobuf(VALID), metadata=[("authorization", one) for one in authorization])
         assert (got.code(), receiver.kept) == (grpc.StatusCode.UNAUTHENTICATED, 0)
 
 
-def test_a_token_that_is_no_ascii_is_refused(tmp_path: Path) -> None:
+def test_a_token_that_is_not_ascii_is_refused(tmp_path: Path) -> None:
     with GrpcReceiver(tmp_path, token="s3cret-token") as receiver, Http2Client(receiver.port) as client:
         client.open(authorization="Bearer s3cret-token\u00ff")
         with suppress(ConnectionError):
@@ -188,7 +188,7 @@ def test_a_token_that_is_no_ascii_is_refused(tmp_path: Path) -> None:
         assert receiver.kept == 0
 
 
-def test_a_bomb_is_stopped_before_it_is_whole(tmp_path: Path) -> None:
+def test_decompression_stops_at_the_limit(tmp_path: Path) -> None:
     packed = bomb(1 << 30)
     with GrpcReceiver(tmp_path) as receiver, Http2Client(receiver.port) as client:
         began = time.process_time()
@@ -219,7 +219,7 @@ def test_a_connection_without_requests_is_closed(tmp_path: Path) -> None:
         client.until(GOAWAY)
 
 
-def test_floods_of_pings_end_the_connection(receiver: GrpcReceiver) -> None:
+def test_a_flood_of_pings_ends_the_connection(receiver: GrpcReceiver) -> None:
     with Http2Client(receiver.port) as client:
         client.open()
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -228,7 +228,7 @@ def test_floods_of_pings_end_the_connection(receiver: GrpcReceiver) -> None:
         assert b"too_many_pings" in client.until(GOAWAY).payload
 
 
-def test_requests_that_are_taken_back_at_once_hold_nobody_up(receiver: GrpcReceiver) -> None:
+def test_requests_that_are_cancelled_at_once_do_not_delay_other_clients(receiver: GrpcReceiver) -> None:
     with Http2Client(receiver.port) as client, suppress(ConnectionError):
         for stream in range(1, 4001, 2):
             client.open(stream)
@@ -242,7 +242,7 @@ def test_metadata_too_large_is_resource_exhausted(receiver: GrpcReceiver) -> Non
     assert (got.code(), receiver.kept) == (grpc.StatusCode.RESOURCE_EXHAUSTED, 0)
 
 
-def test_a_thousand_connections_keep_nobody_out(tmp_path: Path) -> None:
+def test_a_thousand_connections_do_not_keep_others_out(tmp_path: Path) -> None:
     _allow_many_files()
     with GrpcReceiver(tmp_path, limits=Limits(connections=1100)) as receiver, ExitStack() as clients:
         for _ in range(1000):
@@ -261,7 +261,7 @@ def _soon(true: Any) -> bool:
     return False
 
 
-def test_a_request_that_cannot_be_cut_off_keeps_no_other_from_it(
+def test_a_request_that_cannot_be_cancelled_does_not_stop_the_others_from_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log, "_said", set())

@@ -45,7 +45,7 @@ def test_64_mib_decompressed_are_read_and_a_byte_more_is_413(tmp_path: Path) -> 
         assert receiver.kept == 1
 
 
-def test_a_bomb_costs_no_more_memory_than_its_limit() -> None:
+def test_decompression_takes_no_more_memory_than_its_limit() -> None:
     import tracemalloc
 
     packed = bomb(1 << 30)
@@ -59,7 +59,7 @@ def test_a_bomb_costs_no_more_memory_than_its_limit() -> None:
     assert time.process_time() - began < 1
 
 
-def test_a_chunked_body_without_end_is_413_while_it_comes(tmp_path: Path) -> None:
+def test_an_endless_chunked_body_is_413(tmp_path: Path) -> None:
     with Receiver(tmp_path, limits=Limits(body=100_000)) as receiver, receiver.connect() as client:
         head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {PROTOBUF}\r\nTransfer-Encoding: chunked\r\n\r\n"
         client.sendall(head.encode())
@@ -70,12 +70,12 @@ def test_a_chunked_body_without_end_is_413_while_it_comes(tmp_path: Path) -> Non
     assert got.headers["connection"] == "close"
 
 
-def test_a_refused_client_that_sends_all_before_it_reads_gets_the_answer(tmp_path: Path) -> None:
+def test_a_refused_client_that_sends_all_before_it_reads_gets_the_response(tmp_path: Path) -> None:
     with Receiver(tmp_path, limits=Limits(body=100_000)) as receiver:
         assert receiver.post(b"x" * (8 << 20)).status == 413
 
 
-def test_bodies_beyond_what_may_be_held_are_503(tmp_path: Path) -> None:
+def test_bodies_beyond_the_limit_are_503(tmp_path: Path) -> None:
     with Receiver(tmp_path, limits=Limits(bodies=100_000)) as receiver:
         got = receiver.post(b" " * 200_000)
         assert (got.status, got.json["code"], got.headers["retry-after"]) == (503, 14, "5")
@@ -102,14 +102,14 @@ def _soon(true: Any) -> bool:
     return False
 
 
-def test_a_head_that_comes_byte_by_byte_is_cut_off(tmp_path: Path) -> None:
+def test_a_head_that_comes_byte_by_byte_times_out(tmp_path: Path) -> None:
     with Receiver(tmp_path, limits=Limits(head=0.2)) as receiver, receiver.connect() as client:
         client.sendall(b"POST /v1/traces HTTP/1.1\r\nHost:")
         got = answer(client)
     assert (got.status, got.json["code"]) == (408, 4)
 
 
-def test_a_body_that_does_not_come_is_cut_off(tmp_path: Path) -> None:
+def test_a_body_that_does_not_come_times_out(tmp_path: Path) -> None:
     with Receiver(tmp_path, limits=Limits(sending=0.2)) as receiver:
         got = receiver.send("POST", "/v1/traces", b"{", content_type=JSON, content_length="2")
     assert got.status == 408
@@ -128,14 +128,14 @@ def test_a_silent_connection_is_closed(tmp_path: Path) -> None:
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
     ],
 )
-def test_what_is_no_http_is_400(tmp_path: Path, sent: bytes) -> None:
+def test_bytes_that_are_not_http_are_400(tmp_path: Path, sent: bytes) -> None:
     with Receiver(tmp_path) as receiver, receiver.connect() as client:
         client.sendall(sent)
         got = answer(client)
     assert (got.status, got.json["code"]) == (400, 3)
 
 
-def test_a_body_in_chunks_of_a_byte_holds_nobody_up(tmp_path: Path) -> None:
+def test_a_body_in_chunks_of_one_byte_does_not_delay_other_clients(tmp_path: Path) -> None:
     with Receiver(tmp_path) as receiver, receiver.connect() as slow:
         head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nTransfer-Encoding: chunked\r\n\r\n"
         slow.sendall(head.encode() + b"1\r\n \r\n" * 80_000)
@@ -146,7 +146,7 @@ def test_a_body_in_chunks_of_a_byte_holds_nobody_up(tmp_path: Path) -> None:
         assert answer(slow).status == 200
 
 
-def test_far_more_connections_than_the_limit_are_closed_without_a_word(tmp_path: Path) -> None:
+def test_connections_far_beyond_the_limit_are_closed_without_a_response(tmp_path: Path) -> None:
     with Receiver(tmp_path, limits=Limits(connections=1, lingering=5)) as receiver, ExitStack() as clients:
         crowd = [clients.enter_context(receiver.connect()) for _ in range(100)]
         assert _soon(lambda: len(receiver.server._connections) == 65)
@@ -162,7 +162,7 @@ def test_a_head_too_large_is_431(tmp_path: Path) -> None:
         assert receiver.send("GET", "/healthz", x="y" * 100_000).status == 431
 
 
-def test_hundreds_of_silent_connections_keep_nobody_out(tmp_path: Path) -> None:
+def test_hundreds_of_silent_connections_do_not_keep_others_out(tmp_path: Path) -> None:
     with Receiver(tmp_path, limits=Limits(connections=400)) as receiver:
         idle = [receiver.connect() for _ in range(350)]
         try:
@@ -176,7 +176,7 @@ def test_hundreds_of_silent_connections_keep_nobody_out(tmp_path: Path) -> None:
                 client.close()
 
 
-def test_a_full_outbox_is_503_with_a_time_and_nothing_is_taken(tmp_path: Path) -> None:
+def test_a_full_outbox_is_503_with_retry_after_and_nothing_is_stored(tmp_path: Path) -> None:
     with Receiver(tmp_path, max_state_bytes=1) as receiver:
         got = receiver.post(traces(span()))
         assert (got.status, got.json["code"], got.headers["retry-after"]) == (503, 14, "5")
@@ -196,7 +196,7 @@ def test_without_the_lock_it_is_503_until_this_process_has_it(tmp_path: Path) ->
         assert receiver.send("GET", "/readyz").status == 200
 
 
-def test_a_disk_that_refuses_is_503_and_then_it_takes_again(tmp_path: Path) -> None:
+def test_requests_are_503_while_the_disk_refuses_and_accepted_after_that(tmp_path: Path) -> None:
     class Refusing(Database):
         refuses = True
 
@@ -260,7 +260,7 @@ def test_requests_that_wait_are_committed_together(tmp_path: Path, slow: Slow) -
         assert receiver.kept == 20
 
 
-def test_a_request_that_fails_does_not_take_the_others_with_it(tmp_path: Path, slow: Slow) -> None:
+def test_a_request_that_fails_does_not_make_others_of_its_commit_fail(tmp_path: Path, slow: Slow) -> None:
     with Receiver(tmp_path, outbox=slow) as receiver, ThreadPoolExecutor(20) as clients:
         first = clients.submit(receiver.post, traces(span(1)))
         assert _soon(lambda: slow.commits)
@@ -272,7 +272,7 @@ def test_a_request_that_fails_does_not_take_the_others_with_it(tmp_path: Path, s
         assert receiver.kept == 2
 
 
-def test_what_is_under_way_is_answered_when_it_is_told_to_end(tmp_path: Path, slow: Slow) -> None:
+def test_requests_under_way_are_answered_when_the_server_closes(tmp_path: Path, slow: Slow) -> None:
     with Receiver(tmp_path, outbox=slow) as receiver, ThreadPoolExecutor(2) as clients, receiver.connect() as idle:
         idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert answer(idle, "GET").status == 200
@@ -302,7 +302,7 @@ def test_what_is_under_way_is_answered_when_it_is_told_to_end(tmp_path: Path, sl
         ("Bearer wrong\r\nAuthorization: Bearer s3cret-token", 401),
     ],
 )
-def test_only_who_has_the_token_may_send(tmp_path: Path, authorization: str, status: int) -> None:
+def test_only_clients_with_the_token_may_send(tmp_path: Path, authorization: str, status: int) -> None:
     with Receiver(tmp_path, token="s3cret-token") as receiver, receiver.connect() as client:
         body = traces(span())
         head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nContent-Length: {len(body)}\r\n"
@@ -317,7 +317,7 @@ def test_only_who_has_the_token_may_send(tmp_path: Path, authorization: str, sta
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:4318"])
-def test_no_web_page_sends_without_a_token(tmp_path: Path, origin: str) -> None:
+def test_a_web_page_cannot_send_without_a_token(tmp_path: Path, origin: str) -> None:
     with Receiver(tmp_path) as receiver:
         got = receiver.post(traces(span()), origin=origin)
         assert (got.status, got.json["code"], receiver.kept) == (403, 7, 0)
@@ -331,7 +331,9 @@ def test_no_web_page_sends_without_a_token(tmp_path: Path, origin: str) -> None:
 @pytest.mark.parametrize("token", [None, "s3cret-token"])
 @pytest.mark.parametrize("tls", [None, Tls(Path("a"), Path("b")), Tls(Path("a"), Path("b"), Path("c"))])
 @pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.5"])
-def test_where_strangers_would_be_let_in_it_is_refused(host: str, tls: Tls | None, token: str | None) -> None:
+def test_an_address_for_other_machines_is_refused_without_token_and_client_certificates(
+    host: str, tls: Tls | None, token: str | None
+) -> None:
     refused = access.why_refused(host, token, tls)
     known = token is not None or (tls is not None and tls.client_ca_file is not None)
     if host == "127.0.0.1" or known:
@@ -350,12 +352,12 @@ def test_where_strangers_would_be_let_in_it_is_refused(host: str, tls: Tls | Non
             "10.0.0.5",
             "s3cret-token",
             None,
-            ["10.0.0.5 is served without TLS: who listens on the network can read the token and what is sent"],
+            ["10.0.0.5 is served without TLS: anybody on the network can read the token and what is sent"],
         ),
-        ("10.0.0.5", None, None, ["10.0.0.5 is served without TLS: who listens on the network can read what is sent"]),
+        ("10.0.0.5", None, None, ["10.0.0.5 is served without TLS: anybody on the network can read what is sent"]),
     ],
 )
-def test_plain_text_across_machines_is_warned_of(
+def test_an_address_for_other_machines_without_tls_is_a_warning(
     host: str, token: str | None, tls: Tls | None, warned: list[str]
 ) -> None:
     assert access.warnings(host, token, tls) == warned
@@ -375,7 +377,7 @@ def test_plain_text_across_machines_is_warned_of(
         ("example.com", False),
     ],
 )
-def test_which_addresses_only_this_machine_can_reach(host: str, only_here: bool) -> None:
+def test_loopback_addresses_are_known(host: str, only_here: bool) -> None:
     assert access.is_loopback(host) is only_here
 
 
@@ -383,7 +385,7 @@ def token_of(environ: dict[str, str]) -> str | None:
     return load_serve_settings({}, environ).token
 
 
-def test_where_the_token_comes_from(tmp_path: Path) -> None:
+def test_the_token_comes_from_a_variable_or_a_file(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("from-file\n")
     (tmp_path / "empty").write_text("\n")
     assert token_of({}) is None
@@ -397,7 +399,7 @@ def test_where_the_token_comes_from(tmp_path: Path) -> None:
         token_of({"LABEL_STUDIO_OTEL_SERVE_TOKEN": "schlüssel"})
 
 
-def test_while_a_token_is_changed_the_old_and_the_new_one_let_in(tmp_path: Path) -> None:
+def test_of_several_tokens_each_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("new-token\nold-token\n")
     tokens = token_of({"LABEL_STUDIO_OTEL_SERVE_TOKEN_FILE": str(tmp_path / "token")})
 
@@ -407,7 +409,7 @@ def test_while_a_token_is_changed_the_old_and_the_new_one_let_in(tmp_path: Path)
 
 
 class TestProbes:
-    def test_readyz_waits_for_no_request_that_is_read(self, tmp_path: Path) -> None:
+    def test_readyz_does_not_wait_for_requests_that_are_decoded(self, tmp_path: Path) -> None:
         go_on = threading.Event()
         with Receiver(tmp_path) as receiver:
             for _ in range(2):
@@ -417,7 +419,7 @@ class TestProbes:
             assert not go_on.is_set()
             go_on.set()
 
-    def test_it_writes_nothing_while_commits_show_that_it_can_be_written(
+    def test_readyz_writes_nothing_while_recent_commits_prove_that_the_outbox_can_be_written(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         now = [0.0]
@@ -438,7 +440,7 @@ class TestProbes:
             now[0] = 20.0
             assert (receiver.send("GET", "/readyz").status, noted) == (200, ["ready_at"] * 2)
 
-    def test_what_was_shown_counts_no_more_when_a_commit_fails(
+    def test_a_failed_commit_ends_the_proof_of_earlier_ones(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with Receiver(tmp_path) as receiver:
@@ -453,7 +455,7 @@ class TestProbes:
             ready = receiver.send("GET", "/readyz")
             assert (ready.status, ready.body) == (503, b"disk I/O error\n")
 
-    def test_probes_that_come_at_once_share_one_check_and_none_waits_for_ever(
+    def test_simultaneous_probes_share_one_check_and_time_out(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         go_on = threading.Event()
@@ -477,7 +479,7 @@ class TestProbes:
         assert [(one.status, one.body) for one in answers] == [(503, b"the disk is slow\n")] * 3
         assert checks == [True]
 
-    def test_why_it_is_not_ready_is_told_only_to_clients_with_the_token(
+    def test_readyz_gives_its_reason_only_to_clients_with_the_token(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """The error of an outbox begins with its path."""
@@ -499,7 +501,7 @@ class TestProbes:
             "label-studio-otel: /readyz is answered 503: /var/lib/secret/outbox.db: disk I/O error"
         ]
 
-    def test_it_looks_at_the_thread_that_delivers(self, tmp_path: Path) -> None:
+    def test_the_bridge_is_not_ready_without_its_delivery_thread(self, tmp_path: Path) -> None:
         bridge = Bridge(load({"state_dir": tmp_path}, {}), ServeSettings())
         with pytest.raises(OutboxError, match="the thread that delivers has ended by an error of ours"):
             bridge._check()

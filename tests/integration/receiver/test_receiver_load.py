@@ -130,7 +130,7 @@ def test_1000_silent_connections_over_http_keep_nobody_out(tmp_path: Path, said:
 
 
 @pytest.mark.parametrize("said", [b"", PREFACE[:9], PREFACE + SETTINGS])
-def test_1000_silent_connections_over_grpc_keep_nobody_out(tmp_path: Path, said: bytes) -> None:
+def test_1000_silent_connections_over_grpc_do_not_keep_others_out(tmp_path: Path, said: bytes) -> None:
     with GrpcReceiver(tmp_path, limits=Limits(connections=1100)) as receiver, connected(receiver, 1000) as clients:
         for client in clients:
             client.sendall(said)
@@ -139,7 +139,7 @@ def test_1000_silent_connections_over_grpc_keep_nobody_out(tmp_path: Path, said:
         assert healthy.check() == receiver.kept
 
 
-def test_requests_that_come_byte_by_byte_are_answered_and_hold_up_nobody(tmp_path: Path) -> None:
+def test_requests_that_come_byte_by_byte_are_answered_and_do_not_delay_others(tmp_path: Path) -> None:
     with Receiver(tmp_path) as receiver, connected(receiver, 20) as clients, over_http(receiver) as healthy:
         body = traces(span(1 << 32))
         drip(clients, HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body[:-1])
@@ -150,7 +150,7 @@ def test_requests_that_come_byte_by_byte_are_answered_and_hold_up_nobody(tmp_pat
     healthy.check()
 
 
-def test_chunks_of_a_byte_are_answered_and_hold_up_nobody(tmp_path: Path) -> None:
+def test_chunks_of_one_byte_are_answered_and_do_not_delay_others(tmp_path: Path) -> None:
     body = traces(span(1 << 32, "Hello" * 4_000))
     chunked = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
     with Receiver(tmp_path) as receiver, connected(receiver, 4) as clients, over_http(receiver) as healthy:
@@ -168,7 +168,7 @@ def test_chunks_of_a_byte_are_answered_and_hold_up_nobody(tmp_path: Path) -> Non
     healthy.check()
 
 
-def test_who_does_not_read_the_answers_is_cut_off_and_holds_up_nobody(tmp_path: Path) -> None:
+def test_a_client_that_reads_no_responses_is_disconnected_and_does_not_delay_others(tmp_path: Path) -> None:
     with Receiver(tmp_path, limits=Limits(idle=1)) as receiver:
         # Connections inherit it: else the kernel takes megabytes of answers before the server waits for this client.
         receiver.server._server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # type: ignore[union-attr]
@@ -188,7 +188,7 @@ def ask_without_end(port: int) -> None:
                 client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
 
 
-def test_a_client_that_sends_no_more_reads_its_answer(tmp_path: Path) -> None:
+def test_a_client_that_has_closed_its_side_reads_the_response(tmp_path: Path) -> None:
     body = traces(span())
     with Receiver(tmp_path) as receiver, receiver.connect() as client:
         client.sendall(HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
@@ -199,7 +199,7 @@ def test_a_client_that_sends_no_more_reads_its_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sent", [HEAD[:30], HEAD + b"Content-Length: 1000\r\n\r\n{"])
-def test_a_client_that_ends_in_the_middle_is_told_so(tmp_path: Path, sent: bytes) -> None:
+def test_a_request_that_ends_in_the_middle_gets_a_400(tmp_path: Path, sent: bytes) -> None:
     with Receiver(tmp_path) as receiver, receiver.connect() as client:
         client.sendall(sent)
         client.shutdown(socket.SHUT_WR)
@@ -210,7 +210,7 @@ def test_a_client_that_ends_in_the_middle_is_told_so(tmp_path: Path, sent: bytes
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.99, 1.0])
-def test_connections_reset_in_the_middle_leave_nothing(tmp_path: Path, share: float) -> None:
+def test_connections_reset_in_the_middle_leave_nothing_in_memory(tmp_path: Path, share: float) -> None:
     body = traces(span(1 << 32, "Hello" * 2_000))
     sent = HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
     with Receiver(tmp_path) as receiver:
@@ -224,7 +224,7 @@ def test_connections_reset_in_the_middle_leave_nothing(tmp_path: Path, share: fl
         assert receiver.kept - healthy.check() in ((0, 1) if share == 1 else (0,))
 
 
-def test_calls_cut_off_in_the_middle_leave_nothing(tmp_path: Path) -> None:
+def test_cancelled_grpc_requests_leave_nothing_in_memory(tmp_path: Path) -> None:
     body = traces_in_protobuf((b"\2" * 16, b"\2" * 8)) * 1000
     with GrpcReceiver(tmp_path) as receiver, over_grpc(receiver) as healthy:
         for number in range(50):
@@ -238,7 +238,7 @@ def test_calls_cut_off_in_the_middle_leave_nothing(tmp_path: Path) -> None:
     healthy.check()
 
 
-def test_connections_of_grpc_reset_in_the_middle_keep_nobody_out(tmp_path: Path) -> None:
+def test_grpc_connections_reset_in_the_middle_do_not_keep_others_out(tmp_path: Path) -> None:
     call = PREFACE + SETTINGS + called(TRACES.encode()) + frame(0, 0, b"\0" + (1 << 20).to_bytes(4, "big") + b"x" * 100)
     with GrpcReceiver(tmp_path) as receiver:
         with over_grpc(receiver) as healthy:
@@ -253,7 +253,7 @@ def test_connections_of_grpc_reset_in_the_middle_keep_nobody_out(tmp_path: Path)
 @pytest.mark.parametrize(
     "path", [b"/x/\xff\xfe", b"/\xc3", b"", b"/opentelemetry.proto.collector.trace.v1.TraceService/Export\xff"]
 )
-def test_a_path_that_is_no_utf_8_keeps_nobody_out(tmp_path: Path, path: bytes) -> None:
+def test_a_grpc_path_that_is_not_utf_8_does_not_keep_others_out(tmp_path: Path, path: bytes) -> None:
     with GrpcReceiver(tmp_path) as receiver:
         with receiver.connect() as client:
             client.sendall(PREFACE + SETTINGS + called(path) + frame(0, 1, bytes(5)))
@@ -265,7 +265,7 @@ def test_a_path_that_is_no_utf_8_keeps_nobody_out(tmp_path: Path, path: bytes) -
         healthy.check()
 
 
-def test_metadata_that_is_no_utf_8_comes_into_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_metadata_that_is_not_utf_8_is_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     head = called(TRACES.encode(), authorization=b"Bearer s3cret-token\xff")
     with GrpcReceiver(tmp_path, token="s3cret-token") as receiver, receiver.connect() as client:
         client.sendall(PREFACE + SETTINGS + head + frame(0, 1, bytes(5)))

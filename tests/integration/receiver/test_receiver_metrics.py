@@ -121,7 +121,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
         yield receiver
 
 
-def test_the_names_are_those_of_the_semantic_conventions_or_ours() -> None:
+def test_names_are_those_of_the_semantic_conventions_or_begin_with_ours() -> None:
     assert [(one.name, one.kind, one.unit) for one in RECEIVER_METRICS] == [
         ("http.server.request.duration", "histogram", "s"),
         ("rpc.server.call.duration", "histogram", "s"),
@@ -141,7 +141,7 @@ def test_the_names_are_those_of_the_semantic_conventions_or_ours() -> None:
     assert {one.name for one in RECEIVER_METRICS}.isdisjoint(one.name for one in METRICS)
 
 
-def test_requests_are_counted_and_timed_by_what_they_were_and_what_they_got(watched: Watched) -> None:
+def test_requests_over_http_are_counted_and_timed_by_method_route_and_status(watched: Watched) -> None:
     assert watched.post(traces(span(1), span(2))).status == 200
     assert watched.post(b"no OTLP").status == 400
     watched.holding = False
@@ -155,7 +155,7 @@ def test_requests_are_counted_and_timed_by_what_they_were_and_what_they_got(watc
     assert watched.samples("http_server_request_duration_seconds_sum")["POST 200 /v1/traces"] > 0
 
 
-def test_requests_over_grpc_too(watched: Watched) -> None:
+def test_requests_over_grpc_are_counted_by_method_and_code(watched: Watched) -> None:
     assert watched.export(traces_in_protobuf(VALID)) == "OK"
     assert watched.export(b"no OTLP") == "INVALID_ARGUMENT"
     watched.holding = False
@@ -169,7 +169,7 @@ def test_requests_over_grpc_too(watched: Watched) -> None:
     }
 
 
-def test_what_came_of_the_spans(watched: Watched) -> None:
+def test_spans_calls_and_bytes_are_counted(watched: Watched) -> None:
     other = span(3)
     other["attributes"][0]["value"]["stringValue"] = "text_completion"
     body = traces(span(1), span(2), other, span(4, spanId="00"), span(5, attributes=[]))
@@ -192,14 +192,14 @@ def test_what_came_of_the_spans(watched: Watched) -> None:
     assert watched.samples("label_studio_otel_receiver_held_bytes") == {"http": 0, "grpc": 0}
 
 
-def test_what_a_request_did_not_get_in_is_not_counted(watched: Watched) -> None:
+def test_calls_of_a_refused_request_are_not_counted(watched: Watched) -> None:
     watched.holding = False
     assert watched.post(traces(span(1))).status == 503
 
     assert watched.samples("label_studio_otel_receiver_calls_total") == {}
 
 
-def test_commits_are_timed_with_what_they_held(watched: Watched) -> None:
+def test_commits_are_timed_and_their_records_counted(watched: Watched) -> None:
     watched.post(traces(span(1), span(2), span(3)))
     watched.post(traces(span(4)))
 
@@ -207,7 +207,7 @@ def test_commits_are_timed_with_what_they_held(watched: Watched) -> None:
     assert watched.samples("label_studio_otel_commit_duration_seconds_count") == {"": 2}
 
 
-def test_no_client_can_choose_a_label(watched: Watched) -> None:
+def test_a_client_can_choose_no_attribute_of_a_metric(watched: Watched) -> None:
     for number in range(5):
         watched.send(f"BREW{number}", f"/said-{number}")
     watched.send("GET", "/v1/traces?said=hello")
@@ -221,7 +221,7 @@ def test_no_client_can_choose_a_label(watched: Watched) -> None:
     assert watched.samples("http_server_request_duration_seconds_count")["_OTHER 404"] == 5
 
 
-def test_the_text_is_what_prometheus_reads(watched: Watched) -> None:
+def test_the_metrics_have_the_text_format_of_prometheus(watched: Watched) -> None:
     answer = watched.send("GET", "/metrics")
 
     assert answer.status == 200
@@ -232,19 +232,19 @@ def test_the_text_is_what_prometheus_reads(watched: Watched) -> None:
     assert watched.send("POST", "/metrics").headers["allow"] == "GET, HEAD"
 
 
-def test_the_same_token_as_for_sending_is_asked_for_where_there_is_one(tmp_path: Path) -> None:
+def test_the_metrics_need_the_token(tmp_path: Path) -> None:
     with Watched(tmp_path, metrics_token="s3cret") as watched:
         assert watched.send("GET", "/metrics").status == 401
         assert watched.send("GET", "/metrics", authorization="Bearer s3cret").status == 200
         assert watched.send("GET", "/healthz").status == 200
 
 
-def test_without_metrics_there_is_nothing_at_their_path(tmp_path: Path) -> None:
+def test_without_metrics_their_path_is_404(tmp_path: Path) -> None:
     with Receiver(tmp_path) as receiver:
         assert receiver.send("GET", "/metrics").status == 404
 
 
-def test_a_scrape_that_takes_long_holds_up_no_request(tmp_path: Path) -> None:
+def test_a_slow_scrape_does_not_delay_requests(tmp_path: Path) -> None:
     asked, go = threading.Event(), threading.Event()
 
     def slow() -> tuple[str, bytes]:
@@ -282,7 +282,7 @@ def test_a_scrape_that_takes_long_holds_up_no_request(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_otlp_is_sent_where_the_standard_variables_ask_for_it(environ: dict[str, str], expected: list[str]) -> None:
+def test_the_exporters_are_those_of_the_standard_variables(environ: dict[str, str], expected: list[str]) -> None:
     assert exporters(environ) == expected
 
 
@@ -319,7 +319,7 @@ def sending_to(url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": url, "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/protobuf"}
 
 
-def test_what_was_not_sent_yet_is_sent_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_metrics_are_exported_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Sink() as sink:
         with Watched(tmp_path, environ=sending_to(sink.url, monkeypatch)) as watched:
             watched.post(traces(span(1)))
@@ -335,7 +335,7 @@ def test_its_own_metrics_sent_to_itself_are_accepted_and_dropped(
     assert [entry for entry in caplog.records if entry.name.startswith("label_studio_otel")] == []
 
 
-def test_a_sink_that_never_answers_holds_up_neither_requests_nor_the_end(
+def test_a_backend_that_never_answers_delays_neither_requests_nor_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "100")
@@ -354,7 +354,7 @@ class Broken:
         raise ValueError("s3cret")
 
 
-def test_an_exporter_that_is_not_there_or_broken_is_named_and_serving_goes_on(
+def test_a_missing_or_broken_exporter_is_logged_and_the_bridge_serves(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metric_readers, "entry_points", lambda group, name: [Broken] if name == "broken" else [])

@@ -51,7 +51,7 @@ def with_resource(value: str, *spans: int) -> bytes:
 
 
 class TestARequestThatCostsMoreThanItSends:
-    def test_calls_that_come_to_more_than_may_be_held_are_refused(
+    def test_calls_whose_records_exceed_the_limit_are_refused(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Each call is kept with its resource, of which a request has but one."""
@@ -63,13 +63,13 @@ class TestARequestThatCostsMoreThanItSends:
             assert receiver.kept == 0
             assert receiver.post(with_resource("x" * 10_000, 1, 2, 3), content_type=PROTOBUF).status == 200
 
-    def test_a_resource_is_held_once_for_all_its_scopes(self) -> None:
+    def test_the_scopes_of_a_resource_share_one_copy_of_it(self) -> None:
         found = list(wire.groups("traces", with_resource("x" * 10_000, 1, 2, 3), KEYS, 100))
 
         assert len(found) == 3
         assert len({id(group.resource) for group in found}) == 1
 
-    def test_a_large_resource_is_forgotten_with_its_request(self) -> None:
+    def test_a_large_resource_is_not_cached_across_requests(self) -> None:
         protobuf._read_cached.cache_clear()
         for size in (100, 20_000):
             spans, _, _ = requests.traces(with_resource("x" * size, 1), KEYS, is_json=False)
@@ -77,13 +77,13 @@ class TestARequestThatCostsMoreThanItSends:
 
         assert protobuf._read_cached.cache_info().currsize == 2  # the small one, and the scope of both
 
-    def test_json_of_nothing_but_brackets_is_refused_unread(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_json_with_too_many_parts_is_refused_before_it_is_parsed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(requests, "MAX_JSON_PARTS", 1000)
 
         with pytest.raises(RequestTooLarge, match="more than 1000 parts"):
             requests.traces(b'{"unknown": [' + b"[]," * 600 + b"[]]}", KEYS, is_json=True)
 
-    def test_what_waits_for_a_slow_disk_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_bytes_that_wait_for_a_slow_disk_are_limited(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(group_commit, "MAX_WAITING_BYTES", 1000)
         outbox = SlowOutbox()
         commits = a_group_commit(outbox)
@@ -122,7 +122,7 @@ class DamagedOutbox(SlowOutbox):
 
 
 @pytest.mark.parametrize("name", [["acme"], {"a": 1}, 5, None, "\ud800"])
-def test_a_scope_whose_name_is_no_text_hides_no_call(tmp_path: Path, name: Any) -> None:
+def test_a_scope_whose_name_is_not_text_does_not_hide_its_spans(tmp_path: Path, name: Any) -> None:
     request = json.loads(traces(span()))
     request["resourceSpans"][0]["scopeSpans"][0]["scope"]["name"] = name
     body = json.dumps(request).encode()
@@ -131,7 +131,7 @@ def test_a_scope_whose_name_is_no_text_hides_no_call(tmp_path: Path, name: Any) 
         assert receiver.kept == 1
 
 
-def test_what_filled_the_outbox_is_a_success_all_the_same(tmp_path: Path) -> None:
+def test_the_request_that_fills_the_outbox_is_a_success(tmp_path: Path) -> None:
     outbox = Outbox.in_file(tmp_path / "outbox.db", synchronous="FULL")
     limit = outbox.used_bytes() + 10_000
     with Receiver(tmp_path, outbox=outbox, max_state_bytes=limit) as receiver:
@@ -165,7 +165,7 @@ class TestADamagedOutbox:
     def settings(self, tmp_path: Path) -> Settings:
         return load({"state_dir": tmp_path, "url": "http://127.0.0.1:1"}, {})
 
-    def test_damage_that_only_taking_in_meets_is_mended_while_it_serves(self, settings: Settings) -> None:
+    def test_damage_that_only_a_commit_finds_is_repaired_while_the_bridge_serves(self, settings: Settings) -> None:
         """The index of keys: delivery does not look there."""
         outbox = Outbox.in_file(settings.directory / "outbox.db")
         fill(outbox, range(2000))
@@ -184,7 +184,7 @@ class TestADamagedOutbox:
         bridge._group_commit.close()
         bridge._deliverer.close()
 
-    def test_what_comes_in_while_it_is_set_aside_goes_into_the_new_one(
+    def test_calls_that_come_during_the_replacement_go_into_the_new_outbox(
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         outbox = Outbox.in_file(settings.directory / "outbox.db")
@@ -218,7 +218,7 @@ class TestADamagedOutbox:
         assert outbox.events("span") == [b"first", b"second"]
         deliverer.close()
 
-    def test_what_was_delivered_is_known_although_no_record_can_be_read(self, settings: Settings) -> None:
+    def test_delivered_keys_are_salvaged_although_no_record_can_be_read(self, settings: Settings) -> None:
         outbox = Outbox.in_file(settings.directory / "outbox.db")
         fill(outbox, range(1000))
         items = {item.id: 1 for item in outbox.due_items(1, 600)}
@@ -231,7 +231,7 @@ class TestADamagedOutbox:
         assert new.overview.summary().states["delivered"] == 600
         new.close()
 
-    def test_a_sound_one_is_not_set_aside(self, settings: Settings) -> None:
+    def test_an_undamaged_outbox_is_not_replaced(self, settings: Settings) -> None:
         bridge = Bridge(settings, ServeSettings(settle=100))
         bridge._step()
         bridge._damaged.set()
@@ -241,7 +241,7 @@ class TestADamagedOutbox:
         bridge._deliverer.close()
 
 
-def test_the_request_that_fills_the_outbox_is_not_answered_503_and_taken(tmp_path: Path) -> None:
+def test_every_stored_call_was_answered_200(tmp_path: Path) -> None:
     with Receiver(tmp_path, max_state_bytes=300_000) as receiver:
         taken = 0
         while receiver.post(traces(span(taken + 1, "x" * 50_000))).status == 200:
@@ -250,7 +250,7 @@ def test_the_request_that_fills_the_outbox_is_not_answered_503_and_taken(tmp_pat
         assert receiver.kept == taken
 
 
-def test_where_the_state_was_removed_nothing_is_answered_with_success(tmp_path: Path) -> None:
+def test_requests_are_503_after_the_state_directory_was_removed(tmp_path: Path) -> None:
     with Receiver(tmp_path) as receiver:
         assert receiver.post(traces(span(1))).status == 200
         (tmp_path / "outbox.db").unlink()
@@ -289,7 +289,7 @@ def a_group_commit(outbox: Any, **options: Any) -> GroupCommit:
 
 
 class TestTheThreadThatCommits:
-    def test_an_error_after_the_commit_takes_nothing_back_and_ends_nothing(
+    def test_an_error_after_the_commit_changes_no_response_and_the_thread_goes_on(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setattr(log, "_said", set())
@@ -309,7 +309,7 @@ class TestTheThreadThatCommits:
         assert "an error while calls were taken in: RuntimeError in committed, line " in message
         assert "secret" not in message
 
-    def test_an_error_while_another_one_is_told_ends_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_error_in_on_damage_does_not_end_the_thread(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def damaged() -> None:
             raise RuntimeError
 
@@ -319,7 +319,7 @@ class TestTheThreadThatCommits:
                 commits.submit(calls(number)).result(10)
         commits.close()
 
-    def test_who_does_not_wait_any_more_takes_nobody_s_answer(self, tmp_path: Path) -> None:
+    def test_a_cancelled_request_does_not_affect_others_of_its_commit(self, tmp_path: Path) -> None:
         outbox = Outbox.in_file(tmp_path / "outbox.db")
         commits = GroupCommit(outbox, holds_lock=lambda: True, due_at=lambda: 0.0, max_state_bytes=0, counts=Counts())
         gone, there = commits.submit(calls(1)), commits.submit(calls(2))
@@ -329,7 +329,7 @@ class TestTheThreadThatCommits:
         assert there.result(10) is None
         commits.close()
 
-    def test_a_thread_that_has_ended_is_told_by_readyz_and_by_each_request(
+    def test_readyz_and_requests_are_503_when_the_thread_has_ended(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(threading, "excepthook", lambda _: None)
@@ -350,7 +350,7 @@ class TestTheThreadThatCommits:
                 b"the thread that takes calls in has ended by an error of ours: start the service again\n",
             )
 
-    def test_what_waits_when_the_thread_ends_is_answered_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_waiting_requests_are_answered_at_once_when_the_thread_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(threading, "excepthook", lambda _: None)
         outbox = SlowOutbox()
 
@@ -368,7 +368,9 @@ class TestTheThreadThatCommits:
             second.result(10)
 
 
-def test_an_error_about_memory_ends_no_delivery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_while_memory_is_returned_does_not_end_delivery(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = load({"state_dir": tmp_path, "url": "http://127.0.0.1:9", "api_key": "key"}, {})
     bridge = Bridge(settings, ServeSettings())
     steps: list[bool] = []

@@ -64,7 +64,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize(("sent", "status"), SHAPES.values(), ids=SHAPES)
-def test_what_a_client_may_write(tmp_path: Path, sent: bytes, status: int) -> None:
+def test_unusual_requests_are_answered_or_refused(tmp_path: Path, sent: bytes, status: int) -> None:
     with Receiver(tmp_path, limits=Limits(body=100_000)) as receiver:
         with receiver.connect() as client:
             client.sendall(sent)
@@ -73,7 +73,7 @@ def test_what_a_client_may_write(tmp_path: Path, sent: bytes, status: int) -> No
         assert got.headers.get("connection") == (None if status == 200 else "close")
 
 
-def test_requests_in_one_piece_are_answered_one_by_one(tmp_path: Path) -> None:
+def test_pipelined_requests_are_answered_in_order(tmp_path: Path) -> None:
     with Receiver(tmp_path) as receiver, receiver.connect() as client:
         requests = [written(f"Content-Length: {len(body)}", body=body) for body in (traces(span(1)), traces(span(2)))]
         client.sendall(b"".join(requests) + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -83,7 +83,7 @@ def test_requests_in_one_piece_are_answered_one_by_one(tmp_path: Path) -> None:
         assert receiver.kept == 2
 
 
-def test_what_follows_a_refused_request_is_not_taken_for_another_one(tmp_path: Path) -> None:
+def test_bytes_after_a_refused_request_are_not_read_as_another_request(tmp_path: Path) -> None:
     with Receiver(tmp_path, token="s3cret-token") as receiver:
         inner = written(_LENGTH, "Authorization: Bearer s3cret-token", body=_BODY)
         with receiver.connect() as client:

@@ -146,7 +146,7 @@ def test_a_client_that_trusts_another_authority_sends_nothing(
         assert receiver.kept == 0
 
 
-def test_plain_http_to_the_tls_port_is_told_so(tmp_path: Path) -> None:
+def test_plain_http_to_the_tls_port_gets_a_hint(tmp_path: Path) -> None:
     with Receiver(tmp_path, tls=server_tls(tmp_path)) as receiver:
         with receiver.connect() as client:
             client.sendall(b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
@@ -161,7 +161,7 @@ def test_plain_grpc_to_the_tls_port_is_unavailable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
-def test_tls_to_a_plain_port_does_not_agree_and_harms_nobody(
+def test_tls_to_a_plain_port_fails_and_does_not_affect_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str
 ) -> None:
     with RECEIVERS[protocol](tmp_path) as receiver:
@@ -199,14 +199,14 @@ def test_tls_1_1_is_refused(tmp_path: Path, protocol: str) -> None:
 @pytest.mark.parametrize(
     ("protocol", "offered", "chosen"), [("http", ["h2", "http/1.1"], "http/1.1"), ("grpc", ["h2"], "h2")]
 )
-def test_the_protocol_above_is_agreed_on(tmp_path: Path, protocol: str, offered: list[str], chosen: str) -> None:
+def test_alpn_chooses_the_protocol(tmp_path: Path, protocol: str, offered: list[str], chosen: str) -> None:
     context = client_context()
     context.set_alpn_protocols(offered)
     with RECEIVERS[protocol](tmp_path, tls=server_tls(tmp_path)) as receiver, connected(receiver, context) as client:
         assert (client.selected_alpn_protocol(), client.version()) == (chosen, "TLSv1.3")
 
 
-def test_no_session_outlives_its_connection(tmp_path: Path) -> None:
+def test_sessions_cannot_be_resumed(tmp_path: Path) -> None:
     context = client_context(maximum_version=ssl.TLSVersion.TLSv1_2)
     with Receiver(tmp_path, tls=server_tls(tmp_path, clients=AUTHORITY)) as receiver:
         own = pair(tmp_path, "client")
@@ -225,7 +225,7 @@ def post(client: ssl.SSLSocket, body: bytes) -> int:
     return answer(client).status
 
 
-def test_large_requests_and_many_on_a_connection(tmp_path: Path) -> None:
+def test_a_connection_can_have_large_requests_and_many(tmp_path: Path) -> None:
     with Receiver(tmp_path, tls=server_tls(tmp_path)) as receiver, connected(receiver) as client:
         assert post(client, traces(span(1), span(2, "x" * 3_000_000))) == 200
         for number in range(3, 6):
@@ -233,7 +233,7 @@ def test_large_requests_and_many_on_a_connection(tmp_path: Path) -> None:
         assert receiver.kept == 5
 
 
-def test_a_refused_client_reads_why_and_then_the_end(tmp_path: Path) -> None:
+def test_a_refused_client_reads_the_reason_and_then_the_end(tmp_path: Path) -> None:
     with (
         Receiver(tmp_path, tls=server_tls(tmp_path), limits=Limits(body=100_000)) as receiver,
         connected(receiver) as client,
@@ -242,7 +242,7 @@ def test_a_refused_client_reads_why_and_then_the_end(tmp_path: Path) -> None:
         assert client.recv(1) == b""  # an end that the server said: without it OpenSSL raises
 
 
-def test_a_silent_connection_is_closed_with_a_farewell(tmp_path: Path) -> None:
+def test_a_silent_connection_is_closed_with_close_notify(tmp_path: Path) -> None:
     with (
         Receiver(tmp_path, tls=server_tls(tmp_path), limits=Limits(idle=0.1)) as receiver,
         connected(receiver) as client,
@@ -252,7 +252,7 @@ def test_a_silent_connection_is_closed_with_a_farewell(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00\x01"], ids=["nothing", "a part of a greeting"])
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
-def test_a_handshake_that_does_not_come_is_cut_off(tmp_path: Path, protocol: str, sent: bytes) -> None:
+def test_a_handshake_that_does_not_come_times_out(tmp_path: Path, protocol: str, sent: bytes) -> None:
     limits = Limits(handshake=0.2)
     kind = RECEIVERS[protocol]
     with kind(tmp_path, tls=server_tls(tmp_path), limits=limits) as receiver, receiver.connect() as client:
@@ -273,7 +273,7 @@ def test_silent_handshakes_count_as_connections(tmp_path: Path) -> None:
             assert post(client, traces(span())) == 200
 
 
-def test_a_client_that_goes_away_in_the_handshake_leaves_nothing(tmp_path: Path) -> None:
+def test_a_client_that_leaves_in_the_handshake_leaves_nothing_in_memory(tmp_path: Path) -> None:
     with Receiver(tmp_path, tls=server_tls(tmp_path)) as receiver:
         for sent in (b"", b"\x16\x03\x01\x02\x00\x01", b"\x00" * 100, os.urandom(1000)):
             with receiver.connect() as client:
@@ -320,7 +320,7 @@ def test_a_renewed_certificate_is_served_without_a_restart(
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
-def test_another_authority_of_clients_takes_the_place_of_the_first(
+def test_a_new_client_authority_replaces_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str
 ) -> None:
     tls = server_tls(tmp_path, clients=STRANGER)
@@ -391,7 +391,7 @@ def test_a_key_that_every_user_may_read_is_a_warning(tmp_path: Path, caplog: pyt
     ]
 
 
-def test_a_receiver_does_not_begin_with_files_that_cannot_be_used(tmp_path: Path) -> None:
+def test_a_receiver_does_not_start_with_unusable_files(tmp_path: Path) -> None:
     tls = Tls(tmp_path / "missing", tmp_path / "missing")
     with pytest.raises(ConfigError, match="missing cannot be read"), Receiver(tmp_path) as receiver:
         receiver._run(receiver.server.listen("127.0.0.1", 0, tls))
@@ -401,7 +401,7 @@ def test_a_receiver_does_not_begin_with_files_that_cannot_be_used(tmp_path: Path
     grpc_receiver.otlp.close(1)
 
 
-def test_a_hundred_silent_handshakes_keep_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hundred_silent_handshakes_do_not_keep_others_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = Limits(connections=150)
     with Receiver(tmp_path, tls=server_tls(tmp_path), limits=limits) as receiver:
         silent = [receiver.connect() for _ in range(100)]
@@ -420,7 +420,7 @@ def test_grpc_in_tls_over_a_socket_reads_the_method(tmp_path: Path) -> None:
         assert receiver.kept == 1
 
 
-def test_an_error_of_ours_while_a_certificate_is_renewed_is_said_and_the_one_before_stays(
+def test_an_error_of_ours_during_a_renewal_is_logged_and_the_old_certificate_stays(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log, "_said", set())

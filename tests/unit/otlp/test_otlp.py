@@ -1,4 +1,4 @@
-"""OTLP as it stands in request bodies and files."""
+"""OTLP in request bodies and in files becomes spans and log records."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_the_name_of_an_event_is_a_field_or_an_attribute(name: str) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b'{"resourceMetrics": []}', b'{"resourceSpans": null}'])
-def test_what_holds_neither_spans_nor_records_is_empty(data: bytes) -> None:
+def test_a_request_without_spans_and_records_is_empty(data: bytes) -> None:
     assert decoded(data) == ([], [])
 
 
@@ -236,7 +236,7 @@ def test_what_holds_neither_spans_nor_records_is_empty(data: bytes) -> None:
         (b'{"x": "\xff"}', "file: JSON, but not that of an OTLP request (UnicodeDecodeError)"),
     ],
 )
-def test_what_is_no_otlp_is_an_error_that_names_the_source(data: bytes, message: str) -> None:
+def test_data_that_is_not_otlp_is_an_error_that_names_the_source(data: bytes, message: str) -> None:
     with pytest.raises(DecodeError) as caught:
         otlp.decode(data, "file")
     assert str(caught.value) == message
@@ -271,7 +271,7 @@ def test_a_span_that_cannot_be_read_is_counted_and_the_others_are_read(malformed
     ]
 
 
-def test_texts_in_protobuf_that_are_no_utf_8_are_replaced_and_the_rest_is_read() -> None:
+def test_bytes_that_are_not_utf_8_in_protobuf_texts_are_replaced_and_the_rest_is_read() -> None:
     data = protobuf(TRACES, ExportTraceServiceRequest).replace("Grüße".encode(), b"Gr\xff\xfe\xc3\xc3e")
     [span] = decoded(data)[0]
     assert span.attributes["text"] == "Gr����e"
@@ -299,7 +299,7 @@ def test_each_line_of_a_file_of_lines_is_a_request() -> None:
     ]
 
 
-def test_a_line_that_was_not_written_to_its_end_is_one_of_its_own() -> None:
+def test_an_incomplete_last_line_is_a_document_of_its_own() -> None:
     line = encoded(TRACES)
     assert documents(line + b"\n" + line[:50]) == [(line + b"\n", "file, line 1"), (line[:50], "file, line 2")]
 
@@ -362,7 +362,7 @@ json_values = st.recursive(
 
 
 @given(json_values | st.fixed_dictionaries({"resourceSpans": json_values, "resourceLogs": json_values}))
-def test_whatever_json_says_only_decode_errors_come(value: Any) -> None:
+def test_any_json_is_decoded_or_raises_a_decode_error(value: Any) -> None:
     with contextlib.suppress(DecodeError):
         decoded(json.dumps(value).encode())
 
@@ -375,7 +375,7 @@ def test_whatever_json_says_only_decode_errors_come(value: Any) -> None:
         st.binary(max_size=9),
     )
 )
-def test_whatever_bytes_say_only_decode_errors_come(data: bytes) -> None:
+def test_any_bytes_are_decoded_or_raise_a_decode_error(data: bytes) -> None:
     with contextlib.suppress(DecodeError):
         decoded(data)
 
@@ -398,7 +398,7 @@ values = st.recursive(
 
 
 @given(values)
-def test_json_and_protobuf_of_a_request_say_the_same(value: dict[str, Any]) -> None:
+def test_json_and_protobuf_of_a_request_are_read_alike(value: dict[str, Any]) -> None:
     record = {"timeUnixNano": "1", "body": value, "attributes": [{"key": "k", "value": value}]}
     request = {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}
     assert decoded(encoded(request)) == decoded(protobuf(request, ExportLogsServiceRequest))

@@ -1,4 +1,4 @@
-"""Requests of which only some spans are wanted: what comes of them is what came of reading them whole."""
+"""A request of which only some spans are selected: they are those that reading all of it gives."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def selected(data: bytes, keys: frozenset[str] = KEYS, **options: Any) -> list[t
     return [(span["spanId"][-2:], span["resource"]["service.name"], span["scope"]["name"]) for span in spans]
 
 
-def test_only_spans_with_a_wanted_attribute_are_read() -> None:
+def test_only_spans_with_one_of_the_keys_are_read() -> None:
     data = request([OTHER, CALL, {}, {**OTHER, "wanted": ""}], [OTHER], [CALL])
 
     assert selected(data) == [
@@ -54,22 +54,22 @@ def test_only_spans_with_a_wanted_attribute_are_read() -> None:
     ]
 
 
-def test_a_wanted_name_in_a_value_wants_nothing() -> None:
+def test_a_key_in_a_value_selects_nothing() -> None:
     assert selected(request([{"note": "wanted gen_ai.operation.name"}])) == []
 
 
-def test_an_empty_request_holds_nothing() -> None:
+def test_an_empty_request_has_no_spans() -> None:
     assert selected(b"") == []
 
 
-def test_fields_that_are_not_known_are_passed_over() -> None:
+def test_unknown_fields_are_ignored() -> None:
     unknown = b"".join([b"\xf8\x07\x2a", b"\xf9\x07" + b"8" * 8, b"\xfd\x07" + b"4" * 4, b"\xfa\x07\x03abc"])
 
     assert selected(unknown + request([CALL]) + unknown) == [("01", "service 1", "scope 1")]
 
 
 @pytest.mark.parametrize("field", [b"\x18\x07", b"\x22\x03abc", b"\x29" + b"8" * 8, b"\x35" + b"4" * 4])
-def test_an_attribute_with_a_field_that_is_not_known_is_wanted_as_without(field: bytes) -> None:
+def test_an_unknown_field_in_an_attribute_changes_nothing(field: bytes) -> None:
     """OTLP adds fields: `key_strindex` of an attribute came with 1.10."""
     message = ExportTraceServiceRequest.FromString(request([CALL, OTHER, OTHER], [OTHER, CALL]))
     for group in message.resource_spans:
@@ -82,7 +82,7 @@ def test_an_attribute_with_a_field_that_is_not_known_is_wanted_as_without(field:
     ]
 
 
-def test_an_attribute_that_came_twice_hides_no_call() -> None:
+def test_a_span_with_an_attribute_twice_is_selected_all_the_same() -> None:
     message = ExportTraceServiceRequest.FromString(request([OTHER, CALL]))
     for span in message.resource_spans[0].scope_spans[0].spans:
         span.attributes.add(key="http.request.method").value.string_value = "PUT"
@@ -91,7 +91,7 @@ def test_an_attribute_that_came_twice_hides_no_call() -> None:
     assert selected(message.SerializeToString()) == [("02", "service 1", "scope 1")]
 
 
-def test_a_resource_behind_its_spans_is_theirs() -> None:
+def test_a_resource_may_come_after_its_spans() -> None:
     """Writers need not keep to the order of the numbers."""
     message = ExportTraceServiceRequest.FromString(request([CALL]))
     (group,) = message.resource_spans
@@ -101,13 +101,13 @@ def test_a_resource_behind_its_spans_is_theirs() -> None:
     assert selected(b"\x0a" + bytes([len(inner)]) + inner) == [("01", "service 1", "scope 1")]
 
 
-def test_a_key_that_is_no_utf_8_hides_no_call() -> None:
+def test_a_key_that_is_not_utf_8_does_not_hide_another_span() -> None:
     data = request([{"abc": "x"}, CALL]).replace(b"abc", b"a\xffc")
 
     assert ("02", "service 1", "scope 1") in selected(data)
 
 
-def test_a_call_that_cannot_be_read_takes_no_other_with_it() -> None:
+def test_a_span_that_cannot_be_read_does_not_affect_the_others() -> None:
     data = request([{**CALL, "a": "broken"}, CALL])
     data = data.replace(b"\x0a\x06broken", b"\x0a\x7fbroken")
 
@@ -132,13 +132,13 @@ def test_a_call_that_cannot_be_read_takes_no_other_with_it() -> None:
         request([CALL, CALL]) + b"\x0a",
     ],
 )
-def test_what_is_no_request_is_refused_whole(data: bytes) -> None:
+def test_data_that_is_not_a_request_is_an_error(data: bytes) -> None:
     with pytest.raises(DecodeError, match="no OTLP request for traces in protobuf"):
         selected(data)
 
 
 @pytest.mark.parametrize("is_json", [False, True])
-def test_more_spans_than_a_request_may_have_are_refused_unread(is_json: bool) -> None:
+def test_a_request_with_too_many_spans_is_an_error(is_json: bool) -> None:
     spans = [OTHER] * 3
     data = request(spans)
     if is_json:
@@ -149,12 +149,12 @@ def test_more_spans_than_a_request_may_have_are_refused_unread(is_json: bool) ->
         requests.traces(data, KEYS, is_json=is_json, max_count=2)
 
 
-def test_scopes_without_spans_are_not_free() -> None:
+def test_scopes_without_spans_count_too() -> None:
     with pytest.raises(RequestTooLarge):
         selected(request([], [], []), max_count=2)
 
 
-def test_of_log_records_only_events_are_read() -> None:
+def test_only_log_records_that_are_events_are_read() -> None:
     message = ExportLogsServiceRequest()
     records = message.resource_logs.add().scope_logs.add().log_records
     records.add(severity_text="INFO").body.string_value = "GET /"
@@ -174,7 +174,7 @@ ATTRIBUTES = st.dictionaries(st.sampled_from([*sorted(KEYS), "http.route", "é",
 
 
 @given(st.lists(st.lists(ATTRIBUTES, max_size=4), max_size=4))
-def test_what_is_picked_is_what_reading_it_whole_gives(scopes: list[list[dict[str, str]]]) -> None:
+def test_selected_spans_are_those_with_a_key_when_all_are_read(scopes: list[list[dict[str, str]]]) -> None:
     data = request(*scopes)
     whole = [span for span in decode(data, "x").spans if not KEYS.isdisjoint(span["attributes"])]
 
@@ -182,7 +182,7 @@ def test_what_is_picked_is_what_reading_it_whole_gives(scopes: list[list[dict[st
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+def test_any_bytes_have_groups_or_raise_a_decode_error(data: bytes) -> None:
     try:
         for group in wire.groups("traces", data, KEYS, 10):
             assert len(group.selected) <= 10
