@@ -34,20 +34,20 @@ SETTLE_DELAY_S = 2.0
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("deliver", help="send what waits until nothing is left")
+    parser = commands.add_parser("deliver", help="send the calls that wait, until none is left")
     _settings.add_options(parser)
-    parser.add_argument("--watch", action="store_true", help="stay, and send what comes")
+    parser.add_argument("--watch", action="store_true", help="keep running, and send new calls")
     add_timeout(parser)
     parser.add_argument(
         "--reconcile",
         action="store_true",
-        help="look up what waits before it is sent: after the outbox was lost, some of it may have been delivered",
+        help="look up waiting calls before they are sent: after the outbox was lost, some may have been delivered",
     )
     parser.add_argument(
         "--server-restarted",
         action="store_true",
-        help="Label Studio's process was ended and begun anew just now: what it was sent before and has not is resent "
-        "at once",
+        help="Label Studio's process was just restarted: calls that were sent before and are missing are sent again at "
+        "once",
     )
     parser.set_defaults(run=run)
 

@@ -33,7 +33,7 @@ def add_parser(commands: Any) -> None:
         "--from",
         dest="source",
         metavar="SERVER",
-        help="send here what waits for another server, by the URL that was set then or its name in `status`",
+        help="send the calls here that wait for another server: the URL that was set then, or its name in `status`",
     )
     parser.set_defaults(run=run)
 

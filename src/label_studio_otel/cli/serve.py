@@ -31,7 +31,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--config", metavar="FILE", help=f"YAML with any setting; environment and options win over it ({CONFIG})"
     )
-    parser.add_argument("--check", action="store_true", help="say whether all that is set can be used, and end")
+    parser.add_argument("--check", action="store_true", help="check whether all settings can be used, and end")
     _settings.add_options(parser)
     _settings.add_destination_options(parser)
     for one in SERVE_SETTINGS:

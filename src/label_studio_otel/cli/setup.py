@@ -24,7 +24,7 @@ SHORTEST_TITLE, LONGEST_TITLE = 3, 50
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("setup", help="make or check a project and its labeling config")
+    parser = commands.add_parser("setup", help="create or check a project and its labeling config")
     parser.add_argument("--url", help="base URL of Label Studio (LABEL_STUDIO_URL)")
     _settings.add_destination_options(parser)
     parser.add_argument(

@@ -38,7 +38,7 @@ LOST = {
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("status", help="say what waits, by state and destination")
+    parser = commands.add_parser("status", help="count the calls that wait, by state and destination")
     _settings.add_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)

@@ -132,7 +132,7 @@ class Settings:
     uncertain_wait: float = setting(
         readers.seconds,
         900.0,
-        "seconds of looking before a batch without an answer counts as not arrived",
+        "seconds of look-ups after which a task that is missing counts as not arrived",
         shared=True,
     )
     max_task_bytes: int = setting(

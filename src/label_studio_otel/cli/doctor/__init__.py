@@ -70,7 +70,7 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "doctor",
-        help="say what is wrong in a set-up, and what mends it",
+        help="find what is wrong in a set-up, and how to correct it",
         usage="label-studio-otel doctor [--in-code] [--json] [-- python app.py …]",
         description="Looks at this environment's variables and packages, at Label Studio and at the state directory; "
         "run it with the application's Python and variables. With a command it runs the application once, under "
@@ -78,12 +78,12 @@ def add_parser(commands: Any) -> None:
     )
     _settings.add_options(parser)
     parser.add_argument(
-        "--json", action="store_true", help="print one JSON object; the application's output moves away"
+        "--json", action="store_true", help="print one JSON object; the application's output goes to standard error"
     )
     parser.add_argument(
         "--in-code",
         action="store_true",
-        help=f"tracing is set up in the application's code: start it as it is, and ask nothing of {INSTRUMENT}",
+        help=f"tracing is set up in the application's code: start it as it is, without {INSTRUMENT}",
     )
     parser.add_argument("command", nargs=argparse.REMAINDER, help="the application and its arguments, behind --")
     parser.set_defaults(run=run)
