@@ -6,7 +6,7 @@
 FOLDER keeps what was found interesting; the recorded runs of tests/cases are put into it first. The options are those
 of libFuzzer. Whatever the bytes are, only `DecodeError` and `DialectError` may come, every call can be printed, and
 every task is JSON in UTF-8 that PostgreSQL takes. With `--strict` the place where a dialect raised something else, and
-was saved by `dialects.read`, is printed once.
+`reading.read` turned it into a `DialectError`, is printed once.
 """
 
 from __future__ import annotations
