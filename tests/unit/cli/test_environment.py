@@ -36,9 +36,9 @@ def imports(made: VirtualEnvironment, module: str) -> bool:
 
 def test_an_environment_has_the_packages_that_were_required_and_their_commands(tmp_path: Path) -> None:
     made = VirtualEnvironment("made", (str(wheel(tmp_path, "one")),), cache_dir=tmp_path)
-    assert not made.is_complete
+    assert not made.path.exists()
     made.ensure()
-    assert made.is_complete
+    assert made.path.exists()
     assert imports(made, "one")
     assert not imports(made, "two")
     # A command names the environment's Python, which has another path than while the environment was made.
@@ -58,7 +58,7 @@ def test_an_environment_is_made_once_and_another_one_for_other_requirements_or_a
     more.ensure()
     assert imports(more, "two")
     assert not imports(made, "two")
-    assert not VirtualEnvironment("made", (one,), state="changed", cache_dir=tmp_path).is_complete
+    assert not VirtualEnvironment("made", (one,), state="changed", cache_dir=tmp_path).path.exists()
 
 
 def test_an_environment_that_another_process_made_meanwhile_is_used(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_settings_of_the_example_are_understood() -> None:
 def installed_as(monkeypatch: pytest.MonkeyPatch, *lines: str) -> tuple[str, ...]:
     """Return what the example's environment installs for this package where `uv pip freeze` prints these lines."""
     monkeypatch.setattr(example, "CLONE", Path("/nowhere"))
-    monkeypatch.setattr(example, "_frozen", lambda _python: "\n".join(lines))
+    monkeypatch.setattr(example, "_frozen", lambda: "\n".join(lines))
     return example_environment().requirements[:-3]
 
 
@@ -66,13 +66,13 @@ def test_the_example_runs_with_this_package_from_where_it_was_installed(
 
 
 def test_the_packages_of_this_interpreter_are_listed_as_requirements() -> None:
-    assert f"pytest=={importlib.metadata.version('pytest')}" in example._frozen(sys.executable).splitlines()
+    assert f"pytest=={importlib.metadata.version('pytest')}" in example._frozen().splitlines()
 
 
 def test_a_uv_that_does_not_run_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(example, "uv", lambda: [sys.executable, "-c", "raise SystemExit('uv: not found')"])
     with pytest.raises(CommandFailed, match=r"pip freeze --python .*` failed: uv: not found"):
-        example._frozen(sys.executable)
+        example._frozen()
 
 
 def test_a_package_that_was_built_anew_gets_another_environment(

@@ -10,9 +10,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from label_studio_otel.cli.demo.environment import POLL_SECONDS, cache_directory, run_command
+from label_studio_otel.cli.demo.environment import POLL_SECONDS, cache_directory, run_command, user_directory
 from label_studio_otel.cli.demo.example import EXAMPLE, example_environment, example_path
 from label_studio_otel.cli.demo.label_studio_installation import LABEL_STUDIO_VERSION
 from label_studio_otel.cli.demo.label_studio_server import LabelStudioServer
-from label_studio_otel.cli.demo.steps import Interruption, Row, spinners
+from label_studio_otel.cli.demo.steps import Interruption, Row, interruption_by_signals, spinners
 from label_studio_otel.delivery.lock import DirectoryLock
 from label_studio_otel.errors import LabelStudioOtelError
 
@@ -55,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo until Ctrl-C; return 0, 1 where it failed, 130 where it was stopped before the tasks were there."""
     console = Console(highlight=False)
     directory = (args.directory or _data_directory()).expanduser().absolute()
-    with Interruption.by_signals() as interruption:
+    with interruption_by_signals() as interruption:
         try:
             with _locked(directory):
                 _Demo(directory, console, interruption).run(stay=not args.exit)
@@ -70,11 +69,6 @@ def run(args: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Hold the lock of the demo's directory.
-
-    Raises:
-        LabelStudioOtelError: another demo holds it.
-    """
     lock = DirectoryLock(directory)
     if not lock.acquire():
         raise LabelStudioOtelError(f"a demo is running in {directory} already; --directory takes another one")
@@ -92,10 +86,15 @@ class _Demo:
         self.console = console
         self.interruption = interruption
         self.application = example_environment()
+        self.application_log = directory / "langchain_app.log"
         self.server = LabelStudioServer(directory / "label-studio")
 
     def run(self, *, stay: bool) -> None:
-        self._introduce()
+        model = "the model of OPENAI_API_KEY" if os.environ.get("OPENAI_API_KEY") else "LangChain's fake models"
+        places = f"each in an environment of its own under {cache_directory()}; data in {self.directory}"
+        self._print(
+            f"Label Studio {LABEL_STUDIO_VERSION} and the LangChain program {EXAMPLE} ({model}), {escape(places)}"
+        )
         try:
             with spinners(self.console) as progress:
                 self._prepare(Row(progress, self.interruption), Row(progress, self.interruption))
@@ -105,41 +104,29 @@ class _Demo:
         finally:
             self.server.stop()
 
-    def _introduce(self) -> None:
-        model = "the model of OPENAI_API_KEY" if os.environ.get("OPENAI_API_KEY") else "LangChain's fake models"
-        places = f"each in an environment of its own under {cache_directory()}; data in {self.directory}"
-        self._print(
-            f"Label Studio {LABEL_STUDIO_VERSION} and the LangChain program {EXAMPLE} ({model}), {escape(places)}"
-        )
-
     def _prepare(self, server_row: Row, row: Row) -> None:
         """Start the server and install the example at the same time, then run the example."""
 
         def start() -> None:
-            self.server.progress = server_row
-            self.server.start()
+            self.server.start(server_row)
             server_row.done()
 
         def install() -> None:
             self.application.ensure(progress=row, message="installing LangChain and its instrumentation")
             row.done()
 
-        self._in_parallel(start, install)
+        with ThreadPoolExecutor() as pool:
+            try:
+                for future in as_completed([pool.submit(start), pool.submit(install)]):
+                    future.result()
+            except BaseException:
+                self.interruption.wanted = True  # ends the other job too
+                raise
         for mode, title in PROJECTS.items():
             before = self._task_count(title)
             self._run_example(mode, row)
             self._wait_for_more_tasks(title, before, row)
         row.done()
-
-    def _in_parallel(self, *jobs: Callable[[], object]) -> None:
-        with ThreadPoolExecutor(len(jobs)) as pool:
-            futures = [pool.submit(job) for job in jobs]
-            try:
-                for future in as_completed(futures):
-                    future.result()
-            except BaseException:
-                self.interruption.wanted = True  # ends the other job too
-                raise
 
     def _run_example(self, mode: str, row: Row) -> None:
         program, env = self.application.program, self._variables(mode)
@@ -148,7 +135,8 @@ class _Demo:
             (f"running {EXAMPLE}, {mode} mode", program("opentelemetry-instrument"), program("python"), example_path()),
             ("delivering to Label Studio", program("label-studio-otel"), "deliver"),
         ):
-            run_command([str(word) for word in command], env=env, log=self._log, progress=row, message=message)
+            words = [str(word) for word in command]
+            run_command(words, env=env, log=self.application_log, progress=row, message=message)
 
     def _variables(self, mode: str) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_VARIABLES)}
@@ -168,16 +156,12 @@ class _Demo:
             "LABEL_STUDIO_OTEL_STATE_DIR": str(self.directory / "state"),
         }
 
-    @property
-    def _log(self) -> Path:
-        return self.directory / "langchain_app.log"
-
     def _wait_for_more_tasks(self, title: str, before: int, row: Row) -> None:
         deadline = time.monotonic() + TASKS_SECONDS
         while self._task_count(title) <= before:
             row("waiting for the tasks")
             if time.monotonic() > deadline:
-                raise LabelStudioOtelError(f"no task came into {title!r}; see {self._log}")
+                raise LabelStudioOtelError(f"no task came into {title!r}; see {self.application_log}")
             time.sleep(POLL_SECONDS)
 
     def _task_count(self, title: str) -> int:
@@ -196,7 +180,8 @@ class _Demo:
             if project := self._project(title):
                 link = f"{self.server.url}/projects/{project['id']}/data?labeling=1"
                 self._print(f"  {title}, {project['task_number']} tasks: [bold cyan]{link}[/]")
-        self._print(f"Log in as [bold]{self.server.username}[/] with the password [bold]{self.server.password}[/]")
+        username, password = self.server.username, self.server.password
+        self._print(f"Log in as [bold]{username}[/] with the password [bold]{password}[/]")
 
     def _stay(self) -> None:
         self._print(
@@ -216,5 +201,4 @@ class _Demo:
 
 
 def _data_directory() -> Path:
-    base = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_DATA_HOME")
-    return Path(base or Path.home() / ".local" / "share", "label-studio-otel", "demo")
+    return user_directory("XDG_DATA_HOME", ".local/share") / "demo"

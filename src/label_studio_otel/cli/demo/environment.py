@@ -42,8 +42,13 @@ def quiet(_message: str) -> None:
 
 def cache_directory() -> Path:
     """Return the folder of the environments and of the migrated database; a user may delete it at any time."""
-    base = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
-    return Path(base or Path.home() / ".cache", "label-studio-otel")
+    return user_directory("XDG_CACHE_HOME", ".cache")
+
+
+def user_directory(variable: str, default: str) -> Path:
+    """Return this package's folder below the one that a variable names, by default below one of the home folder."""
+    base = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else variable)
+    return Path(base or Path.home() / default, "label-studio-otel")
 
 
 def uv() -> list[str]:
@@ -93,18 +98,13 @@ class VirtualEnvironment:
         """Return the path of a command that a package of the environment has."""
         return self.path / "Scripts" / f"{name}.exe" if sys.platform == "win32" else self.path / "bin" / name
 
-    @property
-    def is_complete(self) -> bool:
-        """True where the environment exists."""
-        return self.path.exists()
-
     def ensure(self, *, progress: Progress = quiet, message: str = "installing packages") -> None:
         """Make the environment unless it exists.
 
         Raises:
             CommandFailed: uv is not installed, or cannot install the requirements.
         """
-        if self.is_complete:
+        if self.path.exists():
             return
         log = self.path.with_name(f"{self.path.name}.log")
         python = sys.executable if self.python == RUNNING_PYTHON else self.python
@@ -119,7 +119,7 @@ class VirtualEnvironment:
             try:
                 partial.rename(self.path)
             except OSError:
-                if not self.is_complete:  # else another process made it meanwhile
+                if not self.path.exists():  # else another process made it meanwhile
                     raise
 
 

@@ -38,17 +38,17 @@ def _own_requirements() -> list[str]:
     """Return what installs this package from where it was installed from: an index, a file, a repository, a clone."""
     if (CLONE / "examples" / EXAMPLE).exists():
         return ["--editable", f"{CLONE}[auto]"]
-    frozen = _frozen(sys.executable).splitlines()
-    return [line for line in frozen if line.startswith((f"{OWN_NAME} ", f"{OWN_NAME}="))] + [f"{OWN_NAME}[auto]"]
+    own = [line for line in _frozen().splitlines() if line.startswith((f"{OWN_NAME} ", f"{OWN_NAME}="))]
+    return [*own, f"{OWN_NAME}[auto]"]
 
 
-def _frozen(python: str) -> str:
-    """Return the packages of an interpreter as requirements.
+def _frozen() -> str:
+    """Return the packages of this interpreter as requirements.
 
     Raises:
         CommandFailed: uv is not installed or cannot list them.
     """
-    command = [*uv(), "pip", "freeze", "--python", python]
+    command = [*uv(), "pip", "freeze", "--python", sys.executable]
     ran = subprocess.run(command, check=False, capture_output=True, text=True)
     if ran.returncode:
         raise CommandFailed(f"`{' '.join(command)}` failed: {ran.stderr.strip()}")

@@ -60,19 +60,8 @@ class LabelStudioInstallation:
             CommandFailed: one of them cannot be made.
         """
         self.environment.ensure(progress=progress, message=f"installing Label Studio {LABEL_STUDIO_VERSION}")
-        if not self.database.exists():
-            self._migrate(progress)
-
-    def variables(self, data_dir: Path) -> dict[str, str]:
-        """Return the environment of a Label Studio process that keeps its data there and calls no server outside."""
-        return {
-            **{name: os.environ[name] for name in INHERITED if name in os.environ},
-            **OFFLINE,
-            "PYTHONUNBUFFERED": "1",
-            "LABEL_STUDIO_BASE_DATA_DIR": str(data_dir),
-        }
-
-    def _migrate(self, progress: Progress) -> None:
+        if self.database.exists():
+            return
         # `version` migrates, as every command does, and makes neither user nor organization: each server makes its own,
         # and its own secret key, which is in .env and not copied.
         with tempfile.TemporaryDirectory(prefix="label-studio-template.", dir=self.cache_dir) as work:
@@ -84,3 +73,12 @@ class LabelStudioInstallation:
                 message="preparing Label Studio's database, once",
             )
             Path(work, DATABASE).replace(self.database)  # renamed, so that an unfinished one is never copied
+
+    def variables(self, data_dir: Path) -> dict[str, str]:
+        """Return the environment of a Label Studio process that keeps its data there and calls no server outside."""
+        return {
+            **{name: os.environ[name] for name in INHERITED if name in os.environ},
+            **OFFLINE,
+            "PYTHONUNBUFFERED": "1",
+            "LABEL_STUDIO_BASE_DATA_DIR": str(data_dir),
+        }

@@ -18,10 +18,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
-
-from typing_extensions import Self
 
 from label_studio_otel.cli.demo.environment import POLL_SECONDS, Progress, cache_directory, end, end_of_log, kill, quiet
 from label_studio_otel.cli.demo.label_studio_installation import DATABASE, RUN, LabelStudioInstallation
@@ -62,8 +59,6 @@ class LabelStudioServer:
         username, password, token: of the admin user; password and token are random by default. A data directory that
             has a user keeps its own: Label Studio does not change them.
         env: more environment variables for Label Studio.
-        cache_dir: folder of the installation and of the migrated database.
-        progress: called several times a second with the current step; an exception from it stops the start.
     """
 
     def __init__(
@@ -75,18 +70,18 @@ class LabelStudioServer:
         password: str | None = None,
         token: str | None = None,
         env: Mapping[str, str] | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        progress: Progress = quiet,
     ) -> None:
         self.data_dir = Path(data_dir).absolute()
-        known = self._read_account()
+        #: What Label Studio printed.
+        self.log = self.data_dir / "label-studio.log"
+        self._account = self.data_dir / "server.json"
+        known = _read_account(self._account)
         self.port: int | None = port or known.get("port")
         self.username: str = known.get("username", username)
         self.password: str = known.get("password") or password or secrets.token_urlsafe(9)
         self.token: str = known.get("token") or token or secrets.token_hex(20)
-        self.extra_env = dict(env or {})
-        self.installation = LabelStudioInstallation(Path(cache_dir).absolute() if cache_dir else cache_directory())
-        self.progress = progress
+        self._env = dict(env or {})
+        self._installation = LabelStudioInstallation(cache_directory())
         self._port_is_fixed = port is not None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -107,13 +102,11 @@ class LabelStudioServer:
         """True from `start` until the process ends."""
         return self._process is not None and self._process.poll() is None
 
-    @property
-    def log(self) -> Path:
-        """Path of what Label Studio printed."""
-        return self.data_dir / "label-studio.log"
-
-    def start(self) -> Self:
+    def start(self, progress: Progress = quiet) -> LabelStudioServer:
         """Start the server and return when it answers.
+
+        Args:
+            progress: called several times a second with the current step; an exception from it stops the start.
 
         Raises:
             LabelStudioStartError: it runs already, the port is in use, or it ended or did not answer in time.
@@ -121,17 +114,17 @@ class LabelStudioServer:
         """
         if self._process is not None:
             raise LabelStudioStartError("Label Studio is running already; call stop() first")
-        self.installation.ensure(self.progress)
+        self._installation.ensure(progress)
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         database = self.data_dir / DATABASE
         if not database.exists():
             # Copied under another name first, so that an unfinished copy is never used.
-            shutil.copyfile(self.installation.database, partial := database.with_suffix(".partial"))
+            shutil.copyfile(self._installation.database, partial := database.with_suffix(".partial"))
             partial.replace(database)
         # The port of the last start is tried first: it keeps links valid.
         for port in [self.port] if self._port_is_fixed else [self.port, None, None]:
             with contextlib.suppress(_PortTaken):
-                self._launch(port or free_port())
+                self._launch(port or free_port(), progress)
                 return self
         raise LabelStudioStartError(f"port {self.port} of {HOST} is in use; choose another one")
 
@@ -162,78 +155,64 @@ class LabelStudioServer:
             return answer.status, json.loads(content)
         return answer.status, content.decode("utf-8", "replace")
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> LabelStudioServer:
         return self if self._process is not None else self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.stop()
 
-    def _launch(self, port: int) -> None:
+    def _launch(self, port: int, progress: Progress) -> None:
         self.port = port
         if is_taken(port):
             raise _PortTaken
-        self._write_account()
-        command = [str(self.installation.environment.executable), "-c", RUN_WITH_PARENT, "start", "--no-browser"]
+        self._account.touch(mode=0o600)
+        account = {name: getattr(self, name) for name in ("port", "username", "password", "token")}
+        self._account.write_text(json.dumps(account), "utf-8")
+        command = [str(self._installation.environment.executable), "-c", RUN_WITH_PARENT, "start", "--no-browser"]
         # Without --internal-host it listens on every interface.
         command += ["--internal-host", HOST, "--port", str(port)]
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
-                env=self._env(),
+                env=self._variables(),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         try:
-            self._wait_until_up(self._process)
+            self._wait_until_up(self._process, progress)
         except BaseException:
             self.stop()
             raise
 
-    @property
-    def _account(self) -> Path:
-        return self.data_dir / "server.json"
-
-    def _read_account(self) -> dict[str, Any]:
-        try:
-            known: dict[str, Any] = json.loads(self._account.read_text("utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return known
-
-    def _write_account(self) -> None:
-        known = {name: getattr(self, name) for name in ("port", "username", "password", "token")}
-        self._account.touch(mode=0o600)
-        self._account.write_text(json.dumps(known), "utf-8")
-
-    def _env(self) -> dict[str, str]:
+    def _variables(self) -> dict[str, str]:
         return {
-            **self.installation.variables(self.data_dir),
+            **self._installation.variables(self.data_dir),
             # Label Studio reads these only where the user or the organization does not exist.
             "LABEL_STUDIO_USERNAME": self.username,
             "LABEL_STUDIO_PASSWORD": self.password,
             "LABEL_STUDIO_USER_TOKEN": self.token,
             "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
             "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
-            **self.extra_env,
+            **self._env,
         }
 
-    def _wait_until_up(self, process: subprocess.Popen[bytes]) -> None:
+    def _wait_until_up(self, process: subprocess.Popen[bytes], progress: Progress) -> None:
         deadline = time.monotonic() + START_SECONDS
+        problem = f"did not answer within {START_SECONDS:.0f} s"
         while time.monotonic() < deadline:
-            self.progress("starting Label Studio")
+            progress("starting Label Studio")
             if b"Trying to start at" in self.log.read_bytes():
                 raise _PortTaken
             if process.poll() is not None:
-                raise self._start_error(f"ended with exit code {process.returncode}")
+                problem = f"ended with exit code {process.returncode}"
+                break
             with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
                 self._check_identity()
                 return
             time.sleep(POLL_SECONDS)
-        raise self._start_error(f"did not answer within {START_SECONDS:.0f} s")
+        raise LabelStudioStartError(f"Label Studio {problem}; its output is in {self.log}\n{end_of_log(self.log)}")
 
     def _check_identity(self) -> None:
         """Raise _PortTaken where another server answers: Label Studio takes the next port where its own is in use."""
@@ -242,8 +221,13 @@ class LabelStudioServer:
         if status != 200 or who[0] != 200 or who[1].get("email") != self.username:
             raise _PortTaken
 
-    def _start_error(self, what: str) -> LabelStudioStartError:
-        return LabelStudioStartError(f"Label Studio {what}; its output is in {self.log}\n{end_of_log(self.log)}")
+
+def _read_account(file: Path) -> dict[str, Any]:
+    try:
+        known: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known
 
 
 def is_taken(port: int) -> bool:

@@ -9,35 +9,33 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 
-@dataclass
 class Interruption:
     """Whether the demo was asked to end."""
 
-    wanted: bool = False
+    wanted = False
 
-    @classmethod
-    @contextlib.contextmanager
-    def by_signals(cls) -> Iterator[Interruption]:
-        """Yield an object whose `wanted` becomes True at SIGINT, SIGTERM or SIGHUP, within the `with` block."""
-        interruption = cls()
 
-        def interrupt(_number: int, _frame: Any) -> None:
-            interruption.wanted = True
+@contextlib.contextmanager
+def interruption_by_signals() -> Iterator[Interruption]:
+    """Yield an object whose `wanted` becomes True at SIGINT, SIGTERM or SIGHUP, within the `with` block."""
+    interruption = Interruption()
 
-        numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-        former = {number: signal.signal(number, interrupt) for number in numbers}
-        try:
-            yield interruption
-        finally:
-            for number, handler in former.items():
-                signal.signal(number, handler)
+    def interrupt(_number: int, _frame: Any) -> None:
+        interruption.wanted = True
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    former = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield interruption
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
