@@ -49,7 +49,7 @@ def test_one_input(data: bytes) -> None:
         return
     spans = assembly.join(map(Span.from_fields, telemetry.spans), map(LogRecord.from_fields, telemetry.logs))
     for call in assembly.calls(spans, _unreadable):
-        json.dumps(call_to_json(call.span, call.dialect, call.generation))
+        json.dumps(call_to_json(call))
         for config in _CONFIGS:
             text = json.dumps(task.render(call.span, call.generation, config), ensure_ascii=False, allow_nan=False)
             assert "\\u0000" not in text.replace("\\\\", "")  # an escaped backslash begins no escape

@@ -33,7 +33,7 @@ _COMMUNITY_TAGS = (
 def problems(xml: str, edition: str) -> list[str]:
     """Return a sentence for each error of a labeling config that must be corrected."""
     try:
-        elements = _elements(xml)
+        elements = list(labeling_config.root_of(xml).iter())
         config = labeling_config.parse(xml)
     except ConfigError as error:
         return [str(error)]
@@ -57,7 +57,7 @@ def problems(xml: str, edition: str) -> list[str]:
 def unknown_tags(xml: str, edition: str) -> list[str]:
     """Return the tags that Label Studio Community 1.23 does not know; none for another edition."""
     known = _ENTERPRISE_TAGS.union(_COMMUNITY_TAGS.split())
-    tags = {element.tag for element in _elements(xml) if element.tag.lower() not in known}
+    tags = {element.tag for element in labeling_config.root_of(xml).iter() if element.tag.lower() not in known}
     return sorted(tags) if edition == COMMUNITY else []
 
 
@@ -73,10 +73,6 @@ def sample_task(config: LabelConfig, **options: Any) -> dict[str, Any]:
     else:
         call = span("Tell me how to boil an egg.", answer, operation="text_completion")
     return task.render(call, reading.read(call), config, **options)
-
-
-def _elements(xml: str) -> list[Element]:
-    return list(labeling_config.root_of(xml).iter())
 
 
 def _enterprise_only(elements: list[Element], edition: str) -> Iterator[str]:

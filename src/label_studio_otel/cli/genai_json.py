@@ -10,21 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from typing import Any
 
+from label_studio_otel import generation
 from label_studio_otel.calls import assembly
 from label_studio_otel.errors import DialectError
-from label_studio_otel.generation import (
-    BlobPart,
-    FilePart,
-    Generation,
-    Message,
-    Part,
-    ReasoningPart,
-    RefusalPart,
-    TextPart,
-    ToolCallPart,
-    ToolResponsePart,
-    UriPart,
-)
 from label_studio_otel.spans import LogRecord, Span
 from label_studio_otel.tasks.metadata import link_to, tool_names
 
@@ -48,68 +36,59 @@ def convert(
     """
     spans = list(spans)
     for call in assembly.calls(assembly.join(spans, logs), unreadable, spans):
-        line = call_to_json(call.span, call.dialect, call.generation, call.start_time_unix_nano)
+        line = call_to_json(call)
         link = link_to(call.span, trace_link)
         yield {**line, "trace_link": link} if link else line
 
 
-def call_to_json(
-    span: Span, dialect: str, generation: Generation, start_time_unix_nano: int | None = None
-) -> dict[str, Any]:
-    """Return a call as a JSON object; unknown values are null.
-
-    Args:
-        span: the call's span, with its ids and times.
-        dialect: name of the dialect that read it.
-        generation: the call as the dialect read it.
-        start_time_unix_nano: start of the call; None takes that of its span.
-    """
-    started = span.start_time_unix_nano if start_time_unix_nano is None else start_time_unix_nano
+def call_to_json(call: assembly.Call) -> dict[str, Any]:
+    """Return a call as a JSON object; unknown values are null."""
+    span, read = call.span, call.generation
     return {
         "trace_id": span.trace_id,
         "span_id": span.span_id,
-        "dialect": dialect,
-        "operation": "text_completion" if generation.operation == "text_completion" else "chat",
-        "provider": generation.provider,
-        "request_model": generation.request_model,
-        "response_model": generation.response_model,
-        "input": [_message(message) for message in generation.messages],
-        "output": [{**_message(one.message), "finish_reason": one.finish_reason} for one in generation.choices],
-        "tools": list(tool_names(generation)),
-        "usage": {"input_tokens": generation.input_tokens, "output_tokens": generation.output_tokens},
-        "session_id": generation.session_id or generation.conversation_id,
-        "user_id": generation.user_id,
-        "error": generation.error_type or (UNKNOWN_ERROR if generation.error else None),
-        "incomplete": list(dict.fromkeys(gap.reason for gap in generation.incomplete)),
-        "start_time": _iso(started),
-        "duration_ms": max(0, span.end_time_unix_nano - started) / 1e6,
+        "dialect": call.dialect,
+        "operation": "text_completion" if read.operation == "text_completion" else "chat",
+        "provider": read.provider,
+        "request_model": read.request_model,
+        "response_model": read.response_model,
+        "input": [_message(message) for message in read.messages],
+        "output": [{**_message(one.message), "finish_reason": one.finish_reason} for one in read.choices],
+        "tools": list(tool_names(read)),
+        "usage": {"input_tokens": read.input_tokens, "output_tokens": read.output_tokens},
+        "session_id": read.session_id or read.conversation_id,
+        "user_id": read.user_id,
+        "error": read.error_type or (UNKNOWN_ERROR if read.error else None),
+        "incomplete": list(dict.fromkeys(gap.reason for gap in read.incomplete)),
+        "start_time": _iso(call.start_time_unix_nano),
+        "duration_ms": max(0, span.end_time_unix_nano - call.start_time_unix_nano) / 1e6,
     }
 
 
-def _message(message: Message) -> dict[str, Any]:
+def _message(message: generation.Message) -> dict[str, Any]:
     named = {"name": message.name} if message.name else {}
     return {"role": message.role, **named, "parts": [_part(part) for part in message.parts]}
 
 
-def _part(part: Part) -> Any:
+def _part(part: generation.Part) -> Any:
     match part:
-        case TextPart(content):
+        case generation.TextPart(content):
             return {"type": "text", "content": content}
-        case ReasoningPart(content):
+        case generation.ReasoningPart(content):
             return {"type": "reasoning", "content": content}
-        case RefusalPart(content):
+        case generation.RefusalPart(content):
             return {"type": "refusal", "content": content}
-        case ToolCallPart(name, arguments, identifier):
+        case generation.ToolCallPart(name, arguments, identifier):
             # Emitters write a call without arguments as null, "" or {}.
             arguments = {} if arguments is None or arguments == "" else arguments
             return {"type": "tool_call", "id": identifier, "name": name, "arguments": arguments}
-        case ToolResponsePart(response, identifier):
+        case generation.ToolResponsePart(response, identifier):
             return {"type": "tool_call_response", "id": identifier, "response": response}
-        case BlobPart(modality, mime_type, content):
+        case generation.BlobPart(modality, mime_type, content):
             return {"type": "blob", "modality": modality, "mime_type": mime_type or None, "content": content}
-        case UriPart(modality, uri, mime_type):
+        case generation.UriPart(modality, uri, mime_type):
             return {"type": "uri", "modality": modality, "mime_type": mime_type or None, "uri": uri}
-        case FilePart(modality, file_id, mime_type):
+        case generation.FilePart(modality, file_id, mime_type):
             return {"type": "file", "modality": modality, "mime_type": mime_type or None, "file_id": file_id}
         case _:
             return part.raw

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from label_studio_otel.calls.assembly import Call
 from label_studio_otel.cli.genai_json import call_to_json, convert
 from label_studio_otel.generation import (
     BlobPart,
@@ -25,8 +26,12 @@ from label_studio_otel.spans import Span
 SPAN = Span("a" * 32, "b" * 16, "chat", 1_700_000_000_123_456_789, 1_700_000_001_373_456_789, {})
 
 
+def converted(generation: Generation, span: Span = SPAN):
+    return call_to_json(Call(span, "acme", generation, start_time_unix_nano=span.start_time_unix_nano))
+
+
 def line(*messages: Message, **fields):
-    return call_to_json(SPAN, "acme", Generation("chat", messages, (), **fields))
+    return converted(Generation("chat", messages, (), **fields))
 
 
 def part(one):
@@ -52,7 +57,7 @@ def test_a_call_is_one_object_with_every_field() -> None:
         tools=({"type": "function", "function": {"name": "look"}}, {"name": "ask"}),
         incomplete=(Gap("redacted", "A."), Gap("truncated", "B."), Gap("redacted", "C.")),
     )
-    assert call_to_json(SPAN, "acme", generation) == {
+    assert converted(generation) == {
         "trace_id": "a" * 32,
         "span_id": "b" * 16,
         "dialect": "acme",
@@ -112,7 +117,7 @@ def test_each_part_has_the_form_of_the_conventions(one, shown) -> None:
     ("operation", "shown"), [("text_completion", "text_completion"), ("generate_content", "chat"), ("chat", "chat")]
 )
 def test_the_operation_is_chat_or_text_completion(operation: str, shown: str) -> None:
-    assert call_to_json(SPAN, "acme", Generation(operation, (), ()))["operation"] == shown
+    assert converted(Generation(operation, (), ()))["operation"] == shown
 
 
 @pytest.mark.parametrize(("error", "kind", "shown"), [("T: m", "T", "T"), ("m", None, "_OTHER"), (None, None, None)])
@@ -126,9 +131,7 @@ def test_a_conversation_is_a_session_where_no_session_is_known() -> None:
 
 
 def test_a_span_that_never_ended_took_no_time() -> None:
-    assert (
-        call_to_json(Span("a" * 32, "b" * 16, "chat", 5, 0, {}), "acme", Generation("chat", (), ()))["duration_ms"] == 0
-    )
+    assert converted(Generation("chat", (), ()), Span("a" * 32, "b" * 16, "chat", 5, 0, {}))["duration_ms"] == 0
 
 
 def test_calls_are_in_the_order_of_their_start_and_other_spans_are_left_out() -> None:

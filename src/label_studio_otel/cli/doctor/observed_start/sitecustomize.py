@@ -9,8 +9,6 @@ import importlib
 import os
 import sys
 
-__all__: list[str] = []
-
 
 def _import_the_other() -> None:
     """Import the `sitecustomize` that Python would have imported without this one, if there is one."""
