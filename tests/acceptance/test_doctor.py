@@ -261,7 +261,7 @@ def in_environment(made: VirtualEnvironment, tmp_path: Path, *arguments: str, **
     foreign = ("OTEL_", "LABEL_STUDIO_", "OPENAI_", "TRACELOOP_", "PYTHON", "PYTEST", "VIRTUAL_ENV")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     environ |= {
-        "PATH": f"{made.executable.parent}:{environ['PATH']}",
+        "PATH": f"{made.program('python').parent}:{environ['PATH']}",
         "OTEL_TRACES_EXPORTER": "label_studio",
         "OTEL_METRICS_EXPORTER": "none",
         "OTEL_LOGS_EXPORTER": "none",

@@ -65,7 +65,7 @@ def run(tmp_path: Path, **variables: str) -> list[Call]:
             "LABEL_STUDIO_OTEL_DELIVERY": "off",
             **variables,
         }
-        command = [made.program("opentelemetry-instrument"), made.executable, APPS / "log_events.py"]
+        command = [made.program("opentelemetry-instrument"), made.program("python"), APPS / "log_events.py"]
         ran = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ran.returncode == 0, ran
     assert "label-studio-otel" not in ran.stderr

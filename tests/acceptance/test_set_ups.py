@@ -70,7 +70,7 @@ def run(
     }
     before, after = ([str(made.program("opentelemetry-instrument"))], []) if way == ("instrument",) else ([], [*way])
     with OtlpSink() as sink:
-        command = [*before, str(made.executable), str(APPS / "set_up.py"), product, sink.url, *after]
+        command = [*before, str(made.program("python")), str(APPS / "set_up.py"), product, sink.url, *after]
         ran = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert ran.stdout.endswith("You said: One\n"), ran
         backend = any(span.name.lower().startswith(("openai.chat", "chat completion")) for span in sink.spans)

@@ -152,7 +152,7 @@ def _migrate(installation: LabelStudioInstallation, archive: Path) -> None:
     partial = archive.with_suffix(".partial")
     with PostgreSQL() as database, tempfile.TemporaryDirectory() as work:
         run_command(
-            [str(installation.environment.executable), "-c", RUN, "version"],
+            [str(installation.environment.program("python")), "-c", RUN, "version"],
             env={**installation.variables(Path(work)), **database.variables},
             log=archive.with_suffix(".log"),
             progress=quiet,

@@ -1,4 +1,6 @@
-"""The command line `label-studio-otel`: each command is a module or folder of this room with `add_parser` and `run`.
+"""The command line `label-studio-otel`: each command is a module or folder of this room.
+
+A command has a `SUMMARY` for the help, `add_arguments` and `run`.
 
 Commands read the same environment variables as the application (`_settings`), print results on standard output and
 errors on standard error, and return the exit code. A command's module is imported only when the command runs.
@@ -26,7 +28,10 @@ def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in names:
-        import_module(f"label_studio_otel.cli.{name}").add_parser(commands)
+        module = import_module(f"label_studio_otel.cli.{name}")
+        command = commands.add_parser(name, help=module.SUMMARY)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
     return whole
 
 

@@ -5,42 +5,30 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from label_studio_otel.settings import SETTINGS, Settings, load, readers
 from label_studio_otel.settings.declaration import Setting
 
-#: The settings that every command which uses the state directory needs.
-_COMMON = ("url", "state_dir")
+#: The settings that every command which uses the state directory needs, and the others.
+STATE = tuple(one for one in SETTINGS if one.key in ("url", "state_dir"))
+DESTINATION = tuple(one for one in SETTINGS if one not in STATE)
 #: What `--help` calls the value of an option, by the reader of its setting; else the option's name in capitals.
 _METAVARS = {readers.path: "PATH", readers.seconds: "SECONDS"}
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which Label Studio and which state directory are meant."""
-    for one in SETTINGS:
-        if one.key in _COMMON:
-            add_option(parser, one)
-
-
-def add_destination_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which project is meant: those of all other settings."""
-    for one in SETTINGS:
-        if one.key not in _COMMON:
-            add_option(parser, one)
-
-
-def add_option(parser: argparse.ArgumentParser, one: Setting) -> None:
-    """Add the option of a setting, where it has one. It takes no value where the default is False."""
-    if not one.option:
-        return
-    default = f", default: {one.shown}" if one.shown else ""
-    text = f"{one.meaning} ({one.variable}{default})".replace("`", "").replace("%", "%%")
-    if one.default is False:
-        parser.add_argument(one.option, dest=one.argument, action="store_const", const=True, help=text)
-    else:
-        parser.add_argument(one.option, dest=one.argument, metavar=_METAVARS.get(one.read), help=text)
+def add_options(parser: argparse.ArgumentParser, settings: Iterable[Setting]) -> None:
+    """Add the options of the settings that have one. An option takes no value where the default is False."""
+    for one in settings:
+        if not one.option:
+            continue
+        default = f", default: {one.shown}" if one.shown else ""
+        text = f"{one.meaning} ({one.variable}{default})".replace("`", "").replace("%", "%%")
+        if one.default is False:
+            parser.add_argument(one.option, dest=one.argument, action="store_const", const=True, help=text)
+        else:
+            parser.add_argument(one.option, dest=one.argument, metavar=_METAVARS.get(one.read), help=text)
 
 
 def given(args: argparse.Namespace, file: Mapping[str, Any]) -> Settings:

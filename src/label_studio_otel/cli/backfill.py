@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
@@ -38,16 +37,15 @@ from label_studio_otel.spool.writer import SpoolWriter
 #: Seconds that calls wait for their log events, where another process delivers after this one was ended.
 SETTLE_DELAY_S = 10.0
 
+SUMMARY = "make tasks of the LLM calls of recorded OTLP"
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser("backfill", help="make tasks of the LLM calls of recorded OTLP")
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options and arguments of the command."""
     parser.add_argument("files", nargs="+", metavar="FILE", help=HELP)
-    _settings.add_options(parser)
-    _settings.add_destination_options(parser)
+    _settings.add_options(parser, (*_settings.STATE, *_settings.DESTINATION))
     parser.add_argument("--dry-run", action="store_true", help="count the calls, and send nothing")
     add_timeout(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

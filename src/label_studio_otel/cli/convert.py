@@ -13,12 +13,12 @@ from label_studio_otel.cli._files import HELP, Files
 from label_studio_otel.cli.genai_json import convert
 from label_studio_otel.spans import LogRecord, Span
 
+SUMMARY = "print the LLM calls of recorded OTLP as JSON, one a line"
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser("convert", help="print the LLM calls of recorded OTLP as JSON, one a line")
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options and arguments of the command."""
     parser.add_argument("files", nargs="+", metavar="FILE", help=HELP)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,10 +48,6 @@ def _read(files: Files) -> tuple[list[Span], list[LogRecord]]:
 def _line(call: dict[str, Any]) -> bytes:
     """Return a call as a line of valid JSON in UTF-8, whatever text is in it."""
     try:
-        text = json.dumps(call, ensure_ascii=False, allow_nan=False)
-    except ValueError:  # JSON has no NaN
-        text = json.dumps(json.loads(json.dumps(call), parse_constant=str), ensure_ascii=False)
-    try:
-        return f"{text}\n".encode()
-    except UnicodeEncodeError:  # a lone surrogate: JSON can have it only as an escape
-        return f"{json.dumps(json.loads(text))}\n".encode()
+        return f"{json.dumps(call, ensure_ascii=False, allow_nan=False)}\n".encode()
+    except ValueError:  # JSON has no NaN, and a lone surrogate only as an escape
+        return f"{json.dumps(json.loads(json.dumps(call), parse_constant=str))}\n".encode()

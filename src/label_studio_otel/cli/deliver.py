@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -31,11 +30,12 @@ WATCH_POLL_SECONDS = 1.0
 #: Seconds that a call waits for its log events and for other spans of the same call.
 SETTLE_DELAY_S = 2.0
 
+SUMMARY = "send the calls that wait, until none is left"
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser("deliver", help="send the calls that wait, until none is left")
-    _settings.add_options(parser)
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options and arguments of the command."""
+    _settings.add_options(parser, _settings.STATE)
     parser.add_argument("--watch", action="store_true", help="keep running, and send new calls")
     add_timeout(parser)
     parser.add_argument(
@@ -49,7 +49,6 @@ def add_parser(commands: Any) -> None:
         help="Label Studio's process was just restarted: calls that were sent before and are missing are sent again at "
         "once",
     )
-    parser.set_defaults(run=run)
 
 
 def add_timeout(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,6 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from label_studio_otel.cli import _settings
 from label_studio_otel.cli.status import summary_of
@@ -24,18 +23,18 @@ from label_studio_otel.spool.writer import SpoolWriter
 #: Records that are read at once.
 PAGE_SIZE = 25
 
+SUMMARY = "send parked calls again"
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser("retry", help="send parked calls again")
-    _settings.add_options(parser)
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options and arguments of the command."""
+    _settings.add_options(parser, _settings.STATE)
     parser.add_argument(
         "--from",
         dest="source",
         metavar="SERVER",
         help="send the calls here that wait for another server: the URL that was set then, or its name in `status`",
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

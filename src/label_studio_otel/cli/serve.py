@@ -24,22 +24,19 @@ EXTRA_MODULES = ("google.rpc", "grpc", "h11", "opentelemetry.exporter.prometheus
 CONFIG = "LABEL_STUDIO_OTEL_SERVE_CONFIG"
 LOG_FORMAT = "LABEL_STUDIO_OTEL_SERVE_LOG_FORMAT"
 
+SUMMARY = "receive OTLP, and make tasks of the LLM calls in it"
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser("serve", help="receive OTLP, and make tasks of the LLM calls in it")
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options and arguments of the command."""
     parser.add_argument(
         "--config", metavar="FILE", help=f"YAML with any setting; environment and options win over it ({CONFIG})"
     )
     parser.add_argument("--check", action="store_true", help="check whether all settings can be used, and end")
-    _settings.add_options(parser)
-    _settings.add_destination_options(parser)
-    for one in SERVE_SETTINGS:
-        _settings.add_option(parser, one)
+    _settings.add_options(parser, (*_settings.STATE, *_settings.DESTINATION, *SERVE_SETTINGS))
     parser.add_argument(
         "--no-grpc", dest="grpc_port", action="store_const", const="none", help="the same as --grpc-port none"
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,7 +7,6 @@ import json
 import sys
 import time
 from dataclasses import replace
-from typing import Any
 
 from label_studio_otel.cli import _settings, config_check
 from label_studio_otel.errors import DeliveryError, DestinationBlocked
@@ -21,16 +20,16 @@ from label_studio_otel.tasks.task import MODEL_VERSION
 #: Characters of a project title that Label Studio accepts.
 SHORTEST_TITLE, LONGEST_TITLE = 3, 50
 
+SUMMARY = "create or check a project and its labeling config"
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser("setup", help="create or check a project and its labeling config")
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options and arguments of the command."""
     parser.add_argument("--url", help="base URL of Label Studio (LABEL_STUDIO_URL)")
-    _settings.add_destination_options(parser)
+    _settings.add_options(parser, _settings.DESTINATION)
     parser.add_argument(
         "--dry-run", action="store_true", help="change nothing; print a sample task as Label Studio would get it"
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

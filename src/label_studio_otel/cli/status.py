@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -35,13 +36,13 @@ LOST = {
     "unreadable_bytes": "bytes of spool files could not be read",
 }
 
+SUMMARY = "count the calls that wait, by state and destination"
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser("status", help="count the calls that wait, by state and destination")
-    _settings.add_options(parser)
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options and arguments of the command."""
+    _settings.add_options(parser, _settings.STATE)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 def server_directories(state_dir: Path) -> list[Path]:
     """Return the directories of a state directory, one for each server, sorted."""
-    return sorted(path for path in state_dir.glob("*") if path.is_dir())
+    return sorted(path for path in state_dir.glob("*") if os.path.isdir(path))
 
 
 def summary_of(directory: Path) -> Summary:

@@ -31,7 +31,10 @@ def wheel(directory: Path, name: str) -> Path:
 
 
 def imports(made: VirtualEnvironment, module: str) -> bool:
-    return subprocess.run([made.executable, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0
+    return (
+        subprocess.run([made.program("python"), "-c", f"import {module}"], capture_output=True, check=False).returncode
+        == 0
+    )
 
 
 def test_an_environment_has_the_packages_that_were_required_and_their_commands(tmp_path: Path) -> None:

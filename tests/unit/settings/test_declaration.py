@@ -44,8 +44,7 @@ def test_a_declaration_gives_key_variable_and_the_default_as_the_documentation_s
 
 def test_an_option_says_its_meaning_its_variable_and_its_default() -> None:
     parser = argparse.ArgumentParser()
-    for one in SETTINGS:
-        _settings.add_option(parser, one)
+    _settings.add_options(parser, SETTINGS)
 
     assert parser.parse_args([]) == argparse.Namespace(host=None, duplex=None, paper_file=None)
     told = parser.parse_args(["--host", "h", "--duplex", "--paper-file", "f"])

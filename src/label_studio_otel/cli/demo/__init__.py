@@ -34,20 +34,19 @@ FOREIGN_VARIABLES = ("OTEL_", "LABEL_STUDIO_", "TRACELOOP_", "PYTHONPATH", "PYTH
 #: Seconds to wait for the tasks after they were delivered.
 TASKS_SECONDS = 60.0
 
+SUMMARY = "start a Label Studio and fill it from an unmodified LangChain program"
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `demo`."""
-    parser = subparsers.add_parser(
-        "demo",
-        help="start a Label Studio and fill it from an unmodified LangChain program",
-        description="Starts a Label Studio of its own on this machine, runs an unmodified LangChain program under "
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.description = (
+        "Starts a Label Studio of its own on this machine, runs an unmodified LangChain program under "
         "opentelemetry-instrument, and prints the links of the projects that its LLM calls filled. With OPENAI_API_KEY "
         "set (and OPENAI_BASE_URL for a compatible server, OPENAI_MODEL for the model) the program uses that model, "
-        "without, LangChain's fake models.",
+        "without, LangChain's fake models."
     )
     parser.add_argument("--directory", type=Path, help=f"where the demo keeps its data (default: {_data_directory()})")
     parser.add_argument("--exit", action="store_true", help="stop Label Studio at once when the tasks are there")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

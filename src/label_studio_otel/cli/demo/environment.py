@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from label_studio_otel.errors import LabelStudioOtelError
 
@@ -28,6 +29,8 @@ Progress = Callable[[str], None]
 POLL_SECONDS = 0.1
 #: Seconds that a child process may take to end after SIGTERM; then it is killed.
 GRACE_SECONDS = 5.0
+#: Seconds to wait until the killed processes of a group are gone; one that nobody reaps stays.
+REAP_SECONDS = 2.0
 #: Version of the running interpreter.
 RUNNING_PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -89,11 +92,6 @@ class VirtualEnvironment:
         digest = hashlib.sha256("\n".join([*self.requirements, self.state]).encode()).hexdigest()[:8]
         return self.cache_dir / f"{self.name}-py{self.python}-{digest}"
 
-    @property
-    def executable(self) -> Path:
-        """The environment's Python."""
-        return self.program("python")
-
     def program(self, name: str) -> Path:
         """Return the path of a command that a package of the environment has."""
         return self.path / "Scripts" / f"{name}.exe" if sys.platform == "win32" else self.path / "bin" / name
@@ -131,14 +129,7 @@ def run_command(command: Sequence[str], *, env: Mapping[str, str], log: Path, pr
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # the terminal sends Ctrl-C to the demo alone, which then ends the command
-        )
+        process = spawn(command, env, output)
         try:
             while process.poll() is None:
                 progress(message)
@@ -147,6 +138,15 @@ def run_command(command: Sequence[str], *, env: Mapping[str, str], log: Path, pr
             end(process)
     if process.returncode:
         raise CommandFailed(f"{message} failed; the whole output is in {log}\n{end_of_log(log)}")
+
+
+def spawn(
+    command: Sequence[str], env: Mapping[str, str], output: BinaryIO, stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """Start a command as the leader of a process group, which the terminal's Ctrl-C does not reach."""
+    return subprocess.Popen(
+        command, env=env, stdin=stdin, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+    )
 
 
 def end_of_log(log: Path) -> str:
@@ -167,18 +167,13 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     """Kill a process that leads a process group, and the whole group."""
     _signal_group(process, getattr(signal, "SIGKILL", signal.SIGTERM))
     process.wait()
-    _wait_for_group(process.pid)
-    if process.stdin is not None:
-        process.stdin.close()
-
-
-def _wait_for_group(group: int) -> None:
-    """Wait until the killed processes of a group are gone; at most 2 s, as a process that nobody reaps stays."""
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + REAP_SECONDS
     with contextlib.suppress(ProcessLookupError, PermissionError):
         while hasattr(os, "killpg") and time.monotonic() < deadline:
-            os.killpg(group, 0)
+            os.killpg(process.pid, 0)
             time.sleep(0.01)
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:

@@ -22,13 +22,6 @@ RUN = "from label_studio.server import main; main()"
 SUPPORTED_PYTHONS = ((3, 10), (3, 13))
 #: Label Studio reads many ordinary names (HOST, DEBUG, USERNAME, DJANGO_DB) as settings: it inherits these only.
 INHERITED = ("PATH", "HOME", "USERPROFILE", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "LOCALAPPDATA")
-#: No call to a server outside: version check, usage statistics, error reports of server and page.
-OFFLINE = {
-    "LATEST_VERSION_CHECK": "false",
-    "COLLECT_ANALYTICS": "false",
-    "SENTRY_DSN": "",
-    "FRONTEND_SENTRY_DSN": "",
-}
 
 
 @dataclass(frozen=True)
@@ -66,7 +59,7 @@ class LabelStudioInstallation:
         # and its own secret key, which is in .env and not copied.
         with tempfile.TemporaryDirectory(prefix="label-studio-template.", dir=self.cache_dir) as work:
             run_command(
-                [str(self.environment.executable), "-c", RUN, "version"],
+                [str(self.environment.program("python")), "-c", RUN, "version"],
                 env=self.variables(Path(work)),
                 log=self.database.with_suffix(".log"),
                 progress=progress,
@@ -78,7 +71,11 @@ class LabelStudioInstallation:
         """Return the environment of a Label Studio process that keeps its data there and calls no server outside."""
         return {
             **{name: os.environ[name] for name in INHERITED if name in os.environ},
-            **OFFLINE,
+            # No version check, no usage statistics, no error reports of server and page.
+            "LATEST_VERSION_CHECK": "false",
+            "COLLECT_ANALYTICS": "false",
+            "SENTRY_DSN": "",
+            "FRONTEND_SENTRY_DSN": "",
             "PYTHONUNBUFFERED": "1",
             "LABEL_STUDIO_BASE_DATA_DIR": str(data_dir),
         }

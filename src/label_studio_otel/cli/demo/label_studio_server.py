@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from label_studio_otel.cli.demo.environment import POLL_SECONDS, Progress, cache_directory, end, end_of_log, kill, quiet
+from label_studio_otel.cli.demo import environment
 from label_studio_otel.cli.demo.label_studio_installation import DATABASE, RUN, LabelStudioInstallation
 from label_studio_otel.errors import LabelStudioOtelError
 
@@ -81,7 +81,7 @@ class LabelStudioServer:
         self.password: str = known.get("password") or password or secrets.token_urlsafe(9)
         self.token: str = known.get("token") or token or secrets.token_hex(20)
         self._env = dict(env or {})
-        self._installation = LabelStudioInstallation(cache_directory())
+        self._installation = LabelStudioInstallation(environment.cache_directory())
         self._port_is_fixed = port is not None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -102,7 +102,7 @@ class LabelStudioServer:
         """True from `start` until the process ends."""
         return self._process is not None and self._process.poll() is None
 
-    def start(self, progress: Progress = quiet) -> LabelStudioServer:
+    def start(self, progress: environment.Progress = environment.quiet) -> LabelStudioServer:
         """Start the server and return when it answers.
 
         Args:
@@ -132,13 +132,13 @@ class LabelStudioServer:
         """End the server and its child processes; do nothing where it does not run."""
         process, self._process = self._process, None
         if process is not None:
-            end(process)
+            environment.end(process)
 
     def kill(self) -> None:
         """End the server at once, as `kill -9` does."""
         process, self._process = self._process, None
         if process is not None:
-            kill(process)
+            environment.kill(process)
 
     def request(self, method: str, path: str, body: Any = None, *, timeout: float = 60.0) -> tuple[int, Any]:
         """Send a request as the admin user; return the status and the decoded body, as text where it is not JSON."""
@@ -161,25 +161,19 @@ class LabelStudioServer:
     def __exit__(self, *_error: object) -> None:
         self.stop()
 
-    def _launch(self, port: int, progress: Progress) -> None:
+    def _launch(self, port: int, progress: environment.Progress) -> None:
         self.port = port
         if is_taken(port):
             raise _PortTaken
         self._account.touch(mode=0o600)
         account = {name: getattr(self, name) for name in ("port", "username", "password", "token")}
         self._account.write_text(json.dumps(account), "utf-8")
-        command = [str(self._installation.environment.executable), "-c", RUN_WITH_PARENT, "start", "--no-browser"]
+        python = str(self._installation.environment.program("python"))
+        command = [python, "-c", RUN_WITH_PARENT, "start", "--no-browser"]
         # Without --internal-host it listens on every interface.
         command += ["--internal-host", HOST, "--port", str(port)]
         with self.log.open("wb") as output:
-            self._process = subprocess.Popen(
-                command,
-                env=self._variables(),
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self._process = environment.spawn(command, self._variables(), output, stdin=subprocess.PIPE)
         try:
             self._wait_until_up(self._process, progress)
         except BaseException:
@@ -198,7 +192,7 @@ class LabelStudioServer:
             **self._env,
         }
 
-    def _wait_until_up(self, process: subprocess.Popen[bytes], progress: Progress) -> None:
+    def _wait_until_up(self, process: subprocess.Popen[bytes], progress: environment.Progress) -> None:
         deadline = time.monotonic() + START_SECONDS
         problem = f"did not answer within {START_SECONDS:.0f} s"
         while time.monotonic() < deadline:
@@ -209,25 +203,22 @@ class LabelStudioServer:
                 problem = f"ended with exit code {process.returncode}"
                 break
             with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-                self._check_identity()
+                status, _ = self.request("GET", "/health", timeout=5)
+                who = self.request("GET", "/api/current-user/whoami", timeout=30)
+                if status != 200 or who[0] != 200 or who[1].get("email") != self.username:
+                    raise _PortTaken  # Label Studio takes the next port where its own is in use
                 return
-            time.sleep(POLL_SECONDS)
-        raise LabelStudioStartError(f"Label Studio {problem}; its output is in {self.log}\n{end_of_log(self.log)}")
-
-    def _check_identity(self) -> None:
-        """Raise _PortTaken where another server answers: Label Studio takes the next port where its own is in use."""
-        status, _ = self.request("GET", "/health", timeout=5)
-        who = self.request("GET", "/api/current-user/whoami", timeout=30)
-        if status != 200 or who[0] != 200 or who[1].get("email") != self.username:
-            raise _PortTaken
+            time.sleep(environment.POLL_SECONDS)
+        raise LabelStudioStartError(
+            f"Label Studio {problem}; its output is in {self.log}\n{environment.end_of_log(self.log)}"
+        )
 
 
 def _read_account(file: Path) -> dict[str, Any]:
     try:
-        known: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        return dict(json.loads(file.read_text("utf-8")))
     except (OSError, ValueError):
         return {}
-    return known
 
 
 def is_taken(port: int) -> bool:

@@ -65,18 +65,18 @@ CHECKS: tuple[Check, ...] = (
     state.span_ids,
 )
 
+SUMMARY = "find what is wrong in a set-up, and how to correct it"
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "doctor",
-        help="find what is wrong in a set-up, and how to correct it",
-        usage="label-studio-otel doctor [--in-code] [--json] [-- python app.py …]",
-        description="Looks at this environment's variables and packages, at Label Studio and at the state directory; "
-        "run it with the application's Python and variables. With a command it runs the application once, under "
-        f"{INSTRUMENT}, and says which spans came. Exit code 1 where something keeps LLM calls from arriving.",
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options and arguments of the command."""
+    parser.usage = "label-studio-otel doctor [--in-code] [--json] [-- python app.py …]"
+    parser.description = (
+        "Looks at this environment's variables and packages, at Label Studio and at the state directory; run it with "
+        "the application's Python and variables. With a command it runs the application once, under "
+        f"{INSTRUMENT}, and says which spans came. Exit code 1 where something keeps LLM calls from arriving."
     )
-    _settings.add_options(parser)
+    _settings.add_options(parser, _settings.STATE)
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object; the application's output goes to standard error"
     )
@@ -86,7 +86,6 @@ def add_parser(commands: Any) -> None:
         help=f"tracing is set up in the application's code: start it as it is, without {INSTRUMENT}",
     )
     parser.add_argument("command", nargs=argparse.REMAINDER, help="the application and its arguments, behind --")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -100,14 +99,11 @@ def run(args: argparse.Namespace) -> int:
         seen, of_run = _observed(command, set_up, quiet=args.json)
         # Calls arrive: `opentelemetry-instrument --traces_exporter` and tracing set up in code need no variable.
         if seen and seen.llm_calls > seen.missed:
-            found = [replace(one, level=WARNING) if _is_about_variables(one) else one for one in found]
+            wrong = [one for one in found if one.level == ERROR and one.subject in CONFIGURED]
+            found = [replace(one, level=WARNING) if one in wrong else one for one in found]
         found += of_run
     (_print_json if args.json else _print)(found, seen)
     return int(any(one.level == ERROR for one in found))
-
-
-def _is_about_variables(one: Finding) -> bool:
-    return one.level == ERROR and one.subject in CONFIGURED
 
 
 def _observed(command: Sequence[str], set_up: SetUp, *, quiet: bool) -> tuple[Observed | None, list[Finding]]:

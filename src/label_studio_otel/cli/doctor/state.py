@@ -75,7 +75,7 @@ def file_system(path: Path, mounts: str) -> str:
 
 def waiting(set_up: SetUp) -> Findings:
     """Check for calls that did not arrive yet."""
-    for directory in _servers(set_up):
+    for directory in server_directories(set_up.settings.state_dir):
         try:
             summary = summary_of(directory)
         except OutboxError as problem:
@@ -95,7 +95,7 @@ def waiting(set_up: SetUp) -> Findings:
 def versions(set_up: SetUp) -> Findings:
     """Check for files of another version of this package."""
     upgrade = "pip install --upgrade label-studio-otel"
-    for directory in _servers(set_up):
+    for directory in server_directories(set_up.settings.state_dir):
         if schema := newer_schema(directory / OUTBOX):
             found, known = schema
             met = f"{directory / OUTBOX} was written by a newer version (schema {found}, this one knows {known})"
@@ -117,7 +117,7 @@ def _of_another_version(path: Path) -> bool:
 
 def span_ids(set_up: SetUp) -> Findings:
     """Check for span ids that came twice with different start times: the application seeds `random`."""
-    for directory in _servers(set_up):
+    for directory in server_directories(set_up.settings.state_dir):
         if number := repeated_span_ids(directory / OUTBOX):
             yield repeated(number, f"in {directory}")
 
@@ -130,10 +130,3 @@ def repeated(number: int, where: str) -> Finding:
         "application seeds it. Each call is still a task; in trace backends they overwrite each other",
         "seed a generator of your own, random.Random(seed), instead of random.seed(seed)",
     )
-
-
-def _servers(set_up: SetUp) -> list[Path]:
-    try:
-        return server_directories(set_up.settings.state_dir)
-    except OSError:
-        return []
