@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 
-__all__ = ["delay", "lookup_delay"]
-
 #: Our own generator: the sequence that an application gets after `random.seed` must not depend on us.
 _random = random.Random()  # noqa: S311 - jitter is no secret
 

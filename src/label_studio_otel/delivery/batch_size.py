@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BatchSize"]
-
 #: With more tasks a request takes no less time per task, and more tasks are uncertain where its response is lost.
 MAX_TASKS = 500
 MAX_BYTES = 8 << 20

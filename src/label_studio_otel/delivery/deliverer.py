@@ -7,8 +7,9 @@ runs, and the outbox is closed before it: see `Outbox`.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from label_studio_otel import log, process
 from label_studio_otel.delivery import recovery
@@ -19,19 +20,13 @@ from label_studio_otel.delivery.lock import DirectoryLock
 from label_studio_otel.delivery.retention import Retention
 from label_studio_otel.errors import LabelStudioOtelError, OutboxCorrupt, OutboxError
 from label_studio_otel.label_studio.client import LabelStudio
+from label_studio_otel.metrics.counts import Backlog
 from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.outbox.salvage import quarantine
 from label_studio_otel.pipeline import ingest, spool_directory
+from label_studio_otel.settings import Settings
 from label_studio_otel.spool import record
 from label_studio_otel.spool.reader import remove_unnamed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from label_studio_otel.metrics.counts import Backlog
-    from label_studio_otel.settings import Settings
-
-__all__ = ["OUTBOX", "Deliverer"]
 
 OUTBOX = "outbox.db"
 #: Calls of the spool after which a step goes on to deliver.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from label_studio_otel import log
 from label_studio_otel.delivery.backoff import delay
 from label_studio_otel.delivery.batch_size import BatchSize
+from label_studio_otel.delivery.hooks import Hooks
 from label_studio_otel.delivery.merging import Merging
 from label_studio_otel.delivery.prefetch import BatchPrefetcher
 from label_studio_otel.delivery.reconciliation import Reconciliation
@@ -14,16 +13,11 @@ from label_studio_otel.delivery.recovery import LostDeliveries
 from label_studio_otel.delivery.rendering import Renderer
 from label_studio_otel.delivery.sending import BatchSender, OutgoingBatch
 from label_studio_otel.errors import DeliveryError, DestinationBlocked, LabelStudioOtelError, Retryable
+from label_studio_otel.label_studio.client import LabelStudio
 from label_studio_otel.label_studio.projects import Projects
-
-if TYPE_CHECKING:
-    from label_studio_otel.delivery.hooks import Hooks
-    from label_studio_otel.label_studio.client import LabelStudio
-    from label_studio_otel.outbox.items import DestinationRow
-    from label_studio_otel.outbox.outbox import Outbox
-    from label_studio_otel.settings import Settings
-
-__all__ = ["Delivery"]
+from label_studio_otel.outbox.items import DestinationRow
+from label_studio_otel.outbox.outbox import Outbox
+from label_studio_otel.settings import Settings
 
 
 class Delivery:

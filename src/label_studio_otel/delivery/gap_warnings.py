@@ -5,16 +5,10 @@ The log gets each kind of gap once for each instrumentation. The labeler reads a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from label_studio_otel import log
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from label_studio_otel.generation import Gap
-
-__all__ = ["GapWarnings"]
+from label_studio_otel.generation import Gap
 
 #: The kinds whose sentence names a setting or a switch. Such a sentence quotes nothing that was said to a model.
 MENDABLE = frozenset(

@@ -9,8 +9,6 @@ from typing import Any
 
 from label_studio_otel.metrics.counts import Counts
 
-__all__ = ["Hooks"]
-
 
 def _do_nothing(*_: Any) -> None:
     """Ignore the call."""

@@ -9,20 +9,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from label_studio_otel.files import make_directory
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 try:
     import fcntl
 except ImportError:
     fcntl = None  # type: ignore[assignment]
     import msvcrt
-
-__all__ = ["DirectoryLock"]
 
 #: The errors that mean that another process holds the lock; `msvcrt` has EACCES for it.
 HELD_ERRORS = {errno.EWOULDBLOCK, errno.EAGAIN} if fcntl is not None else {errno.EACCES, errno.EDEADLK}

@@ -6,26 +6,18 @@ Of the spans of a call the richest is sent, with what only the others tell. The 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from label_studio_otel.calls.fingerprint import ECHO_TIMEOUT_S, Fingerprint, fingerprint
 from label_studio_otel.calls.matching import match
-from label_studio_otel.delivery.rendering import SpanReader
+from label_studio_otel.delivery.hooks import Hooks
+from label_studio_otel.delivery.rendering import RenderedTask, Renderer, SpanReader
 from label_studio_otel.errors import DialectError, SpoolError
-from label_studio_otel.generation import Message
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from label_studio_otel.delivery.hooks import Hooks
-    from label_studio_otel.delivery.rendering import RenderedTask, Renderer
-    from label_studio_otel.generation import Generation
-    from label_studio_otel.outbox.items import DestinationRow, Overlap
-    from label_studio_otel.outbox.outbox import Outbox
-    from label_studio_otel.tasks.labeling_config import LabelConfig
-
-__all__ = ["Merging"]
+from label_studio_otel.generation import Generation, Message
+from label_studio_otel.outbox.items import DestinationRow, Overlap
+from label_studio_otel.outbox.outbox import Outbox
+from label_studio_otel.tasks.labeling_config import LabelConfig
 
 #: Calls of which the merged spans' supplements are kept in memory, for a batch that is rendered again later.
 MAX_CALLS_WITH_SUPPLEMENTS = 1000

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from label_studio_otel.delivery.batch_size import BatchSize
-    from label_studio_otel.delivery.merging import Merging
-    from label_studio_otel.delivery.rendering import RenderedBatch, Renderer
-    from label_studio_otel.outbox.items import DestinationRow, Item
-    from label_studio_otel.outbox.outbox import Outbox
-    from label_studio_otel.tasks.labeling_config import LabelConfig
-
-__all__ = ["BatchPrefetcher"]
+from label_studio_otel.delivery.batch_size import BatchSize
+from label_studio_otel.delivery.merging import Merging
+from label_studio_otel.delivery.rendering import RenderedBatch, Renderer
+from label_studio_otel.outbox.items import DestinationRow, Item
+from label_studio_otel.outbox.outbox import Outbox
+from label_studio_otel.tasks.labeling_config import LabelConfig
 
 #: Items that are read from the outbox at once: 500 records can be large.
 PAGE_SIZE = 25

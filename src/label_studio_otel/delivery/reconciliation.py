@@ -9,27 +9,22 @@ Label Studio on SQLite can carry a request out a second time, long after the fir
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from label_studio_otel import log
 from label_studio_otel.delivery.backoff import lookup_delay
+from label_studio_otel.delivery.hooks import Hooks
+from label_studio_otel.delivery.rendering import Renderer
 from label_studio_otel.errors import DeliveryError, DestinationBlocked, DialectError, LabelStudioOtelError, SpoolError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from label_studio_otel.delivery.hooks import Hooks
-    from label_studio_otel.delivery.rendering import Renderer
-    from label_studio_otel.label_studio.client import LabelStudio
-    from label_studio_otel.label_studio.projects import Projects
-    from label_studio_otel.label_studio.resources import FoundTask
-    from label_studio_otel.outbox.items import Batch, Item, Recheck
-    from label_studio_otel.outbox.outbox import Outbox
-    from label_studio_otel.settings import Settings
-    from label_studio_otel.tasks.labeling_config import LabelConfig
-
-__all__ = ["Reconciliation"]
+from label_studio_otel.label_studio.client import LabelStudio
+from label_studio_otel.label_studio.projects import Projects
+from label_studio_otel.label_studio.resources import FoundTask
+from label_studio_otel.outbox.items import Batch, Item, Recheck
+from label_studio_otel.outbox.outbox import Outbox
+from label_studio_otel.settings import Settings
+from label_studio_otel.tasks.labeling_config import LabelConfig
 
 #: The status with which Label Studio itself fails, as at a task that it cannot store; other statuses are a proxy's.
 HTTP_INTERNAL_ERROR = 500

@@ -7,22 +7,16 @@ sent.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from label_studio_otel import log
+from label_studio_otel.delivery.hooks import Hooks
+from label_studio_otel.delivery.rendering import RenderedTask
+from label_studio_otel.label_studio.client import LabelStudio
+from label_studio_otel.label_studio.projects import ResolvedProject
+from label_studio_otel.outbox.items import Item
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.outbox.salvage import mark_salvaged, quarantined, salvage, was_sending
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from label_studio_otel.delivery.hooks import Hooks
-    from label_studio_otel.delivery.rendering import RenderedTask
-    from label_studio_otel.label_studio.client import LabelStudio
-    from label_studio_otel.label_studio.projects import ResolvedProject
-    from label_studio_otel.outbox.items import Item
-    from label_studio_otel.outbox.outbox import Outbox
-
-__all__ = ["LostDeliveries", "look_up_before_sending", "take_over_quarantined"]
 
 #: A counter of the outbox: calls that began before this time may have been delivered by an outbox that was lost.
 LOOKUP_BEFORE = "lookup_before"

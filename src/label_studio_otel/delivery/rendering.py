@@ -5,32 +5,26 @@ An item's record is decoded, its span is read with its log events, and the label
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from label_studio_otel import reading
 from label_studio_otel.calls.assembly import completed
-from label_studio_otel.calls.fingerprint import fingerprint
+from label_studio_otel.calls.fingerprint import Fingerprint, fingerprint
 from label_studio_otel.calls.log_events import attach
+from label_studio_otel.delivery.batch_size import BatchSize
 from label_studio_otel.delivery.gap_warnings import GapWarnings
 from label_studio_otel.errors import DestinationBlocked, DialectError, SpoolError
+from label_studio_otel.generation import Generation
+from label_studio_otel.outbox.items import Item
+from label_studio_otel.outbox.outbox import Outbox
+from label_studio_otel.settings import Settings
 from label_studio_otel.spans import LogRecord, Span
 from label_studio_otel.spool import record as spool
 from label_studio_otel.tasks import task
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from label_studio_otel.calls.fingerprint import Fingerprint
-    from label_studio_otel.delivery.batch_size import BatchSize
-    from label_studio_otel.generation import Generation
-    from label_studio_otel.outbox.items import Item
-    from label_studio_otel.outbox.outbox import Outbox
-    from label_studio_otel.settings import Settings
-    from label_studio_otel.tasks.labeling_config import LabelConfig
-
-__all__ = ["RenderedBatch", "RenderedTask", "Renderer", "SpanReader"]
+from label_studio_otel.tasks.labeling_config import LabelConfig
 
 
 @dataclass(frozen=True, slots=True)

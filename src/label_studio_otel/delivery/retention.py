@@ -6,18 +6,12 @@ oldest keys are deleted for new calls. A call that was not delivered is deleted 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from label_studio_otel import log
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from label_studio_otel.delivery.hooks import Hooks
-    from label_studio_otel.outbox.outbox import Outbox
-    from label_studio_otel.settings import Settings
-
-__all__ = ["Retention"]
+from label_studio_otel.delivery.hooks import Hooks
+from label_studio_otel.outbox.outbox import Outbox
+from label_studio_otel.settings import Settings
 
 #: Seconds for which the keys of delivered calls are kept.
 KEY_RETENTION_S = 30 * 86400.0

@@ -8,10 +8,14 @@ again.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
+from label_studio_otel.delivery.batch_size import BatchSize
+from label_studio_otel.delivery.hooks import Hooks
+from label_studio_otel.delivery.prefetch import BatchPrefetcher
+from label_studio_otel.delivery.rendering import RenderedTask
 from label_studio_otel.errors import (
     BatchTooLarge,
     DeliveryError,
@@ -20,22 +24,12 @@ from label_studio_otel.errors import (
     Retryable,
     Uncertain,
 )
+from label_studio_otel.label_studio.client import LabelStudio
+from label_studio_otel.label_studio.projects import Projects, ResolvedProject
+from label_studio_otel.label_studio.resources import ImportResult
+from label_studio_otel.outbox.items import DestinationRow
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.tasks import task
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from label_studio_otel.delivery.batch_size import BatchSize
-    from label_studio_otel.delivery.hooks import Hooks
-    from label_studio_otel.delivery.prefetch import BatchPrefetcher
-    from label_studio_otel.delivery.rendering import RenderedTask
-    from label_studio_otel.label_studio.client import LabelStudio
-    from label_studio_otel.label_studio.projects import Projects, ResolvedProject
-    from label_studio_otel.label_studio.resources import ImportResult
-    from label_studio_otel.outbox.items import DestinationRow
-    from label_studio_otel.outbox.outbox import Outbox
-
-__all__ = ["BatchSender", "OutgoingBatch"]
 
 _MISSING_VARIABLE = re.compile(r'"([^"]*)" key is expected in task data')
 

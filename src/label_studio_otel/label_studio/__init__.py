@@ -8,5 +8,3 @@ nothing arrived where something may have.
 its response into a value or an error (`responses`: the table). `transport` is the HTTP request itself. `projects`
 finds or creates the project of a destination. `suppression` keeps our requests out of the application's traces.
 """
-
-__all__: list[str] = []

@@ -7,17 +7,11 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from label_studio_otel.errors import DestinationBlocked, Retryable, Uncertain
 from label_studio_otel.label_studio.responses import not_label_studio, refusal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from label_studio_otel.label_studio.transport import Transport
-
-__all__ = ["Authorization", "jwt_expiry"]
+from label_studio_otel.label_studio.transport import Transport
 
 #: Seconds before its end at which an access token is replaced.
 REFRESH_MARGIN_S = 30.0

@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 from label_studio_otel.errors import BatchTooLarge, Retryable, Uncertain
 from label_studio_otel.label_studio.resources import FoundTask, ImportJob, ImportResult, Project
 from label_studio_otel.label_studio.responses import cause
 from label_studio_otel.label_studio.session import Session
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-__all__ = ["LabelStudio"]
 
 #: Seconds to wait for a response: an import of 500 tasks takes 2 to 12 on a busy server.
 READ_TIMEOUT_S = 60.0

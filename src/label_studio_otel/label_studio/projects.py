@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from label_studio_otel import log
 from label_studio_otel.errors import ConfigError, DestinationBlocked
+from label_studio_otel.label_studio.client import LabelStudio
+from label_studio_otel.label_studio.resources import Project
+from label_studio_otel.outbox.items import DestinationRow
+from label_studio_otel.outbox.outbox import Outbox
+from label_studio_otel.settings import Destination
 from label_studio_otel.tasks import labeling_config
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from label_studio_otel.label_studio.client import LabelStudio
-    from label_studio_otel.label_studio.resources import Project
-    from label_studio_otel.outbox.items import DestinationRow
-    from label_studio_otel.outbox.outbox import Outbox
-    from label_studio_otel.settings import Destination
-    from label_studio_otel.tasks.labeling_config import LabelConfig
-
-__all__ = ["Projects", "ResolvedProject", "create", "difference", "titled"]
+from label_studio_otel.tasks.labeling_config import LabelConfig
 
 #: Seconds after which a project is read again, as its labeling config may have been changed.
 REREAD_INTERVAL_S = 30.0

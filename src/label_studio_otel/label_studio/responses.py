@@ -7,14 +7,9 @@ are used that cannot quote what was said to an LLM.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from label_studio_otel.errors import BatchTooLarge, DestinationBlocked, ItemRejected, Retryable, Uncertain
-
-if TYPE_CHECKING:
-    from label_studio_otel.label_studio.transport import Response
-
-__all__ = ["cause", "is_import", "not_label_studio", "refusal"]
+from label_studio_otel.label_studio.transport import Response
 
 
 def is_import(path: str) -> bool:

@@ -6,19 +6,13 @@ Only an import can raise `Uncertain`. Every other request may be repeated, so a 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from label_studio_otel.errors import Retryable, Uncertain
 from label_studio_otel.label_studio.authorization import Authorization
 from label_studio_otel.label_studio.responses import is_import, not_label_studio, refusal
-from label_studio_otel.label_studio.transport import Transport
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from label_studio_otel.label_studio.transport import Response
-
-__all__ = ["Session"]
+from label_studio_otel.label_studio.transport import Response, Transport
 
 
 class Session:

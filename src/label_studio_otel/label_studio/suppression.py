@@ -6,15 +6,10 @@ instrumentation (opentelemetry-api, `opentelemetry.context`). The contrib instru
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from opentelemetry import context
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-__all__ = ["suppressed"]
 
 _KEYS = ("_SUPPRESS_INSTRUMENTATION_KEY", "_SUPPRESS_HTTP_INSTRUMENTATION_KEY")
 

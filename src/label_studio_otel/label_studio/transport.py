@@ -11,22 +11,18 @@ import base64
 import http.client
 import io
 import json
+import socket
 import ssl
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from label_studio_otel._version import __version__
 from label_studio_otel.errors import DestinationBlocked, Retryable, Uncertain
-
-if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Mapping
-
-__all__ = ["Response", "Transport"]
 
 #: Seconds to connect.
 CONNECT_TIMEOUT_S = 5.0
