@@ -19,8 +19,10 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "label_studio_otel"
 PAGES = ("docs/architecture.md", "CONTRIBUTING.md")
 SUFFIXES = (".py", ".sql", ".xml", ".toml", ".md", ".db")
-#: A path that ends in a folder's slash or one of `SUFFIXES`, as `outbox/queries.sql` and `tests/unit/`.
-PATH = re.compile(r"(?<![\w/*.:-])[\w.-]+(?:/[\w.-]+)*(?:/|\.(?:py|sql|xml|toml|md))(?![\w/*-])")
+#: A path that ends in a folder's slash or a suffix, as `outbox/queries.sql` and `tests/unit/`, or in code marks.
+PATH = re.compile(
+    r"(?<![\w/*.:-])[\w.-]+(?:/[\w.-]+)*(?:/|\.(?:py|sql|xml|toml|md))(?![\w/*-])|(?<=`)[\w.-]+/[\w./-]+(?=`)"
+)
 #: A name, or names with dots between them, as `Outbox.retry`.
 NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 #: Names on the pages that are neither defined nor imported here.
