@@ -7,23 +7,18 @@ ignores a key that it has.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 from label_studio_otel import log
 from label_studio_otel.errors import OutboxFull
 from label_studio_otel.metrics.counts import Counts
 from label_studio_otel.outbox.items import NewEvent, NewItem
+from label_studio_otel.outbox.outbox import Outbox
+from label_studio_otel.settings import Destination
 from label_studio_otel.spool import record as spool
 from label_studio_otel.spool.reader import SpoolFile, count, spool_files
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
-
-    from label_studio_otel.outbox.outbox import Outbox
-    from label_studio_otel.settings import Destination
-
-__all__ = ["accept", "count_unread", "ingest", "new_event", "new_item", "spool_directory"]
 
 #: Largest number of records and bytes in one transaction: so few that a fork never waits long for one.
 MAX_RECORDS = 50

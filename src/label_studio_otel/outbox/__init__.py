@@ -39,5 +39,3 @@ Files: `items` (the values), `outbox` (items), `destinations`, `batches` (what i
 schema), `salvage` (damaged files), `inspection` (for `doctor`). Only `database`, `queries.sql`, `migrations`, and
 `salvage` and `inspection`, which open files of their own, know SQLite.
 """
-
-__all__: list[str] = []

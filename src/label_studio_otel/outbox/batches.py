@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
+from label_studio_otel.outbox.database import Database
 from label_studio_otel.outbox.items import Batch, Item, Recheck
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from label_studio_otel.outbox.database import Database
-
-__all__ = ["Batches"]
 
 
 class Batches:

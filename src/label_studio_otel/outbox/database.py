@@ -9,20 +9,16 @@ import os
 import re
 import sqlite3
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from label_studio_otel.errors import OutboxCorrupt, OutboxError
 from label_studio_otel.files import make_directory
 from label_studio_otel.outbox.migrations import is_older, migrate
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-__all__ = ["Database", "Transaction", "queries"]
 
 #: Seconds to wait for another process that uses the file, such as `status`.
 BUSY_TIMEOUT_S = 5.0

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sqlite3
 
+from label_studio_otel.outbox.database import Database, Transaction
 from label_studio_otel.outbox.items import DestinationRow
 from label_studio_otel.settings import Destination
-
-if TYPE_CHECKING:
-    import sqlite3
-
-    from label_studio_otel.outbox.database import Database, Transaction
-
-__all__ = ["Destinations", "destination_id", "destination_row"]
 
 
 class Destinations:

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from label_studio_otel.outbox.migrations import STEPS
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-__all__ = ["newer_schema", "repeated_span_ids"]
 
 #: A key is trace_id:span_id:start_time_unix_nano; the first 49 characters are the two ids.
 REPEATED = """

@@ -3,24 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from label_studio_otel.settings import Destination
-
-__all__ = [
-    "STATES",
-    "Batch",
-    "DestinationRow",
-    "Item",
-    "NewEvent",
-    "NewItem",
-    "Overlap",
-    "Progress",
-    "Recheck",
-    "RestoredItem",
-    "Summary",
-]
+from label_studio_otel.settings import Destination
 
 STATES = ("pending", "leased", "uncertain", "parked", "delivered", "doubled")
 

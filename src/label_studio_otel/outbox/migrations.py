@@ -6,14 +6,9 @@ STRICT nor RETURNING: Python 3.11 on an enterprise Linux has SQLite 3.26.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sqlite3
 
 from label_studio_otel.errors import OutboxError
-
-if TYPE_CHECKING:
-    import sqlite3
-
-__all__ = ["STEPS", "is_older", "migrate"]
 
 STEPS: tuple[tuple[str, ...], ...] = (
     (

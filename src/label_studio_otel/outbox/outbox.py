@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from label_studio_otel.outbox.batches import Batches
-from label_studio_otel.outbox.database import Database
+from label_studio_otel.outbox.database import Database, Transaction
 from label_studio_otel.outbox.destinations import Destinations, destination_id
 from label_studio_otel.outbox.items import Item, NewEvent, NewItem, Overlap, RestoredItem
 from label_studio_otel.outbox.overview import Overview
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-
-    from label_studio_otel.outbox.database import Transaction
-
-__all__ = ["Outbox"]
 
 #: Seconds after its delivery that a call keeps its fingerprint, by which another span of the same call is recognized.
 FINGERPRINT_RETENTION_S = 3600.0

@@ -6,18 +6,12 @@ read indexes over what waits, and neither records nor the keys of a month of del
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from label_studio_otel.metrics.counts import Backlog
+from label_studio_otel.outbox.database import Database
 from label_studio_otel.outbox.destinations import destination_row
 from label_studio_otel.outbox.items import STATES, Progress, Summary
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from label_studio_otel.outbox.database import Database
-
-__all__ = ["Overview"]
 
 #: States of what is still to be delivered.
 OPEN = ("pending", "leased", "uncertain")

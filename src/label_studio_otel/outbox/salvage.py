@@ -9,19 +9,14 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import time
+from collections.abc import Iterator
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 from label_studio_otel.outbox.items import NewEvent, RestoredItem
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.settings import Destination
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from label_studio_otel.outbox.outbox import Outbox
-
-__all__ = ["mark_salvaged", "quarantine", "quarantined", "salvage", "was_sending"]
 
 #: Parts of the names, before and after all that can be read was copied.
 UNREAD, CORRUPT = "unread", "corrupt"

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from label_studio_otel.receiver.settings import Tls
-
-__all__ = ["is_loopback", "may_send", "warnings", "why_refused"]
+from label_studio_otel.receiver.settings import Tls
 
 
 def is_loopback(host: str) -> bool:

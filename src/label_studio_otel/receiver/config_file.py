@@ -18,22 +18,17 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
 from label_studio_otel.errors import ConfigError
 from label_studio_otel.receiver.settings import SERVE_SETTINGS, read_secret
 from label_studio_otel.settings import SETTINGS, readers
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from label_studio_otel.settings.declaration import Setting
-
-__all__ = ["KEYS", "Configuration", "read"]
+from label_studio_otel.settings.declaration import Setting
 
 #: An escaped dollar sign, a reference to a variable with or without a default, or the beginning of a wrong reference.
 _REFERENCE = re.compile(r"\$\$|\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}\n]*))?\}|\$\{")

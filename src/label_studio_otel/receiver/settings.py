@@ -8,21 +8,15 @@ Only the standard library is imported here, so that `serve --help` works without
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from label_studio_otel.errors import ConfigError
 from label_studio_otel.files import warn_if_others_may_read
 from label_studio_otel.settings import readers
-from label_studio_otel.settings.declaration import read_values, section, setting, settings_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from label_studio_otel.settings.declaration import Setting
-
-__all__ = ["SERVE_SETTINGS", "Limits", "ServeSettings", "Tls", "load", "read_secret"]
+from label_studio_otel.settings.declaration import Setting, read_values, section, setting, settings_of
 
 _port = readers.in_range(int, 0, 65535, "a port, 0 to 65535")
 

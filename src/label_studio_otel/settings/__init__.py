@@ -21,20 +21,16 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from label_studio_otel.settings import readers
-from label_studio_otel.settings.declaration import read_values, setting, settings_of
+from label_studio_otel.settings.declaration import Setting, read_values, setting, settings_of
 from label_studio_otel.settings.destination import Destination, dated
 from label_studio_otel.settings.readers import normalized_url
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from os import PathLike
-
-    from label_studio_otel.settings.declaration import Setting
 
 __all__ = [
     "SETTINGS",

@@ -7,13 +7,9 @@ variable, its command-line option, its key in a YAML file and its row in the doc
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, field, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-__all__ = ["Setting", "read_values", "section", "setting", "settings_of"]
+from typing import Any, NamedTuple
 
 _LONGEST_SHOWN_VALUE = 80
 

@@ -10,28 +10,10 @@ import math
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = [
-    "boolean",
-    "count",
-    "in_range",
-    "link",
-    "names",
-    "normalized_url",
-    "one_of",
-    "path",
-    "positive_seconds",
-    "seconds",
-    "size",
-    "text",
-    "url",
-]
 
 #: The characters of a URL (RFC 3986). None of them ends an HTML attribute or begins an HTML tag.
 _URL = re.compile(r"[\w.~:/?#\[\]@!$&'()*+,;=%-]+", re.ASCII)
