@@ -39,12 +39,10 @@ _YAML_TAGS = "tag:yaml.org,2002:"
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The values of a file as text, or lists of text, with their references replaced."""
+    """The values of a file by key, as text or lists of text, with their references replaced."""
 
-    #: By key of `SETTINGS`.
-    label_studio: dict[str, Any] = field(default_factory=dict, repr=False)
-    #: By key of `SERVE_SETTINGS`.
-    serve: dict[str, Any] = field(default_factory=dict, repr=False)
+    label_studio: dict[str, Any] = field(repr=False)
+    serve: dict[str, Any] = field(repr=False)
 
 
 class _Key(NamedTuple):
@@ -57,19 +55,13 @@ class _Key(NamedTuple):
     is_file: bool
 
 
-def _keys() -> dict[str, _Key]:
-    found = {}
-    for section, settings in (("label_studio", SETTINGS), ("serve", SERVE_SETTINGS)):
-        for one in settings:
-            path = f"{section}.{one.key}"
-            found[path] = _Key(one, path, is_file=False)
-            if one.secret:
-                found[f"{path}_file"] = _Key(one, path, is_file=True)
-    return found
-
-
 #: Every key of the file, by its path: the names of its sections and its own, with dots between them.
-KEYS = _keys()
+KEYS = {
+    f"{section}.{one.key}{end}": _Key(one, f"{section}.{one.key}", is_file=bool(end))
+    for section, settings in (("label_studio", SETTINGS), ("serve", SERVE_SETTINGS))
+    for one in settings
+    for end in (("", "_file") if one.secret else ("",))
+}
 
 
 def read(path: Path, environ: Mapping[str, str]) -> Configuration:
@@ -199,8 +191,6 @@ class _FileReader:
 
 
 class _UnusableNode(Exception):
-    """A node whose value cannot be made text."""
-
     def __init__(self, node: yaml.Node, problem: str) -> None:
         super().__init__(problem)
         self.mark = node.start_mark

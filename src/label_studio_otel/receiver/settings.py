@@ -129,7 +129,14 @@ def load(
         ConfigError: some of it cannot be used; the message has a line for each mistake.
     """
     file = file or {}
-    secrets, problems = _secrets_in_files(environ)
+    problems: list[str] = []
+    secrets: dict[str, str] = {}
+    for one in SERVE_SETTINGS:
+        if one.secret and (path := environ.get(f"{one.variable}_FILE")):
+            try:
+                secrets[one.variable] = read_secret(one, readers.path(path))
+            except ValueError as error:
+                problems.append(f"{one.variable}_FILE: {error}")
 
     def given(one: Setting) -> Iterator[tuple[str, Any]]:
         yield one.option or one.key, options.get(one.argument)
@@ -150,20 +157,6 @@ def load(
 def _section(values: dict[str, Any], name: str) -> dict[str, Any]:
     """Remove the values of a section, and return them by field."""
     return {key.partition(".")[2]: values.pop(key) for key in list(values) if key.startswith(f"{name}.")}
-
-
-def _secrets_in_files(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Return the secrets from files that variables name, by variable, and a sentence for each unusable file."""
-    secrets: dict[str, str] = {}
-    problems: list[str] = []
-    for one in SERVE_SETTINGS:
-        file_variable = f"{one.variable}_FILE"
-        if one.secret and environ.get(file_variable):
-            try:
-                secrets[one.variable] = read_secret(one, readers.path(environ[file_variable]))
-            except ValueError as error:
-                problems.append(f"{file_variable}: {error}")
-    return secrets, problems
 
 
 def read_secret(one: Setting, path: Path) -> str:

@@ -4,10 +4,9 @@ Texts and objects that a user gave come in, a frozen `Settings` goes out. Readin
 disk nor network, because it runs in the constructor of an exporter: an exception there stops all tracing of the
 application. A value that cannot be used is replaced by the default and listed in `problems`.
 
-    __init__.py       Settings: every setting of an application, declared once
+    __init__.py       Settings: every setting of an application, declared once; Destination: where a call's task goes
     declaration.py    how settings are declared and their values are found; the bridge uses it too
     readers.py        from the text of a value to the value
-    destination.py    the project that a call's task goes to
 
 The names of the settings are those of LangChain's `LabelStudioCallbackHandler`, so that its users keep them. New
 variables begin with `LABEL_STUDIO_OTEL_`, because the Label Studio server reads `LABEL_STUDIO_*` itself.
@@ -21,36 +20,37 @@ import os
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
 from label_studio_otel.settings import readers
 from label_studio_otel.settings.declaration import Setting, read_values, setting, settings_of
-from label_studio_otel.settings.destination import Destination, dated
-from label_studio_otel.settings.readers import normalized_url
-
-__all__ = [
-    "SETTINGS",
-    "Destination",
-    "Settings",
-    "SettingsArguments",
-    "directory_name",
-    "documents_settings",
-    "labeling_config",
-    "load",
-    "normalized_url",
-]
 
 _Class = TypeVar("_Class")
-DEFAULT_URL = "http://localhost:8080"
 #: The default of LangChain's callback handler; `%` directives are replaced by the date of the call.
 DEFAULT_PROJECT_NAME = "LangChain-%Y-%m-%d"
-MODES = ("prompt", "chat")
-DELIVERIES = ("thread", "off")
-FLUSHES = ("durable", "delivered")
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """The project in one Label Studio server that a task goes to. Every record carries it; it holds no secret."""
+
+    project_name: str
+    project_id: int | None = None
+    #: `prompt` or `chat`: which labeling config a new project gets.
+    mode: str = "prompt"
+    #: Labeling config of a new project; destinations that differ only in it are equal.
+    project_config: str | None = field(default=None, compare=False)
+    #: Whether the project's name is the default.
+    default_name: bool = False
+
+    def __str__(self) -> str:
+        return f"project {self.project_id}" if self.project_id else f"project {self.project_name!r} ({self.mode})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Settings:
 
     url: str = setting(
         readers.url,
-        DEFAULT_URL,
+        "http://localhost:8080",
         "base URL of Label Studio, with a path where it has one",
         variable="LABEL_STUDIO_URL",
         option="--url",
@@ -92,7 +92,7 @@ class Settings:
         option="--project-config",
     )
     mode: str = setting(
-        readers.one_of(MODES), "prompt", "`prompt` or `chat`: what a new project shows", option="--mode"
+        readers.one_of(("prompt", "chat")), "prompt", "`prompt` or `chat`: what a new project shows", option="--mode"
     )
     operations: frozenset[str] | None = setting(
         readers.names, None, "make tasks of these operations only: `chat`, `text_completion`", shown="all"
@@ -112,7 +112,7 @@ class Settings:
         option="--state-dir",
     )
     delivery: str = setting(
-        readers.one_of(DELIVERIES),
+        readers.one_of(("thread", "off")),
         "thread",
         "`thread`, or `off` to leave it to `label-studio-otel deliver`",
         shared=True,
@@ -121,7 +121,7 @@ class Settings:
         readers.seconds, 2.0, "seconds, in all, that delivery may take when the process ends"
     )
     flush: str = setting(
-        readers.one_of(FLUSHES),
+        readers.one_of(("durable", "delivered")),
         "durable",
         "what `force_flush` waits for: `durable`, that calls survive this process, or `delivered`, that they are tasks",
     )
@@ -165,9 +165,12 @@ class Settings:
 
     def destination(self, start_time_unix_nano: int) -> Destination:
         """Return the destination of a call that began at this time."""
-        pattern = self.project_name or DEFAULT_PROJECT_NAME
+        name = self.project_name or DEFAULT_PROJECT_NAME
+        if "%" in name:
+            with suppress(ValueError, OverflowError, OSError):  # the name is no pattern, or the time no date
+                name = time.strftime(name, time.localtime(start_time_unix_nano // 1_000_000_000))
         return Destination(
-            project_name=dated(pattern, start_time_unix_nano),
+            project_name=name,
             project_id=self.project_id,
             mode=self.mode,
             project_config=self.project_config,

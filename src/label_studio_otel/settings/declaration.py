@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import MISSING, field, fields
 from typing import Any, NamedTuple
 
-_LONGEST_SHOWN_VALUE = 80
-
 
 class Setting(NamedTuple):
     """How a user can give one setting, and what the documentation says about it."""
@@ -117,7 +115,7 @@ def read_values(
 
 def _quoted(one: Setting, value: Any) -> str:
     """Return the value as a message may show it: no secret, and of a URL neither user nor password."""
-    return "" if one.secret else f"={re.sub('[^/]*@', '', str(value))[:_LONGEST_SHOWN_VALUE]!r}"
+    return "" if one.secret else f"={re.sub('[^/]*@', '', str(value))[:80]!r}"
 
 
 def _markdown(default: Any) -> str:

@@ -21,8 +21,8 @@ from label_studio_otel.settings import (
     documents_settings,
     labeling_config,
     load,
-    normalized_url,
 )
+from label_studio_otel.settings.readers import normalized_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
