@@ -27,7 +27,7 @@ from spans import http_attributes  # noqa: E402
 from corpus.recordings import Run, runs, variants  # noqa: E402
 from corpus.score import telemetry  # noqa: E402
 from label_studio_otel import reading  # noqa: E402
-from label_studio_otel.calls.assembly import join  # noqa: E402
+from label_studio_otel.calls.log_events import join  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

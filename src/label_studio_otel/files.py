@@ -5,14 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from label_studio_otel import log
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-__all__ = ["make_directory", "warn_if_others_may_read"]
 
 
 def make_directory(path: Path) -> None:

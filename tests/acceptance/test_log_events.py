@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from label_studio_otel import pipeline
-from label_studio_otel.calls import assembly
+from label_studio_otel.calls import assembly, log_events
 from label_studio_otel.generation import TextPart
 from label_studio_otel.spans import LogRecord, Span
 from label_studio_otel.spool import record as spool
@@ -81,7 +81,7 @@ def kept(state_dir: Path) -> list[Call]:
     spans = [Span.from_fields(record.span) for record in records if record.span is not None]
     logs = [LogRecord.from_fields(record.log) for record in records if record.log is not None]
     assert logs
-    return assembly.calls(assembly.join(spans, logs))
+    return assembly.calls(log_events.join(spans, logs))
 
 
 def said(message: Message) -> tuple[str, str]:

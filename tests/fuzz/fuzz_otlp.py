@@ -26,7 +26,7 @@ sys.path.insert(0, str(TESTS))
 
 with atheris.instrument_imports(include=["label_studio_otel"]):
     from label_studio_otel import reading
-    from label_studio_otel.calls import assembly
+    from label_studio_otel.calls import assembly, log_events
     from label_studio_otel.cli.genai_json import call_to_json
     from label_studio_otel.errors import DecodeError, DialectError
     from label_studio_otel.otlp import files as otlp
@@ -47,7 +47,7 @@ def test_one_input(data: bytes) -> None:
         telemetry = otlp.decode(data, "fuzz")
     except DecodeError:
         return
-    spans = assembly.join(map(Span.from_fields, telemetry.spans), map(LogRecord.from_fields, telemetry.logs))
+    spans = log_events.join(map(Span.from_fields, telemetry.spans), map(LogRecord.from_fields, telemetry.logs))
     for call in assembly.calls(spans, _unreadable):
         json.dumps(call_to_json(call))
         for config in _CONFIGS:

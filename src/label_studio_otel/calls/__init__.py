@@ -7,5 +7,3 @@ never made of two calls: in doubt two spans stay two calls.
 compares the `fingerprint`s of spans, grouped by `call_group`. `supplements` finds the call of spans that have no
 messages. `assembly` does all that for spans that are there at once.
 """
-
-__all__: list[str] = []

@@ -7,23 +7,16 @@ waiting and of earlier spans with `matching.match`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from label_studio_otel import reading
 from label_studio_otel.calls.fingerprint import Fingerprint, fingerprint
-from label_studio_otel.calls.log_events import attach, join
 from label_studio_otel.calls.matching import match
 from label_studio_otel.calls.supplements import supplements_of
 from label_studio_otel.errors import DialectError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from label_studio_otel.generation import Choice, Generation
-    from label_studio_otel.spans import Span
-
-__all__ = ["Call", "Fingerprint", "attach", "calls", "completed", "fingerprint", "join", "match"]
+from label_studio_otel.generation import Choice, Generation
+from label_studio_otel.spans import Span
 
 #: Seconds since the stream began.
 #: https://github.com/pydantic/logfire/blob/v4.0.0/logfire/_internal/integrations/llm_providers/llm_provider.py

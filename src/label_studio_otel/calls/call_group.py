@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
-
-    from label_studio_otel.calls.fingerprint import Fingerprint
-
-__all__ = ["CallGroup", "agree", "compatible", "complementary", "one_to_one", "overlap_by_half"]
+from label_studio_otel.calls.fingerprint import Fingerprint
 
 _Left = TypeVar("_Left", bound="Hashable")
 _Right = TypeVar("_Right", bound="Hashable")

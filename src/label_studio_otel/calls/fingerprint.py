@@ -8,18 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from label_studio_otel.generation import BlobPart, RefusalPart, TextPart, ToolCallPart, UnknownPart
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from label_studio_otel.generation import Generation, Message
-    from label_studio_otel.spans import Span
-
-__all__ = ["ECHO_TIMEOUT_S", "Fingerprint", "fingerprint"]
+from label_studio_otel.generation import BlobPart, Generation, Message, RefusalPart, TextPart, ToolCallPart, UnknownPart
+from label_studio_otel.spans import Span
 
 #: LangChain and the AI SDK generate such ids where they do not know the provider's id.
 _GENERATED_IDS = re.compile(r"(run-|lc_|aitxt-|aiobj-)")

@@ -8,19 +8,12 @@ to two calls, neither gets it: a wrong text in a conversation is worse than a mi
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from label_studio_otel import reading
 from label_studio_otel.errors import DialectError
-from label_studio_otel.spans import MESSAGE_EVENTS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from label_studio_otel.spans import LogRecord, Span
-
-__all__ = ["attach", "join"]
+from label_studio_otel.spans import MESSAGE_EVENTS, LogRecord, Span
 
 _ANSWER_EVENTS = frozenset({"gen_ai.choice", "gen_ai.content.completion"})
 #: The event that has the whole call: the messages of the request and the answer.

@@ -18,9 +18,9 @@ in which spans arrive does not matter.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import combinations, islice
-from typing import TYPE_CHECKING
 
 from label_studio_otel.calls.call_group import (
     CallGroup,
@@ -30,13 +30,7 @@ from label_studio_otel.calls.call_group import (
     one_to_one,
     overlap_by_half,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-
-    from label_studio_otel.calls.fingerprint import Fingerprint
-
-__all__ = ["match"]
+from label_studio_otel.calls.fingerprint import Fingerprint
 
 #: Concurrent calls of one question above which a call without an answer is not joined.
 MAX_CROWD = 50

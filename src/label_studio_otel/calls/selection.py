@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from label_studio_otel import log, reading
-from label_studio_otel.settings import labeling_config
+from label_studio_otel.settings import Destination, Settings, labeling_config
 from label_studio_otel.spans import MESSAGE_EVENTS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from label_studio_otel.settings import Destination, Settings
-
-__all__ = ["Selection", "is_wanted", "operation_names", "with_labeling_config"]
 
 #: The operations of a `Generation`. If a span has the name of another one of them, that name does not select it.
 _OPERATIONS = frozenset({"chat", "text_completion", "generate_content"})

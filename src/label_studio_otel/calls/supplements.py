@@ -6,21 +6,14 @@ time. A span that belongs to no call, or that could belong to two, is left out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from label_studio_otel import reading
 from label_studio_otel.calls.call_group import CallGroup, compatible, one_to_one, overlap_by_half
-from label_studio_otel.calls.fingerprint import fingerprint
+from label_studio_otel.calls.fingerprint import Fingerprint, fingerprint
 from label_studio_otel.errors import DialectError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from label_studio_otel.calls.fingerprint import Fingerprint
-    from label_studio_otel.generation import Generation
-    from label_studio_otel.spans import Span
-
-__all__ = ["supplements_of"]
+from label_studio_otel.generation import Generation
+from label_studio_otel.spans import Span
 
 
 def supplements_of(calls: Mapping[str, Sequence[Fingerprint]], spans: Iterable[Span]) -> dict[str, Generation]:

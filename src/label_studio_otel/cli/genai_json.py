@@ -11,7 +11,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from label_studio_otel import generation
-from label_studio_otel.calls import assembly
+from label_studio_otel.calls.assembly import Call, calls
+from label_studio_otel.calls.log_events import join
 from label_studio_otel.errors import DialectError
 from label_studio_otel.spans import LogRecord, Span
 from label_studio_otel.tasks.metadata import link_to, tool_names
@@ -35,13 +36,13 @@ def convert(
         trace_link: template of the URL in `trace_link`.
     """
     spans = list(spans)
-    for call in assembly.calls(assembly.join(spans, logs), unreadable, spans):
+    for call in calls(join(spans, logs), unreadable, spans):
         line = call_to_json(call)
         link = link_to(call.span, trace_link)
         yield {**line, "trace_link": link} if link else line
 
 
-def call_to_json(call: assembly.Call) -> dict[str, Any]:
+def call_to_json(call: Call) -> dict[str, Any]:
     """Return a call as a JSON object; unknown values are null."""
     span, read = call.span, call.generation
     return {

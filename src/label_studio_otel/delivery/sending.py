@@ -29,7 +29,7 @@ from label_studio_otel.label_studio.projects import Projects, ResolvedProject
 from label_studio_otel.label_studio.resources import ImportResult
 from label_studio_otel.outbox.items import DestinationRow
 from label_studio_otel.outbox.outbox import Outbox
-from label_studio_otel.tasks import task
+from label_studio_otel.tasks import tags
 
 _MISSING_VARIABLE = re.compile(r'"([^"]*)" key is expected in task data')
 
@@ -172,5 +172,5 @@ def _raise_if_no_task_can_fit(reasons: Iterable[str]) -> None:
         if missing := _MISSING_VARIABLE.match(reason):
             raise DestinationBlocked(
                 f"Label Studio wants ${missing[1]} in each task of the project, which no LLM call can fill; look for "
-                f"it in the labeling config. {task.FILLABLE}"
+                f"it in the labeling config. {tags.FILLABLE}"
             )

@@ -7,5 +7,3 @@ messages as they were recorded, and says what is missing or truncated.
 variables of a labeling config, `text` and `images` make messages readable, `metadata` makes the columns, and `size`
 keeps a task within what Label Studio can store. `sample_span` is a call for tests and for `setup`.
 """
-
-__all__: list[str] = []

@@ -12,19 +12,22 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from label_studio_otel.generation import BlobPart, Gap, Message, TextPart, ToolResponsePart, UnknownPart, UriPart
+from label_studio_otel.generation import (
+    BlobPart,
+    Gap,
+    Generation,
+    Message,
+    Part,
+    TextPart,
+    ToolResponsePart,
+    UnknownPart,
+    UriPart,
+)
 from label_studio_otel.tasks.size import json_size
 from label_studio_otel.tasks.text import blob_bytes, media_note, message_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from label_studio_otel.generation import Generation, Part
-
-__all__ = ["NO_IMAGE", "first_image", "fitting", "inline_images", "left_out"]
 
 #: A transparent pixel, for a call without an image: Label Studio needs a value for each variable.
 NO_IMAGE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"

@@ -9,16 +9,11 @@ from __future__ import annotations
 import difflib
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING
 
 from label_studio_otel.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-__all__ = ["LabelConfig", "ObjectTag", "TextArea", "differences", "parse", "root_of", "template"]
 
 _TEXT_STYLE = '.lso [data-testid="htx-textbox-content"] p { white-space: pre-wrap; overflow-wrap: anywhere; }'
 #: For each mode, what stands in its labeling config in place of the marks of template.xml.

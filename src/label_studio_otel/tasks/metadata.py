@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from label_studio_otel.generation import ReasoningPart
+from label_studio_otel.generation import Choice, Generation, ReasoningPart
+from label_studio_otel.spans import Span
 from label_studio_otel.tasks.size import sanitize_number
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from label_studio_otel.generation import Choice, Generation
-    from label_studio_otel.spans import Span
-
-__all__ = ["METADATA", "link_to", "metadata_of", "sentences", "tool_names"]
 
 #: The keys in their order. The second choice is `response_2`, the third one `response_3`, and so on.
 METADATA = (

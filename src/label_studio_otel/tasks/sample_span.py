@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from label_studio_otel.spans import Span
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-__all__ = ["START_TIME", "span"]
 
 #: 2026-01-01T00:00:00Z
 START_TIME = 1767225600_000_000_000

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-__all__ = ["json_size", "sanitize", "sanitize_number", "shrink_to_fit", "truncate_middle"]
+from collections.abc import Callable, Iterator
+from typing import Any
 
 #: Bytes of JSON that a shortened string keeps at least. If there is less room, the data has too many strings.
 MIN_STRING_BYTES = 400

@@ -11,21 +11,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from label_studio_otel.errors import DestinationBlocked
-from label_studio_otel.generation import Message, TextPart
+from label_studio_otel.generation import Generation, Message, TextPart
+from label_studio_otel.tasks.labeling_config import LabelConfig, ObjectTag
 from label_studio_otel.tasks.metadata import METADATA, sentences
 from label_studio_otel.tasks.text import anchor, message_html, message_text, preformatted, response_text, transcript
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from label_studio_otel.generation import Generation
-    from label_studio_otel.tasks.labeling_config import LabelConfig, ObjectTag
-
-__all__ = ["FILLABLE", "ShownCall", "data_of"]
 
 #: What a labeling config may ask for, as a sentence for error messages.
 FILLABLE = (

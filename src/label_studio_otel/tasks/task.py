@@ -13,25 +13,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from label_studio_otel.generation import Gap, Message, TextPart
+from label_studio_otel.generation import Gap, Generation, Message, TextPart
+from label_studio_otel.spans import Span
 from label_studio_otel.tasks.images import NO_IMAGE, first_image, fitting, inline_images, left_out
+from label_studio_otel.tasks.labeling_config import LabelConfig
 from label_studio_otel.tasks.metadata import link_to, metadata_of
 from label_studio_otel.tasks.size import sanitize, shrink_to_fit, truncate_middle
-from label_studio_otel.tasks.tags import FILLABLE, ShownCall, data_of
+from label_studio_otel.tasks.tags import ShownCall, data_of
 from label_studio_otel.tasks.text import anchor, response_text
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from label_studio_otel.generation import Generation
-    from label_studio_otel.spans import Span
-    from label_studio_otel.tasks.labeling_config import LabelConfig
-
-__all__ = ["FILLABLE", "MAX_BYTES", "MAX_IMAGE_BYTES", "MODEL_VERSION", "encode", "render"]
 
 MODEL_VERSION = "label-studio-otel"
 

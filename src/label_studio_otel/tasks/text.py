@@ -8,12 +8,15 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from label_studio_otel.generation import (
     BlobPart,
+    Choice,
     FilePart,
+    Message,
+    Part,
     ReasoningPart,
     RefusalPart,
     TextPart,
@@ -22,23 +25,6 @@ from label_studio_otel.generation import (
     UriPart,
 )
 from label_studio_otel.tasks.size import sanitize_number
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from label_studio_otel.generation import Choice, Message, Part
-
-__all__ = [
-    "anchor",
-    "blob_bytes",
-    "media_note",
-    "message_html",
-    "message_text",
-    "parts_text",
-    "preformatted",
-    "response_text",
-    "transcript",
-]
 
 #: Values that are nested deeper are replaced by a mark: Label Studio answers 500 to JSON of 2,000 levels.
 _MAX_DEPTH = 20

@@ -12,9 +12,11 @@ import copy
 import json
 import re
 import socket
+import ssl
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -25,9 +27,6 @@ from label_studio_otel.testing.imports import AsynchronousImport
 from label_studio_otel.testing.store import Call, Flaws, Store, error
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Mapping
-
     from typing_extensions import Self
 
 __all__ = ["AsynchronousImport", "FakeClock", "FakeLabelStudio", "Fault", "Request", "span"]

@@ -6,11 +6,9 @@ tasks (500 at a time are committed). Of the fields of a poll, those that never c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Any
 
 __all__ = ["AsynchronousImport", "ProjectImport"]
 

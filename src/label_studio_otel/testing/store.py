@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from label_studio_otel.errors import ConfigError
 from label_studio_otel.tasks.labeling_config import parse
 from label_studio_otel.testing.imports import AsynchronousImport, ProjectImport
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["Call", "Flaws", "Store", "error"]
 

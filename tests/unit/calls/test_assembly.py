@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from label_studio_otel.calls.assembly import attach, calls, fingerprint, join
+from label_studio_otel.calls.assembly import calls
+from label_studio_otel.calls.fingerprint import fingerprint
+from label_studio_otel.calls.log_events import attach, join
 from label_studio_otel.generation import TextPart
 from label_studio_otel.reading import read
 from label_studio_otel.spans import LogRecord
