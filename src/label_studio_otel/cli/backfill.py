@@ -62,11 +62,11 @@ def run(args: argparse.Namespace) -> int:
     with closing(Deliverer(settings, settle_delay=SETTLE_DELAY_S, outbox=outbox)) as deliverer:
         try:
             new = _take_in(recorded, deliverer, outbox, settings, args.timeout)
+            recorded.print_counts(new)
+            return max(drain(deliverer, settings, args.timeout), recorded.files.failed)
         except (LabelStudioOtelError, OSError) as error:
             sys.stderr.write(f"label-studio-otel: {error}; the same command again goes on\n")
             return 1
-        recorded.print_counts(new)
-        return max(drain(deliverer, settings, args.timeout), recorded.files.failed)
 
 
 def _take_in(

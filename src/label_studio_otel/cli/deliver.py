@@ -17,7 +17,7 @@ from label_studio_otel.cli import _settings
 from label_studio_otel.cli.status import OPEN_STATES, progress_of, server_directories, summary_of, unsent
 from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.delivery.hooks import Hooks
-from label_studio_otel.errors import OutboxError
+from label_studio_otel.errors import LabelStudioOtelError, OutboxError
 from label_studio_otel.log import one_line
 from label_studio_otel.metrics.instruments import register
 from label_studio_otel.metrics.server_metrics import ServerMetrics
@@ -83,6 +83,9 @@ def run(args: argparse.Namespace) -> int:
         if args.reconcile:
             deliverer.reconcile()
         return _watch(deliverer, source) if args.watch else drain(deliverer, settings, args.timeout)
+    except (LabelStudioOtelError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     finally:
         deliverer.close()
 
@@ -97,14 +100,18 @@ def _watch(deliverer: Deliverer, source: ServerMetrics) -> int:
 
 
 def drain(deliverer: Deliverer, settings: Settings, timeout: float) -> int:
-    """Deliver until no call is left, or for `timeout` seconds without progress; return the exit code."""
+    """Deliver until no call is left, or for `timeout` seconds without progress; return the exit code.
+
+    Raises:
+        OutboxError: the outbox cannot be read.
+    """
     logging.getLogger("label_studio_otel").setLevel(logging.ERROR)  # `_verdict` reports errors
     deliverer.skip_settling()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("delivering", total=None)
         summary = _steps(deliverer, settings, timeout, partial(progress.update, bar))
-    return _verdict(summary, settings)
+    return _verdict(summary, settings, deliverer.problem)
 
 
 def _steps(deliverer: Deliverer, settings: Settings, timeout: float, show: Callable[..., object]) -> Summary:
@@ -123,12 +130,14 @@ def _steps(deliverer: Deliverer, settings: Settings, timeout: float, show: Calla
             time.sleep(POLL_SECONDS)
 
 
-def _verdict(summary: Summary, settings: Settings) -> int:
+def _verdict(summary: Summary, settings: Settings, problem: str | None) -> int:
     left = {state: summary.states[state] for state in (*OPEN_STATES, "parked") if summary.states[state]}
 
     def out(line: str) -> None:
         sys.stderr.write(f"{one_line(line)}\n")  # reasons quote what a server answered
 
+    if problem:
+        out(problem)
     for target, states, parked in summary.destinations:
         if target.blocked and any(states[state] for state in OPEN_STATES):
             out(f"{target.destination}: {target.blocked}")

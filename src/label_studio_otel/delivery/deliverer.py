@@ -86,6 +86,11 @@ class Deliverer(process.ForkPart):
         """True while this deliverer has the lock."""
         return self._lock.held
 
+    @property
+    def problem(self) -> str | None:
+        """Why the last step could not use the directory or its outbox; None where it could."""
+        return self._health.outbox_problem
+
     def authorize(self, api_key: str | None) -> None:
         """Use this token from the next request on. A blocked destination is tried again when that is due."""
         self._client.authorize(api_key)

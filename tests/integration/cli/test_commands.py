@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -104,6 +106,32 @@ def test_deliver_gives_up_on_a_silent_server_after_its_timeout(
     assert main(["deliver", "--timeout", "0.5"]) == 1
 
     assert "cannot be reached" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--reconcile"], ["--server-restarted"]])
+def test_deliver_reports_an_outbox_of_a_newer_version_and_returns_1(
+    options: list[str], server: FakeLabelStudio, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take(1)
+    assert main(["deliver"]) == 0
+    with contextlib.closing(sqlite3.connect(load().directory / "outbox.db")) as newer:
+        newer.execute("PRAGMA user_version = 99")
+    take(2)
+
+    assert main(["deliver", "--timeout", "0.1", *options]) == 1
+
+    assert "the outbox was written by a newer version of label-studio-otel (schema 99, this" in capsys.readouterr().err
+    assert states(capsys)["pending"] == 2
+    assert len(server.tasks(1)) == 1
+
+
+def test_deliver_reports_an_outbox_that_cannot_be_opened_and_returns_1(capsys: pytest.CaptureFixture[str]) -> None:
+    take(1)
+    (load().directory / "outbox.db").mkdir()
+
+    assert main(["deliver"]) == 1
+
+    assert "outbox.db: " in capsys.readouterr().err
 
 
 def test_after_a_lost_outbox_deliver_reconcile_sends_only_what_is_not_there(
