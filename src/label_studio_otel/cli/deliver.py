@@ -22,7 +22,9 @@ from label_studio_otel.log import one_line
 from label_studio_otel.metrics.instruments import register
 from label_studio_otel.metrics.server_metrics import ServerMetrics
 from label_studio_otel.outbox.items import Summary
+from label_studio_otel.pipeline import spool_directory
 from label_studio_otel.settings import Settings
+from label_studio_otel.spool.reader import is_of_another_version, spool_files
 
 #: Seconds between two steps of the deliverer where the first one sent nothing.
 POLL_SECONDS = 0.25
@@ -147,10 +149,13 @@ def _verdict(summary: Summary, settings: Settings, problem: str | None) -> int:
         out(f"left in {settings.directory}: {', '.join(f'{number} {state}' for state, number in left.items())}")
         if "uncertain" in left:
             out("uncertain: sent, and no answer came; looked up again by the next `deliver` before anything is resent")
-    else:
+    newer = list(filter(is_of_another_version, spool_files(spool_directory(settings.directory))))
+    for path in newer:
+        out(f"{path} was written by another version of label-studio-otel; upgrade this installation")
+    if not left and not newer:
         sys.stdout.write(f"all delivered ({summary.states['delivered']} LLM calls are tasks)\n")
     _mention_others(settings)
-    return 1 if left else 0
+    return 1 if left or newer else 0
 
 
 def _mention_others(settings: Settings) -> None:

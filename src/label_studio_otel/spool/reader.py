@@ -29,7 +29,7 @@ try:
 except ImportError:
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["SpoolFile", "remove_unnamed", "spool_files"]
+__all__ = ["SpoolFile", "is_of_another_version", "remove_unnamed", "spool_files"]
 
 #: Seconds after which a file without its final name will get none. Its writer needs less than a millisecond for it.
 UNNAMED_MAX_AGE_S = 3600.0
@@ -44,6 +44,16 @@ def spool_files(directory: Path) -> list[Path]:
                 with contextlib.suppress(FileNotFoundError):
                     files.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.path))
     return [Path(path) for _, path in sorted(files)]
+
+
+def is_of_another_version(path: Path) -> bool:
+    """Tell whether a file begins with a record of another version; False where the file is gone."""
+    try:
+        with path.open("rb") as file:
+            begin = file.read(len(MAGIC))
+    except OSError:
+        return False
+    return len(begin) == len(MAGIC) and begin != MAGIC and begin.startswith(PREFIX)
 
 
 def remove_unnamed(directory: Path, now: float) -> None:

@@ -125,6 +125,21 @@ def test_deliver_reports_an_outbox_of_a_newer_version_and_returns_1(
     assert len(server.tasks(1)) == 1
 
 
+def test_deliver_reports_a_spool_file_of_a_newer_version_and_returns_1(
+    server: FakeLabelStudio, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take(1)
+    (path,) = spool_directory(load().directory).iterdir()
+    path.write_bytes(b"LSO\x02" + path.read_bytes()[4:])
+
+    assert main(["deliver"]) == 1
+
+    out, err = capsys.readouterr()
+    assert err.strip() == f"{path} was written by another version of label-studio-otel; upgrade this installation"
+    assert out == ""
+    assert path.exists()
+
+
 def test_deliver_reports_an_outbox_that_cannot_be_opened_and_returns_1(capsys: pytest.CaptureFixture[str]) -> None:
     take(1)
     (load().directory / "outbox.db").mkdir()

@@ -14,8 +14,7 @@ from label_studio_otel.delivery.deliverer import OUTBOX
 from label_studio_otel.errors import OutboxError
 from label_studio_otel.outbox.inspection import newer_schema, repeated_span_ids
 from label_studio_otel.pipeline import spool_directory
-from label_studio_otel.spool.reader import spool_files
-from label_studio_otel.spool.record import MAGIC
+from label_studio_otel.spool.reader import is_of_another_version, spool_files
 
 MOUNTS = Path("/proc/self/mountinfo")
 CONTAINER_LAYER = ("overlay", "aufs", "fuse-overlayfs", "fuse.fuse-overlayfs")
@@ -100,19 +99,9 @@ def versions(set_up: SetUp) -> Findings:
             found, known = schema
             met = f"{directory / OUTBOX} was written by a newer version (schema {found}, this one knows {known})"
             yield error("state directory", met, f"{upgrade}, here as well")
-        for path in spool_files(spool_directory(directory)):
-            if _of_another_version(path):
-                met = f"{path.name} in {path.parent} has records of another version; this one cannot read them"
-                yield error("state directory", met, f"{upgrade}, then label-studio-otel deliver")
-
-
-def _of_another_version(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            begin = file.read(len(MAGIC))
-    except OSError:
-        return False  # its calls were delivered meanwhile
-    return len(begin) == len(MAGIC) and begin != MAGIC and begin.startswith(MAGIC[:3])
+        for path in filter(is_of_another_version, spool_files(spool_directory(directory))):
+            met = f"{path.name} in {path.parent} has records of another version; this one cannot read them"
+            yield error("state directory", met, f"{upgrade}, then label-studio-otel deliver")
 
 
 def span_ids(set_up: SetUp) -> Findings:
