@@ -21,7 +21,6 @@ from label_studio_otel.generation import (
     Generation,
     Message,
     Part,
-    TextPart,
     ToolResponsePart,
     UnknownPart,
     UriPart,
@@ -41,10 +40,6 @@ _FORMATS = (
     (re.compile(rb"....ftypavi[fs]", re.DOTALL), "avif"),
     (re.compile(rb"BM.{12}", re.DOTALL), "bmp"),
 )
-#: Room in a task for the sentence of `left_out`.
-_SENTENCE_BYTES = 200
-#: Levels of a tool's response that are searched for images.
-_MAX_DEPTH = 8
 _DATA_URL = re.compile(r"data:(image/[\w.+-]+);base64,", re.IGNORECASE)
 _TO_STANDARD_BASE64 = str.maketrans("-_", "+/", " \t\r\n")
 
@@ -70,7 +65,7 @@ def inline_images(generation: Generation, max_bytes: int) -> tuple[list[dict[str
     """
     shown, gaps = [], []
     for place, parts in _places(generation):
-        images = [image for part in parts if not isinstance(part, TextPart) for image in _images_of(part)]
+        images = [image for part in parts for image in _images_of(part)]
         for number, image in enumerate(images, 1):
             note = media_note(image)
             if len(content := _bytes(image.content)) > max_bytes:
@@ -84,19 +79,13 @@ def inline_images(generation: Generation, max_bytes: int) -> tuple[list[dict[str
 
 def fitting(images: Iterable[dict[str, Any]], room: int) -> list[dict[str, Any]]:
     """Return the images that fit into a task with `room` bytes left."""
-    room -= _SENTENCE_BYTES
+    room -= 200  # for the gap about images that do not fit
     shown = []
     for image in images:
-        size = json_size(image)
-        if size < room:
+        if (size := json_size(image)) < room:
             shown.append(image)
             room -= size
     return shown
-
-
-def left_out(count: int) -> Gap:
-    """Return the gap of a task into which `count` images do not fit."""
-    return Gap("images_left_out", f"Not shown, because the task would be too large: {count} images.")
 
 
 def _too_large(image: str) -> Gap:
@@ -115,16 +104,15 @@ def _images_of(part: Part) -> Iterator[BlobPart]:
         if part.modality == "image":
             yield part
     elif isinstance(part, ToolResponsePart):
-        yield from _within(part.response, _MAX_DEPTH)
+        yield from _within(part.response)
     elif isinstance(part, UnknownPart):
-        yield from _within(part.raw, _MAX_DEPTH)
+        yield from _within(part.raw)
 
 
-def _within(value: Any, depth: int) -> Iterator[BlobPart]:
+def _within(value: Any, depth: int = 8) -> Iterator[BlobPart]:
     """Yield the images in a provider's own format: data URLs, and objects with a MIME type and base64."""
     if isinstance(value, str):
-        header = _DATA_URL.match(value[:100])
-        if header:
+        if header := _DATA_URL.match(value[:100]):
             yield BlobPart("image", header[1], value[header.end() :])
     elif isinstance(value, Mapping) and depth:
         mime_type = _first_text(value, "media_type", "mime_type", "mimeType", "mediaType")

@@ -11,7 +11,8 @@ from label_studio_otel.generation import Choice, Generation, ReasoningPart
 from label_studio_otel.spans import Span
 from label_studio_otel.tasks.size import sanitize_number
 
-#: The keys in their order. The second choice is `response_2`, the third one `response_3`, and so on.
+#: The keys in their order: fields of a `Generation`, and what `metadata_of` makes. The second choice is `response_2`,
+#: the third one `response_3`, and so on.
 METADATA = (
     "model",
     "provider",
@@ -47,33 +48,24 @@ def metadata_of(
 ) -> dict[str, Any]:
     """Return the metadata of a call; a value that is not known has no key."""
     first = generation.choices[0] if generation.choices else None
-    values = {
-        "model": generation.model,
-        "provider": generation.provider,
-        "operation": generation.operation,
-        "input_tokens": sanitize_number(generation.input_tokens),
-        "output_tokens": sanitize_number(generation.output_tokens),
+    service = span.resource.get("service.name")
+    made = {
         "finish_reason": first and first.finish_reason,
         "latency_ms": _milliseconds(span),
         "start_time": _iso(span.start_time_unix_nano),
-        "service": _service(span),
+        "service": service if isinstance(service, str) else None,
         "key": span.key,
         "trace_id": span.trace_id,
         "span_id": span.span_id,
         "trace_link": link,
-        "session_id": generation.session_id,
-        "user_id": generation.user_id,
-        "conversation_id": generation.conversation_id,
-        "run_id": generation.run_id,
-        "prompt_name": generation.prompt_name,
-        "prompt_version": generation.prompt_version,
         "tools": ", ".join(tool_names(generation)) or None,
-        "error": generation.error,
         "incomplete": sentences(generation) or None,
         "reasoning": first and _reasoning(first),
+        "response": responses[0] if responses else None,
     }
-    numbered = {f"response_{number}" if number > 1 else "response": text for number, text in enumerate(responses, 1)}
-    return {key: value for key, value in values.items() if value is not None} | numbered
+    values = {key: made[key] if key in made else sanitize_number(getattr(generation, key)) for key in METADATA}
+    further = {f"response_{number}": text for number, text in enumerate(responses[1:], 2)}
+    return {key: value for key, value in values.items() if value is not None} | further
 
 
 def link_to(span: Span, template: str | None) -> str | None:
@@ -86,11 +78,6 @@ def link_to(span: Span, template: str | None) -> str | None:
 def sentences(generation: Generation) -> str:
     """Return the sentences about the call's gaps as one text."""
     return " ".join(gap.sentence for gap in generation.incomplete)
-
-
-def _service(span: Span) -> str | None:
-    name = span.resource.get("service.name")
-    return name if isinstance(name, str) else None
 
 
 def _reasoning(choice: Choice) -> str | None:
@@ -109,10 +96,8 @@ def tool_names(generation: Generation) -> Iterator[str]:
 
 def _milliseconds(span: Span) -> int | None:
     """Return how long the call took, in milliseconds; None if the span has no start or no end."""
-    if not span.start_time_unix_nano:
-        return None
     elapsed = span.end_time_unix_nano - span.start_time_unix_nano
-    return elapsed // 1_000_000 if elapsed >= 0 else None
+    return elapsed // 1_000_000 if span.start_time_unix_nano and elapsed >= 0 else None
 
 
 def _iso(unix_nano: int) -> str | None:

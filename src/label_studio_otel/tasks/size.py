@@ -7,11 +7,6 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-#: Bytes of JSON that a shortened string keeps at least. If there is less room, the data has too many strings.
-MIN_STRING_BYTES = 400
-
-_REPLACEMENT = "\ufffd"
-
 
 def sanitize(value: Any) -> Any:
     """Return JSON data that PostgreSQL accepts: U+FFFD for NUL and lone surrogates, text for NaN and Infinity."""
@@ -41,7 +36,7 @@ def _sanitize_text(text: str) -> str:
         except UnicodeEncodeError:
             # UTF-16 makes one character of a pair of surrogates, so that only a lone surrogate is replaced.
             text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text.replace("\0", _REPLACEMENT) if "\0" in text else text
+    return text.replace("\0", "\ufffd") if "\0" in text else text
 
 
 def json_size(value: Any) -> int:
@@ -49,16 +44,14 @@ def json_size(value: Any) -> int:
     return len(json.dumps(value, ensure_ascii=False).encode())
 
 
-def shrink_to_fit(
-    value: Any, max_bytes: int, shorten: Callable[[str, int], str], *, min_string: int = MIN_STRING_BYTES
-) -> Any:
+def shrink_to_fit(value: Any, max_bytes: int, shorten: Callable[[str, int], str], *, min_string: int = 400) -> Any:
     """Return JSON data of at most `max_bytes`, with its longest strings shortened; None if they become too short.
 
     Args:
         value: the JSON data.
         max_bytes: limit of its JSON in UTF-8.
         shorten: returns a text of which the JSON has at most the given number of bytes.
-        min_string: bytes that each shortened string may have at least.
+        min_string: bytes of JSON that a shortened string may have at least; with less room there are too many strings.
     """
     sizes = sorted(json_size(text) for text in _strings(value))
     room = max_bytes - (json_size(value) - sum(sizes))

@@ -27,8 +27,6 @@ FILLABLE = (
     f"tags {', '.join('$' + key for key in METADATA)}."
 )
 
-_FURTHER_RESPONSE = re.compile(r"response_\d+")
-
 
 @dataclass(frozen=True, slots=True)
 class ShownCall:
@@ -69,17 +67,13 @@ def _place(data: dict[str, Any], tag: ObjectTag, value: Any) -> None:
 
 def _value(call: ShownCall, tag: ObjectTag) -> Any:
     filler = _FILLERS.get(tag.tag.lower())
-    if "[" in tag.path or tag.attributes.get("valueType") == "url":
+    if "[" in tag.path or tag.attributes.get("valueType") == "url" or not (filler or _is_metadata(tag)):
         raise _blocked(tag)
-    if filler is not None:
-        return filler(call, tag)
-    if _is_metadata(tag):
-        return str(call.metadata.get(tag.variable, ""))
-    raise _blocked(tag)
+    return filler(call, tag) if filler else str(call.metadata.get(tag.variable, ""))
 
 
 def _is_metadata(tag: ObjectTag) -> bool:
-    return not tag.path and (tag.variable in METADATA or bool(_FURTHER_RESPONSE.fullmatch(tag.variable)))
+    return not tag.path and (tag.variable in METADATA or re.fullmatch(r"response_\d+", tag.variable) is not None)
 
 
 def _blocked(tag: ObjectTag) -> DestinationBlocked:

@@ -20,7 +20,7 @@ from typing import Any
 
 from label_studio_otel.generation import Gap, Generation, Message, TextPart
 from label_studio_otel.spans import Span
-from label_studio_otel.tasks.images import NO_IMAGE, first_image, fitting, inline_images, left_out
+from label_studio_otel.tasks.images import NO_IMAGE, first_image, fitting, inline_images
 from label_studio_otel.tasks.labeling_config import LabelConfig
 from label_studio_otel.tasks.metadata import link_to, metadata_of
 from label_studio_otel.tasks.size import sanitize, shrink_to_fit, truncate_middle
@@ -69,12 +69,15 @@ def encode(
     task_of = partial(_task, span, config, image, link)
     task, body = _encoded(task_of(generation))
     if len(body) > max_bytes:
-        return _encoded(_shortened(task_of, generation, max_bytes, _shortener(image, link)))
+        # A part of an image's or a trace's URL is of no use.
+        shorten = partial(_shorten, {link: "", anchor(link): "", image: NO_IMAGE})
+        return _encoded(_shortened(task_of, generation, max_bytes, shorten))
     if not images:
         return task, body
     shown = fitting(images, max_bytes - len(body))
     if len(shown) < len(images):
-        task = task_of(_with_gaps(generation, left_out(len(images) - len(shown))))
+        too_many = f"Not shown, because the task would be too large: {len(images) - len(shown)} images."
+        task = task_of(_with_gaps(generation, Gap("images_left_out", too_many)))
     if shown:
         task["data"].setdefault("images", shown)
     return _encoded(task)
@@ -106,23 +109,13 @@ def _shortened(
     generation = _with_gaps(generation, Gap("task_too_large", too_large))
     for smaller in _smaller(generation):
         task = sanitize(task_of(smaller))
-        fitted: dict[str, Any] | None = shrink_to_fit(task, max_bytes, shorten)
-        if fitted is not None:
-            return fitted
+        if fitted := shrink_to_fit(task, max_bytes, shorten):
+            return dict(fitted)
     return dict(shrink_to_fit(task, max_bytes, shorten, min_string=0))
 
 
-def _shortener(image: str, link: str) -> Callable[[str, int], str]:
-    """Return the function that shortens a text; an image and a link are replaced, as a part of them is of no use."""
-
-    def shorten(text: str, max_bytes: int) -> str:
-        if text == image:
-            return NO_IMAGE
-        if text in (link, anchor(link)):
-            return ""
-        return truncate_middle(text, max_bytes)
-
-    return shorten
+def _shorten(replaced: dict[str, str], text: str, max_bytes: int) -> str:
+    return replaced[text] if text in replaced else truncate_middle(text, max_bytes)
 
 
 def _with_gaps(generation: Generation, *gaps: Gap) -> Generation:
@@ -135,27 +128,23 @@ def _smaller(generation: Generation) -> Iterator[Generation]:
     messages, keep = generation.messages, max(len(generation.messages), len(generation.choices))
     while keep > 1:
         keep //= 2
-        head, tail = keep // 2, keep - keep // 2
+        shown = messages
         if len(messages) > keep:
             note = Message("note", (TextPart(f"[… {len(messages) - keep:,} messages cut …]"),))
-            shown = (*messages[:head], note, *messages[-tail:])
-        else:
-            shown = messages
+            shown = (*messages[: keep // 2], note, *messages[keep // 2 - keep :])
         yield replace(generation, messages=shown, choices=generation.choices[:keep])
-
-
-#: Reasons of gaps (`reading.gaps`) of a call whose answer was not captured.
-_NOT_CAPTURED = frozenset({"content_not_captured", "log_events_missing"})
 
 
 def _task(span: Span, config: LabelConfig, image: str, link: str, generation: Generation) -> dict[str, Any]:
     # An empty answer comes from the model only if answers were captured.
-    not_captured = any(gap.reason in _NOT_CAPTURED for gap in generation.incomplete)
+    not_captured = {"content_not_captured", "log_events_missing"} & {gap.reason for gap in generation.incomplete}
     responses = [response_text(choice) for choice in generation.choices if choice.message.parts or not not_captured]
     metadata = metadata_of(span, generation, responses, link or None)
     data = data_of(ShownCall(generation, metadata, image), config)
     if len(responses) > 1:
-        data.setdefault("other_responses", _other_responses(responses))
+        others = enumerate(responses[1:], 2)
+        titled = [{"title": f"Answer {number} of {len(responses)}", "text": text} for number, text in others]
+        data.setdefault("other_responses", titled)
     return {"data": data, "predictions": _predictions(span, responses, config)}
 
 
@@ -176,10 +165,4 @@ def _predictions(span: Span, responses: list[str], config: LabelConfig) -> list[
             ],
         }
         for index, response in reversed(tuple(enumerate(responses)))
-    ]
-
-
-def _other_responses(responses: list[str]) -> list[dict[str, str]]:
-    return [
-        {"title": f"Answer {number} of {len(responses)}", "text": text} for number, text in enumerate(responses[1:], 2)
     ]

@@ -8,7 +8,7 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from label_studio_otel.generation import (
@@ -62,19 +62,14 @@ def _speaker(message: Message) -> str:
 
 
 def message_text(message: Message) -> str:
-    """Return a message as text."""
-    return parts_text(message.parts)
-
-
-def parts_text(parts: Sequence[Part]) -> str:
-    """Return parts as text, with an empty line between them."""
-    return "\n\n".join(map(_part_text, parts))
+    """Return a message as text, with an empty line between its parts."""
+    return "\n\n".join(map(_part_text, message.parts))
 
 
 def response_text(choice: Choice) -> str:
     """Return the text that the labeler edits: the answer without the reasoning, unless there is nothing else."""
-    parts = choice.message.parts
-    return parts_text([part for part in parts if not isinstance(part, ReasoningPart)] or parts)
+    parts = [part for part in choice.message.parts if not isinstance(part, ReasoningPart)]
+    return "\n\n".join(map(_part_text, parts or choice.message.parts))
 
 
 def _part_text(part: Part) -> str:
