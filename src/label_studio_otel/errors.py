@@ -1,22 +1,4 @@
-"""Everything that can go wrong, drawn first.
-
-::
-
-    LabelStudioOtelError
-    ├── ConfigError            a setting: which, where it came from, what it should be
-    ├── DecodeError            bytes that are no OTLP; the message names the file and the line
-    │   └── RequestTooLarge    a request that is larger, or has more spans, than one may
-    ├── DialectError           a span that its dialect could not read; the raw record stays
-    ├── SpoolError             a spool file that cannot be written or read
-    ├── OutboxError            the outbox
-    │   ├── OutboxCorrupt      set aside, a new one begun
-    │   └── OutboxFull         it holds what it may; later there may be room
-    └── DeliveryError          what Label Studio's answer, or its absence, means
-        ├── Retryable          nothing arrived; the same data may be sent again
-        ├── Uncertain          it may have arrived; look it up before anything is sent again
-        ├── ItemRejected       these items were refused, the others of the batch were not taken either
-        ├── BatchTooLarge      refused for its size; halves may fit
-        └── DestinationBlocked nothing for this destination can arrive until somebody mends the set-up
+"""All errors of this package, below `LabelStudioOtelError`.
 
 `Retryable` and `DestinationBlocked` mean that Label Studio took nothing.
 """

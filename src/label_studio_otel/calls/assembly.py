@@ -70,18 +70,14 @@ def calls(
             (`reading.is_supplement`).
     """
     found: dict[str, Call] = {}
-    prints: dict[str, Fingerprint] = {}
     for span in spans:
-        if span.key in found or not reading.is_llm_call(span.attributes, span.scope_name):
-            continue
-        try:
-            generation = reading.read(span)
-            dialect = reading.dialect_of(span).name
-        except DialectError as error:
-            unreadable(span, error)
-            continue
-        found[span.key] = Call(span, dialect, generation, start_time_unix_nano=span.start_time_unix_nano)
-        prints[span.key] = fingerprint(span, generation)
+        if span.key not in found and reading.is_llm_call(span.attributes, span.scope_name):
+            try:
+                call = Call(span, reading.dialect_of(span).name, reading.read(span), (), span.start_time_unix_nano)
+                found[span.key] = call
+            except DialectError as error:
+                unreadable(span, error)
+    prints = {key: fingerprint(call.span, call.generation) for key, call in found.items()}
     merged = _merged(found, prints)
     groups = {key: [prints[name] for name in (key, *call.aliases)] for key, call in merged.items()}
     for key, generation in supplements_of(groups, supplements).items():

@@ -72,9 +72,7 @@ class Fingerprint:
     def window(self) -> tuple[int, int]:
         """Start and end of the time in which other spans of the same call can lie, in Unix nanoseconds."""
         timeout = ECHO_TIMEOUT_S * 1_000_000_000
-        start = self.start - timeout if self.echo else self.start
-        end = self.end + timeout if self.begun else self.end
-        return start, end
+        return self.start - (timeout if self.echo else 0), self.end + (timeout if self.begun else 0)
 
     def encode(self) -> str:
         """Return the fingerprint as JSON."""
@@ -89,9 +87,12 @@ class Fingerprint:
         """
         try:
             known = {field.name for field in fields(cls)}
-            values: dict[str, Any] = {name: value for name, value in json.loads(text).items() if name in known}
-            lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-            return cls(**{**values, **lists})
+            values: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in json.loads(text).items()
+                if name in known
+            }
+            return cls(**values)
         except (AttributeError, TypeError) as error:
             raise ValueError(f"no fingerprint: {type(error).__name__}") from None
 
@@ -103,6 +104,7 @@ def fingerprint(span: Span, generation: Generation) -> Fingerprint:
         identifier = ""
     prefix = _ID_PREFIX.match(identifier)
     span_type = span.attributes.get(_LOGFIRE_SPAN_TYPE)
+    failed = generation.error is not None
     return Fingerprint(
         key=span.key,
         scope=span.scope_name,
@@ -116,15 +118,14 @@ def fingerprint(span: Span, generation: Generation) -> Fingerprint:
         asked=_asked(generation),
         answers=tuple(dict.fromkeys(_answers(generation))),
         models=tuple(dict.fromkeys(map(_model, filter(None, (generation.request_model, generation.response_model))))),
-        failed=generation.error is not None,
-        begun=span.scope_name.startswith(_LOGFIRE_SCOPE) and span_type == "span" and _has_no_answer(generation),
+        failed=failed,
+        begun=span_type == "span"
+        and span.scope_name.startswith(_LOGFIRE_SCOPE)
+        and bool(generation.messages)
+        and not (generation.choices or failed),
         echo=span_type == "log",
         richness=_richness(generation),
     )
-
-
-def _has_no_answer(generation: Generation) -> bool:
-    return bool(generation.messages) and not generation.choices and generation.error is None
 
 
 def _known_digest(value: Any) -> str:
@@ -168,8 +169,7 @@ def _answers(generation: Generation) -> Iterator[str]:
     for choice in generation.choices:
         if text := _text(choice.message):
             yield _digest("text", text)
-        calls = [part for part in choice.message.parts if isinstance(part, ToolCallPart)]
-        if calls:
+        if calls := [part for part in choice.message.parts if isinstance(part, ToolCallPart)]:
             yield _digest("tools", *(f"{call.name} {_canonical(call.arguments)}" for call in calls))
 
 

@@ -93,13 +93,12 @@ def _with_lacking(span: Span, logs: list[LogRecord]) -> Span:
         generation = reading.read(span)
     except DialectError:
         return span
-    answers = [choice.message for choice in generation.choices]
-    wanted = {True: not any(message.parts for message in answers), False: not generation.messages}
+    lacks_answer = not any(choice.message.parts for choice in generation.choices)
+    lacks_messages = not generation.messages
     fitting = [
-        log for log in logs if any(wanted.values()) and (log.event_name == _WHOLE_CALL_EVENT or wanted[_is_answer(log)])
+        log
+        for log in logs
+        if (lacks_answer if log.event_name in _ANSWER_EVENTS else lacks_messages)
+        or (log.event_name == _WHOLE_CALL_EVENT and lacks_answer)
     ]
     return attach(span, [*span.logs, *fitting]) if fitting else span
-
-
-def _is_answer(log: LogRecord) -> bool:
-    return log.event_name in _ANSWER_EVENTS

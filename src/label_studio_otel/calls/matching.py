@@ -21,6 +21,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import combinations, islice
+from typing import TypeAlias
 
 from label_studio_otel.calls.call_group import (
     CallGroup,
@@ -37,6 +38,9 @@ MAX_CROWD = 50
 #: Calls of one scope that are compared with a call, the nearest in time first.
 MAX_CANDIDATES = 50
 
+#: Returns what two equal calls have in common. A feature of which the first value is not known does not count.
+_Features: TypeAlias = Callable[[Fingerprint], Iterable[tuple[Hashable, ...]]]
+
 
 def match(fingerprints: Iterable[Fingerprint], decided: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return which spans are the same call as another one: key of the span to drop → key of the span to keep.
@@ -51,10 +55,10 @@ def match(fingerprints: Iterable[Fingerprint], decided: Mapping[str, str] | None
     calls = _calls(fingerprints, decided)
     for join in (
         _join_echoes,
-        partial(_join_equal, _id_and_content),
-        partial(_join_equal, _id),
-        partial(_join_equal, _question_and_answers),
-        partial(_join_equal, _question_and_any_answer),
+        partial(_join_equal, lambda one: [(one.response, one.asked, one.answers)]),
+        partial(_join_equal, lambda one: [(one.response,)]),
+        partial(_join_equal, lambda one: [(one.asked, one.answers)] if one.answers or one.failed else []),
+        partial(_join_equal, lambda one: [(one.asked, answer) for answer in one.answers]),
         _join_children,
         _join_unanswered,
     ):
@@ -97,56 +101,29 @@ def _join_echoes(calls: Iterable[CallGroup]) -> None:
             if not (one.answers or one.failed):
                 waiting.append(call)
             continue
-        at = next((at for at in reversed(range(len(waiting))) if waiting[at].end <= call.start), None)
-        if at is not None and not (waiting[at].decided and call.decided):
-            waiting.pop(at).merge(call)
+        first = next((other for other in reversed(waiting) if other.end <= call.start), None)
+        if first and not (first.decided and call.decided):
+            waiting.remove(first)
+            first.merge(call)
 
 
-def _join_equal(features: Callable[[Fingerprint], Iterable[Hashable]], calls: Iterable[CallGroup]) -> None:
+def _join_equal(features: _Features, calls: Iterable[CallGroup]) -> None:
     """Join the calls that have a feature in common, come from different scopes and overlap in time."""
     for alike in _alike(features, calls):
         _sweep(_nearest_around, alike)
         _sweep(_nearest_across, _remaining(alike))
 
 
-def _alike(
-    features: Callable[[Fingerprint], Iterable[Hashable]], calls: Iterable[CallGroup]
-) -> Iterator[list[CallGroup]]:
+def _alike(features: _Features, calls: Iterable[CallGroup]) -> Iterator[list[CallGroup]]:
     """Yield the calls that have a feature in common, for one feature after the other."""
     having: dict[Hashable, dict[CallGroup, None]] = {}
     for call in calls:
-        for one in call.members:
-            for feature in features(one):
+        for feature in (feature for one in call.members for feature in features(one)):
+            if feature[0]:
                 having.setdefault(feature, {})[call] = None
     for alike in having.values():
         if len(alike) > 1:
             yield _remaining(alike)
-
-
-def _id_and_content(one: Fingerprint) -> Iterator[Hashable]:
-    if one.response:
-        yield one.response, one.asked, one.answers
-
-
-def _id(one: Fingerprint) -> Iterator[Hashable]:
-    if one.response:
-        yield one.response
-
-
-def _question(one: Fingerprint) -> Iterator[Hashable]:
-    if one.asked:
-        yield one.asked
-
-
-def _question_and_answers(one: Fingerprint) -> Iterator[Hashable]:
-    if one.asked and (one.answers or one.failed):
-        yield one.asked, one.answers
-
-
-def _question_and_any_answer(one: Fingerprint) -> Iterator[Hashable]:
-    if one.asked:
-        for answer in one.answers:
-            yield one.asked, answer
 
 
 def _sweep(
@@ -207,7 +184,7 @@ def _root(call: CallGroup) -> CallGroup:
 
 def _join_unanswered(calls: Iterable[CallGroup]) -> None:
     """Join a call that has no answer with the only one that can have it."""
-    for alike in _alike(_question, calls):
+    for alike in _alike(lambda one: [(one.asked,)], calls):
         for crowd in _concurrent(alike):
             if len(crowd) > MAX_CROWD:
                 continue

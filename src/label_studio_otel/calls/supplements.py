@@ -6,6 +6,7 @@ time. A span that belongs to no call, or that could belong to two, is left out.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from label_studio_otel import reading
@@ -23,27 +24,22 @@ def supplements_of(calls: Mapping[str, Sequence[Fingerprint]], spans: Iterable[S
         calls: the fingerprints of each call's spans, by any name.
         spans: of any kind and in any order; those that are no supplement (`reading.is_supplement`) are left out.
     """
-    read = dict(_read(spans))
+    read: dict[str, Generation] = {}
+    supplements: dict[str, CallGroup] = {}
+    for span in spans:
+        if reading.is_supplement(span.attributes, span.scope_name):
+            with contextlib.suppress(DialectError):  # no call is lost with it
+                read[span.key] = reading.read_supplement(span)
+                supplements[span.key] = CallGroup([fingerprint(span, read[span.key])])
     if not read:
         return {}
     waiting = {name: CallGroup(list(members)) for name, members in calls.items()}
-    supplements = {key: CallGroup([known]) for key, (known, _) in read.items()}
     found: dict[str, str] = {}
     for pairs in (_by_id, _by_time):
         for name, key in one_to_one(pairs(waiting, supplements)):
             found[name] = key
             del waiting[name], supplements[key]
-    return {name: read[key][1] for name, key in found.items()}
-
-
-def _read(spans: Iterable[Span]) -> Iterator[tuple[str, tuple[Fingerprint, Generation]]]:
-    for span in spans:
-        if reading.is_supplement(span.attributes, span.scope_name):
-            try:
-                generation = reading.read_supplement(span)
-            except DialectError:  # no call is lost with it
-                continue
-            yield span.key, (fingerprint(span, generation), generation)
+    return {name: read[key] for name, key in found.items()}
 
 
 def _by_id(calls: Mapping[str, CallGroup], supplements: Mapping[str, CallGroup]) -> Iterator[tuple[str, str]]:
@@ -58,16 +54,10 @@ def _by_id(calls: Mapping[str, CallGroup], supplements: Mapping[str, CallGroup])
 
 def _by_time(calls: Mapping[str, CallGroup], supplements: Mapping[str, CallGroup]) -> Iterator[tuple[str, str]]:
     """Yield each call with each supplement that can belong to it; swept by their start, not all pairs."""
-    ordered = sorted(
-        (
-            (group, name, is_call)
-            for is_call, groups in ((True, calls), (False, supplements))
-            for name, group in groups.items()
-        ),
-        key=lambda one: one[0].start,
-    )
+    all_groups = [(group, name, True) for name, group in calls.items()]
+    all_groups += [(group, name, False) for name, group in supplements.items()]
     under_way: list[tuple[CallGroup, str, bool]] = []
-    for group, name, is_call in ordered:
+    for group, name, is_call in sorted(all_groups, key=lambda one: one[0].start):
         under_way = [one for one in under_way if one[0].end >= group.start]
         for other, other_name, other_is_call in under_way:
             if is_call != other_is_call and overlap_by_half(group, other) and compatible(group, other):
