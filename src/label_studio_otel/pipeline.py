@@ -59,22 +59,19 @@ def accept(
         OutboxFull: the outbox has this size. An iterator keeps what was not added, and can be passed again later.
         OutboxError: the outbox cannot be written.
     """
-    counts = counts or Counts()
-    new = 0
+    intake = _Intake(outbox, due_at, counts)
     rest = iter(records)
     while True:
         if max_state_bytes and outbox.used_bytes() >= max_state_bytes:
             raise OutboxFull(f"the outbox holds {max_state_bytes} bytes (LABEL_STUDIO_OTEL_MAX_STATE_BYTES)")
-        transaction = _Transaction()
         for record in rest:
-            transaction.add(record)
-            if transaction.full and not whole:
+            intake.add(record)
+            if intake.is_full and not whole:
                 break
-        if not transaction:
-            return new
-        new += transaction.commit(outbox, due_at, counts)
-        if whole:  # no second look at the size: all records are added
-            return new
+        else:
+            intake.commit()
+            return intake.new
+        intake.commit()
 
 
 def spool_directory(directory: Path) -> Path:
@@ -108,10 +105,11 @@ def ingest(
         OutboxError: the outbox cannot be written; the spool stays as it is.
     """
     positions = outbox.spool_positions()
-    ingestion = _Ingestion(directory, outbox, due_at, pause, counts or Counts())
     new = 0
     for path in spool_files(spool_directory(directory)):
-        new += ingestion.run(path, positions.pop(path.name, 0))
+        intake = _Intake(outbox, due_at, counts)
+        _ingest_file(path, positions.pop(path.name, 0), intake, pause)
+        new += intake.new
         if limit is not None and new >= limit:
             return new
     for name in positions:  # their files are removed
@@ -119,101 +117,22 @@ def ingest(
     return new
 
 
-class _Ingestion:
-    """Moves spool files into the outbox."""
+class _Intake:
+    """Collects records, and adds them to the outbox together."""
 
-    def __init__(
-        self, directory: Path, outbox: Outbox, due_at: float, pause: Callable[[], None], counts: Counts
-    ) -> None:
-        self._directory = directory
-        self._outbox = outbox
+    def __init__(self, outbox: Outbox, due_at: float, counts: Counts | None) -> None:
+        self.outbox = outbox
+        self.counts = counts or Counts()
+        #: How many calls were new.
+        self.new = 0
         self._due_at = due_at
-        self._pause = pause
-        self._counts = counts
-
-    def run(self, path: Path, position: int) -> int:
-        """Add the records behind a position; remove the file if its writer has ended. Return how many calls are new."""
-        new = 0
-        try:
-            with SpoolFile(path) as file:
-                abandoned = file.abandoned()
-                if abandoned or file.size() > position:
-                    new = self._add_records(file, position)
-                if abandoned and position:
-                    file.examine(self._pause)
-        except FileNotFoundError:
-            return new
-        except OSError as error:  # such as a file of another user; the other files are read
-            log.warn_once(
-                f"unreadable {path.name}",
-                f"{path} cannot be read ({error.strerror}); its LLM calls stay there until this process may read it",
-            )
-            return new
-        if file.newer is not None:
-            log.warn_once(
-                f"newer spool {self._directory}",
-                f"{path} was written by a newer version of label-studio-otel (format {file.newer}); upgrade this "
-                "installation: the file stays where it is until then",
-            )
-        if abandoned and file.remove():
-            self._outbox.forget_spool(path.name)
-            self._report_damage(file)
-        return new
-
-    def _add_records(self, file: SpoolFile, position: int) -> int:
-        end, new, transaction = position, 0, _Transaction()
-        for read in file.records(position):
-            end = read.end
-            self._add(transaction, file, read.payload)
-            if transaction.full:
-                new += transaction.commit(self._outbox, self._due_at, self._counts, file.path.name, end)
-                transaction = _Transaction()
-            self._pause()
-        if end == position:
-            return new
-        return new + transaction.commit(self._outbox, self._due_at, self._counts, file.path.name, end)
-
-    def _add(self, transaction: _Transaction, file: SpoolFile, payload: bytes) -> None:
-        record = file.record(payload)
-        if record is None:
-            return
-        if record.retry:
-            self._outbox.retry()
-            return
-        try:
-            if record.log is not None:
-                transaction.add(_event(record.log, payload))
-            elif record.destination is not None and record.span is not None:
-                transaction.add(_item(record.destination, record.span, payload))
-        except (TypeError, ValueError, AttributeError):  # the outbox cannot store it; the records behind it go on
-            file.damaged += len(payload)
-
-    def _report_damage(self, file: SpoolFile) -> None:
-        unreadable = file.damaged + file.torn
-        if unreadable:
-            self._outbox.add_to_counter("unreadable_bytes", unreadable)
-            self._counts.damaged_bytes += unreadable
-        if file.damaged:
-            log.warning(
-                f"{file.damaged} bytes of a spool file cannot be read; {file.path.name} was set aside in "
-                f"{self._directory / 'damaged'}",
-            )
-
-
-class _Transaction:
-    """Records that are added to the outbox together."""
-
-    def __init__(self) -> None:
         self._items: list[NewItem] = []
         self._events: list[NewEvent] = []
         self._bytes = 0
 
-    def __len__(self) -> int:
-        return len(self._items) + len(self._events)
-
     @property
-    def full(self) -> bool:
-        return len(self) >= MAX_RECORDS or self._bytes >= MAX_BYTES
+    def is_full(self) -> bool:
+        return len(self._items) + len(self._events) >= MAX_RECORDS or self._bytes >= MAX_BYTES
 
     def add(self, record: NewItem | NewEvent) -> None:
         if isinstance(record, NewItem):
@@ -222,11 +141,79 @@ class _Transaction:
             self._events.append(record)
         self._bytes += len(record.payload)
 
-    def commit(self, outbox: Outbox, due_at: float, counts: Counts, spool: str = "", position: int = 0) -> int:
-        """Return how many calls are new."""
-        new = outbox.accept(self._items, spool, position, due_at, self._events)
-        counts.add(accepted=new, duplicates=len(self._items) - new)
-        return new
+    def commit(self, spool: str = "", position: int = 0) -> None:
+        if self._items or self._events or spool:
+            new = self.outbox.accept(self._items, spool, position, self._due_at, self._events)
+            self.counts.add(accepted=new, duplicates=len(self._items) - new)
+            self.new += new
+            self._items, self._events, self._bytes = [], [], 0
+
+
+def _ingest_file(path: Path, position: int, intake: _Intake, pause: Callable[[], None]) -> None:
+    """Add the records behind a position; remove the file if its writer has ended."""
+    try:
+        with SpoolFile(path) as file:
+            abandoned = file.abandoned()
+            if abandoned or file.size() > position:
+                _add_records(file, position, intake, pause)
+            if abandoned and position:
+                file.examine(pause)
+    except FileNotFoundError:
+        return
+    except OSError as error:  # such as a file of another user; the other files are read
+        log.warn_once(
+            f"unreadable {path.name}",
+            f"{path} cannot be read ({error.strerror}); its LLM calls stay there until this process may read it",
+        )
+        return
+    if file.newer is not None:
+        log.warn_once(
+            f"newer spool {path.parents[1]}",
+            f"{path} was written by a newer version of label-studio-otel (format {file.newer}); upgrade this "
+            "installation: the file stays where it is until then",
+        )
+    if abandoned and file.remove():
+        intake.outbox.forget_spool(path.name)
+        _report_damage(file, intake)
+
+
+def _add_records(file: SpoolFile, position: int, intake: _Intake, pause: Callable[[], None]) -> None:
+    end = position
+    for read in file.records(position):
+        end = read.end
+        _add_record(file, read.payload, intake)
+        if intake.is_full:
+            intake.commit(file.path.name, end)
+        pause()
+    if end != position:
+        intake.commit(file.path.name, end)
+
+
+def _add_record(file: SpoolFile, payload: bytes, intake: _Intake) -> None:
+    record = file.record(payload)
+    if record is None:
+        return
+    if record.retry:
+        intake.outbox.retry()
+        return
+    try:
+        if record.log is not None:
+            intake.add(_event(record.log, payload))
+        elif record.destination is not None and record.span is not None:
+            intake.add(_item(record.destination, record.span, payload))
+    except (TypeError, ValueError, AttributeError):  # the outbox cannot store it; the records behind it go on
+        file.damaged += len(payload)
+
+
+def _report_damage(file: SpoolFile, intake: _Intake) -> None:
+    if unreadable := file.damaged + file.torn:
+        intake.outbox.add_to_counter("unreadable_bytes", unreadable)
+        intake.counts.damaged_bytes += unreadable
+    if file.damaged:
+        log.warning(
+            f"{file.damaged} bytes of a spool file cannot be read; {file.path.name} was set aside in "
+            f"{file.path.parents[1] / 'damaged'}",
+        )
 
 
 def _item(destination: Destination, span: Mapping[str, Any], payload: bytes) -> NewItem:
@@ -238,10 +225,14 @@ def _item(destination: Destination, span: Mapping[str, Any], payload: bytes) -> 
     started = _nanoseconds(span["startTimeUnixNano"])
     ended = max(started, _nanoseconds(span.get("endTimeUnixNano")))
     scope = span.get("scope", {}).get("name")
+    try:
+        scope.encode()
+    except (AttributeError, UnicodeEncodeError):  # no text, or one with half a surrogate pair
+        scope = ""
     key = spool.key_of(span)
     for text in (key, destination.project_name, destination.mode, destination.project_config or ""):
         text.encode()
-    return NewItem(destination, key, payload, scope if _is_text(scope) else "", started, ended)
+    return NewItem(destination, key, payload, scope, started, ended)
 
 
 def _event(record: Mapping[str, Any], payload: bytes) -> NewEvent:
@@ -250,17 +241,8 @@ def _event(record: Mapping[str, Any], payload: bytes) -> NewEvent:
     return NewEvent(span, payload)
 
 
-def _is_text(value: Any) -> bool:
-    """Tell whether this is a text that can be stored; one with half a surrogate pair cannot."""
-    try:
-        value.encode()
-    except (AttributeError, UnicodeEncodeError):
-        return False
-    return True
-
-
 def _payload(buffers: list[bytes]) -> bytes:
-    """Return a spool record without its frame, as the outbox stores it."""
+    """Return a spool record without its frame."""
     return b"".join(buffers)[spool.FRAME.size :]
 
 
