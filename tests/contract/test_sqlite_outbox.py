@@ -155,7 +155,7 @@ def test_any_thread_may_call(tmp_path: Path) -> None:
 
 
 def test_every_arrow_of_the_drawing_is_a_named_query() -> None:
-    arrows = {"accept", "restore", "lease", "release", "park", "retry", "give_up", "drop", "expire", "expire_oldest"}
+    arrows = {"accept", "restore", "lease", "release", "park", "retry", "give_up", "drop", "expire"}
     arrows |= {"mark_delivered", "mark_found", "mark_merged", "mark_uncertain", "mark_all_uncertain"}
     arrows |= {"mark_not_arrived", "block", "unblock"}
     assert arrows <= set(queries())

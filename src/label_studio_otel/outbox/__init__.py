@@ -9,7 +9,7 @@ States of an item. Each arrow is the query of that name in `queries.sql`::
                     accept
                       │
                       ↓              lease              mark_delivered
-    restore ───→  pending  ────────────────→  leased  ────────────────→  delivered  ─── expire, expire_oldest ──→ gone
+    restore ───→  pending  ────────────────→  leased  ────────────────→  delivered  ─── expire ──→ gone
     (any state    │ ↑ ↑ ↑                     │ │ │                       ↑ ↑
     but leased    │ │ │ └────── release ──────┘ │ │ mark_uncertain        │ │
     and           │ │ │     (nothing arrived)   │ │ mark_all_uncertain    │ │
@@ -22,7 +22,7 @@ States of an item. Each arrow is the query of that name in `queries.sql`::
                   │   park       ↑ │                                        │
                   ├──────────────┘ └── give_up, drop ──→ gone               │
                   ├── give_up, drop ──→ gone                                │
-                  ├── mark_merged ──→ doubled ─── expire, expire_oldest ──→ gone
+                  ├── mark_merged ──→ doubled ─── expire ──→ gone           │
                   └── mark_found (its task was found before it was sent) ───┘
 
 - pending: waits for `due_at`. A blocked destination's items stay pending.
@@ -36,6 +36,5 @@ A destination is open or blocked: `block` says why and until when, `unblock` and
 
 Files: `items` (the values), `outbox` (items), `destinations`, `batches` (what is or was being sent), `overview`
 (counts for people and metrics), `database` (one SQLite file: transactions and named queries), `migrations` (its
-schema), `salvage` (damaged files), `inspection` (for `doctor`). Only `database`, `queries.sql`, `migrations`, and
-`salvage` and `inspection`, which open files of their own, know SQLite.
+schema), `salvage` (damaged files). Only the last three and `queries.sql` know SQLite.
 """

@@ -9,8 +9,8 @@ import os
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -18,17 +18,23 @@ from typing import Any
 
 from label_studio_otel.errors import OutboxCorrupt, OutboxError
 from label_studio_otel.files import make_directory
-from label_studio_otel.outbox.migrations import is_older, migrate
+from label_studio_otel.outbox.migrations import STEPS, is_older, migrate
 
 #: Seconds to wait for another process that uses the file, such as `status`.
 BUSY_TIMEOUT_S = 5.0
+#: A key is trace_id:span_id:start_time_unix_nano; the first 49 characters are the two ids.
+REPEATED_SPAN_IDS = """
+    SELECT count(*) FROM (
+        SELECT 1 FROM item GROUP BY substr(key, 1, 49) HAVING count(DISTINCT substr(key, 51)) > 1
+    )
+"""
 
 
 @cache
 def queries() -> dict[str, str]:
-    """Return the queries of queries.sql by name: all from a line `-- name` to the next line that ends with `;`."""
+    """Return the queries of queries.sql by name: what follows a line `-- name` or `-- name: comment`, up to a `;`."""
     text = resources.files("label_studio_otel.outbox").joinpath("queries.sql").read_text("utf-8")
-    return dict(re.findall(r"^-- ([a-z_]+)\n(.*?;)$", text, flags=re.MULTILINE | re.DOTALL))
+    return dict(re.findall(r"^-- ([a-z_]+)(?:: [^\n]*)?\n(.*?;)$", text, flags=re.MULTILINE | re.DOTALL))
 
 
 class Transaction:
@@ -98,6 +104,12 @@ class Database:
         """Return how many rows a statement changed, run in a transaction of its own."""
         with self.transaction() as transaction:
             return transaction.change(query, **values)
+
+    def change_each(self, query: str, name: str, by_id: Mapping[int, Any], /, **values: Any) -> None:
+        """Run a statement for each id and its value, which is called `name` there; all in one transaction."""
+        with self.transaction() as transaction:
+            for item, value in by_id.items():
+                transaction.change(query, id=item, **{name: value}, **values)
 
     def used_bytes(self) -> int:
         """Return how many bytes of the file are in use; deleted rows leave room that is used again."""
@@ -178,3 +190,25 @@ def _migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
 def _is_corrupt(error: Exception) -> bool:
     """Tell a damaged file from one that is busy, full or away. Python 3.10 gives no error codes."""
     return "not a database" in str(error) or "malformed" in str(error)
+
+
+def newer_schema(path: Path) -> tuple[int, int] | None:
+    """Return a file's schema number and the newest known one; None unless the file's is newer."""
+    schema = _number(path, "PRAGMA user_version")
+    return (schema, len(STEPS)) if schema > len(STEPS) else None
+
+
+def repeated_span_ids(path: Path) -> int:
+    """Return how many pairs of trace id and span id have more than one start time, in a file of any version."""
+    return _number(path, REPEATED_SPAN_IDS)
+
+
+def _number(path: Path, query: str) -> int:
+    """Return the number that a query returns, 0 where the outbox is missing or unreadable, which `status` reports."""
+    if not path.exists():
+        return 0
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+            return int(connection.execute(query).fetchone()[0])
+    except sqlite3.DatabaseError:
+        return 0

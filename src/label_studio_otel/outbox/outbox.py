@@ -133,33 +133,25 @@ class Outbox:
 
     def postpone(self, due_at: Mapping[int, float]) -> None:
         """Set when pending items (id: time) are due."""
-        with self.database.transaction() as run:
-            for item, at in due_at.items():
-                run.change("postpone", id=item, due_at=at)
+        self.database.change_each("postpone", "due_at", due_at)
 
     def mark_found(self, tasks: Mapping[int, int]) -> None:
         """Mark pending items (id: task id) as delivered: Label Studio has their tasks already."""
-        with self.database.transaction() as run:
-            for item, task in tasks.items():
-                run.change("mark_found", id=item, task=task, now=self._clock())
+        self.database.change_each("mark_found", "task", tasks, now=self._clock())
 
     def mark_merged(self, winners: Mapping[int, str]) -> None:
         """Mark pending items (id: key of the other item) as the same call as another item; they are not sent."""
-        with self.database.transaction() as run:
-            for item, winner in winners.items():
-                run.change("mark_merged", id=item, winner=winner, now=self._clock())
+        self.database.change_each("mark_merged", "winner", winners, now=self._clock())
 
     def park(self, reasons: Mapping[int, str]) -> None:
         """Keep pending or leased items (id: reason) out of delivery until `retry`."""
-        with self.database.transaction() as run:
-            for item, reason in reasons.items():
-                run.change("park", id=item, reason=reason)
+        self.database.change_each("park", "reason", reasons)
 
     def retry(self) -> int:
         """Make parked items pending and open all destinations; return how many items."""
         with self.database.transaction() as run:
             number = run.change("retry", now=self._clock())
-            run.change("unblock_all")
+            run.change("unblock", destination=None)
         return number
 
     def movable(self, limit: int) -> list[Item]:
@@ -186,9 +178,7 @@ class Outbox:
 
     def note_fingerprints(self, fingerprints: Mapping[int, str]) -> None:
         """Store fingerprints (item id: fingerprint), by which another span of the same call is recognized."""
-        with self.database.transaction() as run:
-            for item, fingerprint in fingerprints.items():
-                run.change("note_fingerprint", id=item, fingerprint=fingerprint)
+        self.database.change_each("note_fingerprint", "fingerprint", fingerprints)
 
     def has_events(self) -> bool:
         """Tell whether there are any log events."""
@@ -229,7 +219,7 @@ class Outbox:
         with self.database.transaction() as run:
             run.change("expire_unclaimed_events", before=now - UNCLAIMED_EVENT_RETENTION_S, limit=-1)
             _forget_fingerprints(run, now - FINGERPRINT_RETENTION_S)
-            number = run.change("expire", before=before)
+            number = run.change("expire", limit=-1, before=before)
             run.change("forget_destinations")
             run.change("expire_scopes")
         return number
@@ -241,7 +231,7 @@ class Outbox:
         """
         with self.database.transaction() as run:
             events = run.change("expire_unclaimed_events", limit=limit, before=before)
-            return events + run.change("expire_oldest", limit=limit, before=before)
+            return events + run.change("expire", limit=limit, before=before)
 
     def give_up(self, before: float) -> int:
         """Delete pending and parked items that were taken before then, and count them; return how many."""

@@ -55,16 +55,13 @@ class Overview:
         with self._database.transaction() as run:
             summary = Summary(counters={row["name"]: row["value"] for row in run.rows("counters")})
             rows, parked_rows, destinations = (run.rows(name) for name in ("counts", "parked_reasons", "destinations"))
-        states: dict[int, dict[str, int]] = {}
+        found = {row["id"]: (destination_row(row), dict.fromkeys(STATES, 0), dict[str, int]()) for row in destinations}
         for row in rows:
             summary.states[row["state"]] += row["number"]
-            states.setdefault(row["destination"], dict.fromkeys(STATES, 0))[row["state"]] = row["number"]
+            found[row["destination"]][1][row["state"]] = row["number"]
             if row["state"] not in ("delivered", "doubled"):
                 summary.oldest = min(row["oldest"], summary.oldest or row["oldest"])
-        parked: dict[int, dict[str, int]] = {}
         for row in parked_rows:
-            parked.setdefault(row["destination"], {})[row["reason"] or ""] = row["number"]
-        for one in map(destination_row, destinations):
-            none = dict.fromkeys(STATES, 0)
-            summary.destinations.append((one, states.get(one.id, none), parked.get(one.id, {})))
+            found[row["destination"]][2][row["reason"] or ""] = row["number"]
+        summary.destinations = list(found.values())
         return summary

@@ -4,21 +4,18 @@
 
 -- ITEMS: WHAT COMES IN
 
--- accept
--- (new) -> pending. The same key for the same destination is the same call, and changes nothing.
+-- accept: (new) -> pending. The same key for the same destination is the same call, and changes nothing.
 INSERT INTO item (destination, key, state, taken_at, due_at, started, ended)
 VALUES (:destination, :key, 'pending', :now, :due_at, :started, :ended)
 ON CONFLICT (destination, key) DO NOTHING;
 
--- restore
--- (an item of a damaged outbox) -> pending, parked, delivered or doubled.
+-- restore: (an item of a damaged outbox) -> pending, parked, delivered or doubled.
 INSERT INTO item (destination, key, state, reason, taken_at, due_at, delivered_at)
 VALUES (:destination, :key, :state, :reason, :now, :now,
         CASE WHEN :state IN ('delivered', 'doubled') THEN :now END)
 ON CONFLICT (destination, key) DO NOTHING;
 
--- add_record
--- Triggers delete it when its item is delivered, merged or deleted.
+-- add_record: Triggers delete it when its item is delivered, merged or deleted.
 INSERT INTO payload (item, record) VALUES (:item, :record);
 
 -- add_event
@@ -37,75 +34,54 @@ SELECT name, position FROM spool;
 
 -- ITEMS: STATES
 
--- retry
--- parked -> pending: an operator said `retry`.
+-- retry: parked -> pending: an operator said `retry`.
 UPDATE item INDEXED BY item_waiting SET state = 'pending', due_at = :now, attempts = 0, at_most = NULL, reason = NULL
 WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered' AND state = 'parked';
 
--- lease
--- pending -> leased: committed before the request begins.
+-- lease: pending -> leased: committed before the request begins.
 UPDATE item SET state = 'leased', batch = :batch, predictions = :predictions, attempts = attempts + 1, reason = NULL
 WHERE id = :id AND state = 'pending';
 
--- release
--- leased -> pending: nothing arrived.
+-- release: leased -> pending: nothing arrived.
 UPDATE item SET state = 'pending', batch = NULL, due_at = :due_at, reason = :reason
 WHERE batch = :batch AND state = 'leased';
 
--- mark_delivered
--- leased | uncertain -> delivered: the record is no longer needed, the key is.
+-- mark_delivered: leased | uncertain -> delivered: the record is no longer needed, the key is.
 UPDATE item SET state = 'delivered', task = :task, delivered_at = :now, record = NULL, batch = NULL, reason = NULL
 WHERE id = :id AND state IN ('leased', 'uncertain');
 
--- mark_uncertain
--- leased -> uncertain: the batch may have arrived.
+-- mark_uncertain: leased -> uncertain: the batch may have arrived.
 UPDATE item SET state = 'uncertain', reason = :reason WHERE batch = :batch AND state = 'leased';
 
--- mark_all_uncertain
--- leased -> uncertain: an error of ours ended the request.
+-- mark_all_uncertain: leased -> uncertain: an error of ours ended the request.
 UPDATE item INDEXED BY item_waiting SET state = 'uncertain', reason = :reason
 WHERE destination = :destination AND state <> 'delivered' AND state = 'leased';
 
--- mark_not_arrived
--- uncertain -> pending.
+-- mark_not_arrived: uncertain -> pending.
 UPDATE item SET state = 'pending', batch = NULL, due_at = :now, reason = :reason, at_most = COALESCE(:at_most, at_most),
                 attempts = CASE WHEN :suspect THEN attempts ELSE 0 END
 WHERE batch = :batch AND state = 'uncertain';
 
--- mark_found
--- pending -> delivered: its task was found before it was sent.
+-- mark_found: pending -> delivered: its task was found before it was sent.
 UPDATE item SET state = 'delivered', task = :task, delivered_at = :now, record = NULL, reason = NULL
 WHERE id = :id AND state = 'pending';
 
--- mark_merged
--- pending -> doubled: another item is the same call; `reason` is the other item's key.
+-- mark_merged: pending -> doubled: another item is the same call; `reason` is the other item's key.
 UPDATE item SET state = 'doubled', delivered_at = :now, record = NULL, reason = :winner
 WHERE id = :id AND state = 'pending';
 
--- park
--- pending | leased -> parked: Label Studio refused this item, or it cannot be read.
+-- park: pending | leased -> parked: Label Studio refused this item, or it cannot be read.
 UPDATE item SET state = 'parked', batch = NULL, reason = :reason WHERE id = :id AND state IN ('pending', 'leased');
 
--- drop
--- pending | parked -> (deleted): it is stored elsewhere now.
+-- drop: pending | parked -> (deleted): it is stored elsewhere now.
 DELETE FROM item WHERE id = :id AND state IN ('pending', 'parked');
 
--- give_up
--- pending | parked -> (deleted): it waited longer than LABEL_STUDIO_OTEL_MAX_AGE.
+-- give_up: pending | parked -> (deleted): it waited longer than LABEL_STUDIO_OTEL_MAX_AGE.
 DELETE FROM item INDEXED BY item_waiting
 WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered' AND state IN ('pending', 'parked')
       AND taken_at < :before;
 
--- expire
--- delivered | doubled -> (deleted). Until then the key stays, so that nothing is sent twice.
-DELETE FROM item WHERE id IN (
-    SELECT id FROM item WHERE state = 'delivered' AND delivered_at < :before
-    UNION ALL
-    SELECT id FROM item WHERE state = 'doubled' AND delivered_at < :before
-);
-
--- expire_oldest
--- delivered | doubled -> (deleted): the outbox is full.
+-- expire: delivered | doubled -> (deleted). Until then the key stays, so that nothing is sent twice.
 DELETE FROM item WHERE id IN (
     SELECT id FROM (
         SELECT * FROM (
@@ -164,8 +140,7 @@ ORDER BY started LIMIT :limit;
 -- note_fingerprint
 UPDATE item SET fingerprint = :fingerprint WHERE id = :id;
 
--- forget_fingerprints
--- Of items that were delivered or merged between these times.
+-- forget_fingerprints: Of items that were delivered or merged between these times.
 UPDATE item SET fingerprint = NULL WHERE fingerprint IS NOT NULL AND id IN (
     SELECT id FROM item WHERE state = 'delivered' AND delivered_at >= :since AND delivered_at < :before
     UNION ALL
@@ -180,9 +155,7 @@ SELECT 1 FROM event LIMIT 1;
 -- events
 SELECT record FROM event WHERE span = :span ORDER BY id;
 
--- expire_unclaimed_events
--- Log events that were taken before then and that no waiting call needs: their call was delivered or given up, or
--- settings leave it out.
+-- expire_unclaimed_events: Those that no waiting call needs: it was delivered or given up, or settings leave it out.
 DELETE FROM event WHERE id IN (
     SELECT id FROM event WHERE taken_at < :before AND NOT EXISTS (
         SELECT 1 FROM item
@@ -230,8 +203,7 @@ DELETE FROM watch WHERE id = :recheck;
 
 -- DESTINATIONS
 
--- add_destination
--- A known destination gets the latest labeling config that was given.
+-- add_destination: A known destination gets the latest labeling config that was given.
 INSERT INTO destination (project_id, project_name, mode, default_name, project_config)
 VALUES (:project_id, :project_name, :mode, :default_name, :project_config)
 ON CONFLICT (project_id, project_name, mode, default_name)
@@ -244,9 +216,8 @@ WHERE project_id = :project_id AND project_name = :project_name AND mode = :mode
 -- destinations
 SELECT * FROM destination ORDER BY id;
 
--- pending_destinations
--- Goes through the index from one destination to the next: neither the number of items nor that of destinations without
--- pending items matters.
+-- pending_destinations: Goes through the index from one destination to the next: neither the number of items nor that
+-- of destinations without pending items matters.
 WITH RECURSIVE pending (destination) AS (
     SELECT MIN(destination) FROM item INDEXED BY item_pending WHERE state = 'pending'
     UNION ALL
@@ -269,26 +240,20 @@ UPDATE destination SET project = :project, watermark = :watermark, created = :cr
 UPDATE destination SET watermark = MAX(COALESCE(watermark, 0), :watermark)
 WHERE id = (SELECT destination FROM batch WHERE id = :batch);
 
--- block
--- open | blocked -> blocked.
+-- block: open | blocked -> blocked.
 UPDATE destination
 SET state = 'blocked', reason = :reason, passing = :passing, failures = failures + 1, retry_at = :retry_at
 WHERE id = :destination;
 
--- unblock
--- blocked -> open.
-UPDATE destination SET state = 'open', reason = NULL, failures = 0, retry_at = 0 WHERE id = :destination;
-
--- unblock_all
--- blocked -> open: an operator said `retry`.
-UPDATE destination SET state = 'open', reason = NULL, failures = 0, retry_at = 0;
+-- unblock: blocked -> open: one destination, or all where none is given.
+UPDATE destination SET state = 'open', reason = NULL, failures = 0, retry_at = 0
+WHERE :destination IS NULL OR id = :destination;
 
 -- has_delivered
 SELECT 1 FROM item INDEXED BY item_delivered
 WHERE state = 'delivered' AND delivered_at >= :since AND destination = :destination LIMIT 1;
 
--- add_scope
--- Only two of each destination: nobody asks for more, and whoever sends spans chooses the names.
+-- add_scope: Only two of each destination: nobody asks for more, and whoever sends spans chooses the names.
 INSERT INTO scope (destination, name) SELECT :destination, :name
 WHERE (SELECT COUNT(*) FROM (SELECT 1 FROM scope WHERE destination = :destination LIMIT 2)) < 2
 ON CONFLICT (destination, name) DO NOTHING;
@@ -296,15 +261,13 @@ ON CONFLICT (destination, name) DO NOTHING;
 -- scopes
 SELECT name FROM scope WHERE destination = :destination ORDER BY name LIMIT 2;
 
--- expire_scopes
--- Those of destinations without items, and all beyond two, which older versions stored.
+-- expire_scopes: Those of destinations without items, and all beyond two, which older versions stored.
 DELETE FROM scope WHERE NOT EXISTS (SELECT 1 FROM item WHERE item.destination = scope.destination) OR (
     SELECT COUNT(*) FROM (SELECT 1 FROM scope AS other WHERE other.destination = scope.destination
                           AND other.name < scope.name LIMIT 2)
 ) = 2;
 
--- forget_destinations
--- Those without keys; the newest one stays, so that no id is given a second time.
+-- forget_destinations: Those without keys; the newest one stays, so that no id is given a second time.
 DELETE FROM destination
 WHERE id < (SELECT MAX(id) FROM destination)
       AND NOT EXISTS (SELECT 1 FROM item WHERE item.destination = destination.id)
@@ -315,8 +278,7 @@ WHERE id < (SELECT MAX(id) FROM destination)
 -- retry_blocked_now
 UPDATE destination SET retry_at = 0 WHERE state = 'blocked';
 
--- correct_items
--- A clock that was set back must not make anything wait until it shows that time again. No item waits for 3000 s.
+-- correct_items: Nothing waits until a clock that was set back shows that time again. No item waits for 3000 s.
 UPDATE item SET due_at = :now + 900 WHERE state = 'pending' AND due_at > :now + 3000;
 
 -- correct_events
@@ -362,8 +324,7 @@ SELECT 1 WHERE EXISTS (SELECT 1 FROM item) OR EXISTS (SELECT 1 FROM event) OR EX
 
 -- OVERVIEW
 
--- not_done
--- Reads an index only: the records of 100,000 items are a gigabyte.
+-- not_done: Reads an index only: the records of 100,000 items are a gigabyte.
 SELECT destination, state, COUNT(*) AS number, MIN(id) AS first FROM item INDEXED BY item_waiting
 WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered'
       AND state IN ('pending', 'leased', 'uncertain', 'parked')

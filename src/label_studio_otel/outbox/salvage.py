@@ -25,8 +25,6 @@ JOURNALS = ("-wal", "-shm")
 
 Value = TypeVar("Value")
 
-ROWS_PER_TRANSACTION = 50
-
 DESTINATIONS = "SELECT id, project_name, project_id, mode, project_config, default_name FROM destination"
 EVENTS = "SELECT span, record FROM event ORDER BY id"
 #: Schemas 1 and 2 have the records in `item`, later ones in `payload`.
@@ -117,7 +115,7 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 def _parts(values: Iterator[Value]) -> Iterator[list[Value]]:
     """Yield the values in lists, one for each transaction."""
-    while part := list(itertools.islice(values, ROWS_PER_TRANSACTION)):
+    while part := list(itertools.islice(values, 50)):
         yield part
 
 

@@ -12,7 +12,7 @@ from label_studio_otel.cli.doctor.installation import SetUp
 from label_studio_otel.cli.status import server_directories, summary_of, unsent
 from label_studio_otel.delivery.deliverer import OUTBOX
 from label_studio_otel.errors import OutboxError
-from label_studio_otel.outbox.inspection import newer_schema, repeated_span_ids
+from label_studio_otel.outbox.database import newer_schema, repeated_span_ids
 from label_studio_otel.pipeline import spool_directory
 from label_studio_otel.spool.reader import is_of_another_version, spool_files
 
