@@ -8,24 +8,10 @@ lines of its own.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from label_studio_otel import process
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-__all__ = [
-    "MAX_TOPICS",
-    "error",
-    "info",
-    "kind",
-    "one_line",
-    "quoted",
-    "resolved",
-    "warn_once",
-    "warning",
-]
 
 #: Characters of a message, and of a name in it that came from outside.
 MAX_LINE, MAX_NAME = 2000, 100

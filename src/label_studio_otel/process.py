@@ -14,14 +14,9 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = ["ForkOrder", "ForkPart", "lock", "register"]
 
 #: Protects the state of modules, for a few instructions at a time. Use it as `process.lock`: a child gets a new one.
 #: Reentrant, as every lock in an application's process: a signal handler may end a span while its thread holds it.

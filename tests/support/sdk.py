@@ -39,7 +39,7 @@ class SdkTest(TestBase):
         for patch in (
             mock.patch.object(log, "_said", set()),
             mock.patch.object(recorder, "_by_directory", {}),
-            mock.patch.object(boundary, "_exit_budget", boundary._ExitBudget()),
+            mock.patch.object(boundary, "_exit_end", 0.0),
             mock.patch.object(boundary, "_first", weakref.WeakValueDictionary()),
         ):
             patch.start()

@@ -4,5 +4,3 @@ Code that does something adds to plain integers (`counts.py`). `server_metrics.p
 server, `table.py` lists the metrics and what each is read from, and `instruments.py` makes the SDK's instruments. The
 SDK reads them when it collects: reading touches neither disk nor database nor network. No attribute holds content.
 """
-
-__all__: list[str] = []

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel import log, process
 from label_studio_otel._version import __version__
 from label_studio_otel.metrics import server_metrics
+from label_studio_otel.metrics.metric import Metric, Values
 from label_studio_otel.metrics.table import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
-
-    from label_studio_otel.metrics.metric import Metric, Values
-
-__all__ = ["instruments", "register"]
 
 _registered = False
 
@@ -43,18 +39,16 @@ def register(*, late: bool = False, provider: MeterProvider | None = None) -> No
     try:  # not under the lock: the meter provider and the handlers of the log are the application's
         from opentelemetry import metrics  # noqa: PLC0415
 
-        _make(metrics.get_meter("label_studio_otel", __version__, provider), metrics.Observation)
+        _make(metrics.get_meter("label_studio_otel", __version__, provider))
     except Exception as error:  # of somebody else's meter provider
         log.warn_once("metrics", f"there are no metrics about delivery: {log.kind(error)}")
 
 
-def _make(meter: Meter, observation: type[Observation]) -> None:
-    server_metrics.histograms.update(instruments(meter, observation, METRICS, server_metrics.living))
+def _make(meter: Meter) -> None:
+    server_metrics.histograms.update(instruments(meter, METRICS, server_metrics.living))
 
 
-def instruments(
-    meter: Meter, observation: type[Observation], table: Iterable[Metric], sources: Callable[[], Iterable[Any]]
-) -> dict[str, Histogram]:
+def instruments(meter: Meter, table: Iterable[Metric], sources: Callable[[], Iterable[Any]]) -> dict[str, Histogram]:
     """Make the instruments of a table; return the histograms by name.
 
     Args:
@@ -73,16 +67,13 @@ def instruments(
                 one.name, **options, explicit_bucket_boundaries_advisory=one.boundaries
             )
         else:
-            create[one.kind](one.name, [_callback(one.read, observation, sources)], **options)
+            create[one.kind](one.name, [_callback(one.read, sources)], **options)
     return histograms
 
 
 def _callback(
-    read: Callable[[Any], Values],
-    observation: type[Observation],
-    sources: Callable[[], Iterable[Any]],
+    read: Callable[[Any], Values], sources: Callable[[], Iterable[Any]]
 ) -> Callable[[CallbackOptions], list[Observation]]:
-    def observe(_: CallbackOptions) -> list[Observation]:
-        return [observation(value, attributes) for source in sources() for value, attributes in read(source)]
+    from opentelemetry.metrics import Observation  # noqa: PLC0415
 
-    return observe
+    return lambda _: [Observation(value, attributes) for source in sources() for value, attributes in read(source)]

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import time
 import weakref
+from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from label_studio_otel.metrics.counts import Backlog, Counts
+from label_studio_otel.spool.writer import SpoolWriter
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from opentelemetry.metrics import Histogram
-
-    from label_studio_otel.metrics.counts import Backlog, Counts
-    from label_studio_otel.spool.writer import SpoolWriter
-
-__all__ = ["DURATION", "LATENCY", "ServerMetrics", "histograms", "living"]
 
 DURATION = "otel.sdk.exporter.operation.duration"
 LATENCY = "label_studio_otel.delivery.latency"
@@ -52,11 +49,6 @@ class ServerMetrics:
         self._next_reading = 0.0
         global _servers  # noqa: PLW0603 - replaced as a whole: a callback may be reading it
         _servers = (*(one for one in _servers if one()), weakref.ref(self))
-
-    def reset(self, counts: Counts) -> None:
-        """Begin from nothing, with these counts."""
-        counts.reset()
-        self.counts, self.backlog = (counts,), None
 
     def total(self, name: str) -> int:
         """Return the sum of the counts of this name."""

@@ -7,21 +7,10 @@ Names follow the semantic conventions for SDK components where they have one (`o
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from label_studio_otel.metrics.metric import counter, gauge, histogram, up_down_counter
-from label_studio_otel.metrics.server_metrics import DURATION, LATENCY
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from label_studio_otel.metrics.metric import Values
-    from label_studio_otel.metrics.server_metrics import ServerMetrics
-
-__all__ = ["METRICS"]
-
-DURATION_BOUNDARIES_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-LATENCY_BOUNDARIES_S = (0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400)
+from label_studio_otel.metrics.metric import Values, counter, gauge, histogram, up_down_counter
+from label_studio_otel.metrics.server_metrics import DURATION, LATENCY, ServerMetrics
 
 
 def _processed(server: ServerMetrics) -> Values:
@@ -116,7 +105,7 @@ METRICS = (
         DURATION,
         "s",
         "how long requests took that import tasks; `error.type` is the kind of failure",
-        DURATION_BOUNDARIES_S,
+        (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
     ),
     counter(
         "label_studio_otel.calls.filtered",
@@ -155,7 +144,12 @@ METRICS = (
         "how long the oldest call waits that is still to be delivered; 0 where none does",
         _age,
     ),
-    histogram(LATENCY, "s", "from a call's arrival in the outbox to its task", LATENCY_BOUNDARIES_S),
+    histogram(
+        LATENCY,
+        "s",
+        "from a call's arrival in the outbox to its task",
+        (0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400),
+    ),
     up_down_counter(
         "label_studio_otel.destinations.blocked",
         "{destination}",

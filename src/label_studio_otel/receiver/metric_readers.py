@@ -12,7 +12,6 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 import prometheus_client
-from opentelemetry import metrics as api
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
@@ -53,7 +52,7 @@ class MetricReaders:
         self._provider = MeterProvider(readers, _resource(), shutdown_on_exit=False)
         instruments.register(late=True, provider=self._provider)
         meter = self._provider.get_meter("label_studio_otel", __version__)
-        made = instruments.instruments(meter, api.Observation, RECEIVER_METRICS, lambda: (metrics,))
+        made = instruments.instruments(meter, RECEIVER_METRICS, lambda: (metrics,))
         metrics.record_in(made)
 
     def exposition(self) -> tuple[str, bytes]:

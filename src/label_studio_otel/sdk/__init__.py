@@ -5,5 +5,3 @@ is named in `OTEL_TRACES_EXPORTER`. Each passes its spans to `boundary.py`, whic
 calls and passes their records to `recorder.py`. One rule holds for all of it: the application's threads never wait for
 another process, for the network or for SQLite. Whatever may wait is done in `delivery_thread.py`.
 """
-
-__all__: list[str] = []

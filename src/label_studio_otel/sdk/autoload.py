@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["add_span_processors"]
+    from label_studio_otel.sdk.exporter import LabelStudioSpanExporter
 
 
 def add_span_processors() -> None:
@@ -42,24 +42,22 @@ def _observe() -> None:
     observe()
 
 
-def _add(exporters: list[object]) -> None:
+def _add(exporters: list[LabelStudioSpanExporter]) -> None:
     from opentelemetry import trace  # noqa: PLC0415
 
     from label_studio_otel.sdk.processor import LabelStudioSpanProcessor  # noqa: PLC0415
 
     add = getattr(trace.get_tracer_provider(), "add_span_processor", None)
-    if add is None:
+    new = [exporter for exporter in exporters if not exporter.inert]
+    if add is None or not new:
         return
-    new = [exporter for exporter in exporters if not exporter.inert]  # type: ignore[attr-defined]
     for exporter in new:
-        add(LabelStudioSpanProcessor(**exporter.settings))  # type: ignore[attr-defined]
-        exporter.inert = True  # type: ignore[attr-defined]
-    if new:
-        settings = [exporter.settings for exporter in new]  # type: ignore[attr-defined]
-        _run(lambda: _add_log_processors(settings, add), "log events of LLM calls cannot be taken")
+        add(LabelStudioSpanProcessor(**exporter.settings))
+        exporter.inert = True
+    _run(lambda: _add_log_processors(new, add), "log events of LLM calls cannot be taken")
 
 
-def _add_log_processors(settings: list[dict[str, Any]], add_span_processor: Callable[[object], None]) -> None:
+def _add_log_processors(exporters: list[LabelStudioSpanExporter], add_span_processor: Callable[[object], None]) -> None:
     """Keep the log events of calls, if the SDK has a logger provider; its configurator always sets one."""
     from opentelemetry._logs import get_logger_provider  # noqa: PLC0415
 
@@ -72,8 +70,8 @@ def _add_log_processors(settings: list[dict[str, Any]], add_span_processor: Call
     open_spans = OpenSpans()
     add_span_processor(open_spans)
     directories = set()
-    for one in settings:
-        processor = LabelStudioLogRecordProcessor(open_spans=open_spans, **one)
+    for exporter in exporters:
+        processor = LabelStudioLogRecordProcessor(open_spans=open_spans, **exporter.settings)
         if processor.directory not in directories:  # one record of an event serves all projects of a server
             directories.add(processor.directory)
             add(processor)

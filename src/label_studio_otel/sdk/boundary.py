@@ -8,28 +8,21 @@ from __future__ import annotations
 
 import time
 import weakref
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
 
 from label_studio_otel import log, process, reading
 from label_studio_otel.calls.selection import is_wanted, with_labeling_config
-from label_studio_otel.sdk.recorder import recorder_for
-from label_studio_otel.settings import SETTINGS, load
+from label_studio_otel.sdk.recorder import Recorder, recorder_for
+from label_studio_otel.settings import SETTINGS, Destination, Settings, load
 from label_studio_otel.spans import fields_of
 from label_studio_otel.spool.encoder import RecordEncoder
 from label_studio_otel.spool.record import key_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import ReadableSpan
-
-    from label_studio_otel.sdk.recorder import Recorder
-    from label_studio_otel.settings import Destination, Settings
-
-__all__ = ["SHARED", "Boundary"]
 
 #: Settings of one server that are the same for all its processors and exporters, because one thread delivers for them.
 SHARED = tuple(one.key for one in SETTINGS if one.shared)
@@ -91,7 +84,7 @@ class Boundary:
     def shutdown(self) -> None:
         """Deliver the calls that wait, within what is left of the shutdown time-out. Never raises."""
         try:
-            self._recorder().shutdown(_exit_budget.remaining(self.settings.shutdown_timeout))
+            self._recorder().shutdown(_seconds_left(self.settings.shutdown_timeout))
         except Exception as error:
             log.warn_once("shutdown", f"shutting down failed: {log.kind(error)}")
 
@@ -149,20 +142,15 @@ def _scope_name(span: ReadableSpan) -> str:
 _first: weakref.WeakValueDictionary[Path, Boundary] = weakref.WeakValueDictionary()
 
 
-class _ExitBudget:
-    """The seconds that all shutdowns of one exit share."""
-
-    def __init__(self) -> None:
-        #: On the monotonic clock.
-        self._end = 0.0
-
-    def remaining(self, timeout: float) -> float:
-        """Return the seconds that are left of the time-out that the first shutdown began."""
-        with process.lock:
-            now = time.monotonic()
-            if now > self._end + timeout:
-                self._end = now + timeout  # the first shutdown, or that of another provider much later
-            return max(0.0, self._end - now)
+#: When the time-out of this exit ends, on the monotonic clock.
+_exit_end = 0.0
 
 
-_exit_budget = _ExitBudget()
+def _seconds_left(timeout: float) -> float:
+    """Return what is left of the time-out that the first shutdown began: all shutdowns of one exit share it."""
+    global _exit_end  # noqa: PLW0603
+    with process.lock:
+        now = time.monotonic()
+        if now > _exit_end + timeout:
+            _exit_end = now + timeout  # the first shutdown, or that of another provider much later
+        return max(0.0, _exit_end - now)

@@ -9,27 +9,23 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from label_studio_otel import log
+from label_studio_otel.delivery.health import Health
 from label_studio_otel.delivery.hooks import Hooks
 from label_studio_otel.errors import OutboxError
 from label_studio_otel.label_studio.suppression import suppressed
 from label_studio_otel.metrics import instruments
+from label_studio_otel.metrics.server_metrics import ServerMetrics
 from label_studio_otel.sdk import fork_safe_import
-from label_studio_otel.sdk.delivery_waiter import ReentrantEvent
+from label_studio_otel.sdk.delivery_waiter import DeliveryWaiter, ReentrantEvent
+from label_studio_otel.settings import Settings
+from label_studio_otel.spool.writer import SpoolWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from label_studio_otel.delivery.deliverer import Deliverer
-    from label_studio_otel.delivery.health import Health
-    from label_studio_otel.metrics.server_metrics import ServerMetrics
-    from label_studio_otel.sdk.delivery_waiter import DeliveryWaiter
-    from label_studio_otel.settings import Settings
-    from label_studio_otel.spool.writer import SpoolWriter
-
-__all__ = ["DeliveryThread"]
 
 #: Seconds between the arrival of a call and its delivery: calls come in groups, and tasks are imported in batches.
 SETTLE_DELAY_S = 2.0
@@ -158,13 +154,11 @@ class DeliveryThread:
             deliverer.close()
 
     def _new_deliverer(self, finish: ReentrantEvent) -> Deliverer:
-        def let_others_run() -> None:
-            time.sleep(0.0 if finish.is_set() else YIELD_S)  # an application that ends waits for this thread alone
-
         hooks = Hooks(
             observe_latency=self._metrics.record_latency,
             observe_import=self._metrics.record_import,
-            pause=let_others_run,
+            # An application that ends waits for this thread alone.
+            pause=lambda: time.sleep(0.0 if finish.is_set() else YIELD_S),
         )
         deliverer = fork_safe_import.deliverer()(
             self.settings, settle_delay=SETTLE_DELAY_S, health=self._health, hooks=hooks

@@ -9,14 +9,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-
-__all__ = ["DeliveryWaiter", "ReentrantEvent"]
 
 #: Keys that are tracked, 10 MB of them. Beyond, the oldest is forgotten, since it is delivered before the others.
 MAX_KEYS = 100_000
@@ -134,7 +129,10 @@ class DeliveryWaiter:
             final = {key for key in states if states[key] <= FINAL_STATES} | self._expired_keys()
             if not self._forget(delivered, failed=final - delivered).issuperset(page):
                 break  # calls that were kept later are sent later
-        self._answer()
+        with self._lock:
+            for waiter in [one for one in self._waiters if not one.keys]:
+                self._waiters.remove(waiter)  # here, so that the very next step is an ordinary one
+                waiter.answered.set()
 
     def _oldest_keys(self) -> list[str]:
         with self._lock:
@@ -158,9 +156,3 @@ class DeliveryWaiter:
                 for waiter in self._waiters:
                     waiter.keys.pop(key, None)
         return keys
-
-    def _answer(self) -> None:
-        with self._lock:
-            for waiter in [one for one in self._waiters if not one.keys]:
-                self._waiters.remove(waiter)  # here, so that the very next step is an ordinary one
-                waiter.answered.set()

@@ -8,22 +8,17 @@ Where no hook runs, the exporter keeps the calls itself, within the limits of th
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from label_studio_otel.sdk.boundary import Boundary
-from label_studio_otel.settings import documents_settings
+from label_studio_otel.settings import SettingsArguments, documents_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from opentelemetry.sdk.trace import ReadableSpan
-    from typing_extensions import Unpack
-
-    from label_studio_otel.settings import SettingsArguments
-
-__all__ = ["LabelStudioSpanExporter", "constructed"]
+    from typing_extensions import Unpack  # not loaded by older SDKs
 
 
 @documents_settings

@@ -7,17 +7,14 @@ application's own imports of them fail there. So a fork waits until the import i
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from label_studio_otel import process
 from label_studio_otel.metrics import instruments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from label_studio_otel.delivery.deliverer import Deliverer
-
-__all__ = ["deliverer"]
 
 #: Seconds that a fork waits. An import takes 0.1 s, but an import that forks would wait for itself.
 FORK_TIMEOUT_S = 5.0

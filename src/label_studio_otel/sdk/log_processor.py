@@ -13,17 +13,13 @@ from opentelemetry.sdk._logs import LogRecordProcessor
 
 from label_studio_otel import log
 from label_studio_otel.sdk.boundary import Boundary
+from label_studio_otel.settings import SettingsArguments
 from label_studio_otel.spans import MESSAGE_EVENTS, log_fields_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from typing_extensions import Unpack
 
     from label_studio_otel.sdk.open_spans import OpenSpans
-    from label_studio_otel.settings import SettingsArguments
-
-__all__ = ["LabelStudioLogRecordProcessor"]
 
 
 class LabelStudioLogRecordProcessor(LogRecordProcessor):
@@ -39,12 +35,9 @@ class LabelStudioLogRecordProcessor(LogRecordProcessor):
 
     def __init__(self, *, open_spans: OpenSpans | None = None, **settings: Unpack[SettingsArguments]) -> None:
         self._boundary = Boundary({**settings, "flush": "durable"})  # an event never becomes a task of its own
+        #: Where events wait for their spans.
+        self.directory = self._boundary.settings.directory
         self._open_spans = open_spans
-
-    @property
-    def directory(self) -> Path:
-        """Where events wait for their spans."""
-        return self._boundary.settings.directory
 
     def on_emit(self, log_record: Any) -> None:
         """Keep the record if it is such an event. Never raises."""

@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +20,12 @@ from label_studio_otel.errors import DialectError
 from label_studio_otel.spans import MESSAGE_EVENTS, LogRecord, Span, fields_of, log_fields_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from opentelemetry.sdk.trace import ReadableSpan
-
-__all__ = ["VARIABLE", "observe"]
 
 #: Names the file of notes. Private: `doctor` sets it.
 VARIABLE = "LABEL_STUDIO_OTEL_DOCTOR"
-
+#: Looked up by name, because the application may not have imported them.
+OURS = {"LabelStudioSpanProcessor", "LabelStudioSpanExporter", "LabelStudioLogRecordProcessor"}
 #: Open spans whose log events are remembered.
 MAX_SPANS_WITH_EVENTS = 1000
 
@@ -46,58 +44,56 @@ def observe() -> None:
     from opentelemetry import trace  # noqa: PLC0415
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
 
-    present = trace.get_tracer_provider()
-    if isinstance(present, TracerProvider):
-        _observe_provider(present)
-    _observe_each(TracerProvider, _observe_provider)
-    _observe_events()
-
-
-def _observe_events() -> None:
-    """Observe the log events of calls too: they may hold the messages that a span lacks."""
+    _observe_each(TracerProvider, trace.get_tracer_provider(), _observe_spans)
     try:
         from opentelemetry._logs import get_logger_provider  # noqa: PLC0415
         from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415
     except ImportError:
         return  # the SDK's interface for logs is not stable
-    present = get_logger_provider()
-    if isinstance(present, LoggerProvider):
-        _observe_event_provider(present)
-    _observe_each(LoggerProvider, _observe_event_provider)
+    _observe_each(LoggerProvider, get_logger_provider(), _observe_events)
 
 
-def _observe_each(kind: type, observe_one: Callable[[Any], None]) -> None:
-    """Let the constructor of a class call a function with each new object."""
-    original = kind.__init__  # type: ignore[misc]
+def _observe_each(kind: type, present: object, observe_one: Callable[[Any], None]) -> None:
+    """Call a function with the present provider, if it is of this class, and with each new object of the class."""
+    if isinstance(present, kind):
+        observe_one(present)
+    _call_after(kind, "__init__", lambda provider, *_, **__: observe_one(provider))
+
+
+def _call_after(owner: Any, name: str, function: Callable[..., None]) -> None:
+    """Let each call of a method of an object or a class call a function afterwards, with the same arguments."""
+    original = getattr(owner, name)
 
     @functools.wraps(original)
-    def constructor(self: Any, *args: Any, **kwargs: Any) -> None:
-        original(self, *args, **kwargs)
-        observe_one(self)
-
-    kind.__init__ = constructor  # type: ignore[misc]
-
-
-def _observe_event_provider(provider: Any) -> None:
-    processors = provider._multi_log_record_processor
-    name = "on_emit" if hasattr(processors, "on_emit") else "emit"
-    original = getattr(processors, name)
-
-    def on_emit(data: Any) -> None:
-        original(data)
+    def both(*args: Any, **kwargs: Any) -> None:
+        original(*args, **kwargs)
         try:
-            if _keeps_events(processors):
-                _remember(data.log_record)
+            function(*args, **kwargs)
         except Exception as error:  # the application's run must not notice
             _note({"failed": type(error).__name__})
 
-    setattr(processors, name, on_emit)
+    setattr(owner, name, both)
 
 
-def _keeps_events(processors: Any) -> bool:
-    ours = sys.modules.get("label_studio_otel.sdk.log_processor")
-    there = getattr(processors, "_log_record_processors", ())
-    return ours is not None and any(isinstance(one, ours.LabelStudioLogRecordProcessor) for one in there)
+def _observe_spans(provider: Any) -> None:
+    processors = provider._active_span_processor
+    _call_after(processors, "on_end", lambda span: _note(_line(span, taken=_taken(processors))))
+
+
+def _observe_events(provider: Any) -> None:
+    """Observe the log events of calls too: they may hold the messages that a span lacks."""
+    processors = provider._multi_log_record_processor
+
+    def remember(data: Any) -> None:
+        if any(_is_ours(one) for one in getattr(processors, "_log_record_processors", ())):
+            _remember(data.log_record)
+
+    _call_after(processors, "on_emit" if hasattr(processors, "on_emit") else "emit", remember)
+
+
+def _is_ours(one: object) -> bool:
+    """Return whether an object keeps calls or events: a processor or an exporter of this package."""
+    return any(kind.__module__.startswith("label_studio_otel.") and kind.__name__ in OURS for kind in type(one).__mro__)
 
 
 def _remember(record: Any) -> None:
@@ -105,20 +101,6 @@ def _remember(record: Any) -> None:
     if name in MESSAGE_EVENTS and record.span_id and len(_events) < MAX_SPANS_WITH_EVENTS:
         log = LogRecord.from_fields(log_fields_of(record, name, record.trace_id, record.span_id, ""))
         _events.setdefault((log.trace_id, log.span_id), []).append(log)
-
-
-def _observe_provider(provider: Any) -> None:
-    processors = provider._active_span_processor
-    original = processors.on_end
-
-    def on_end(span: ReadableSpan) -> None:
-        original(span)
-        try:
-            _note(_line(span, taken=_taken(processors)))
-        except Exception as error:  # the application's run must not notice
-            _note({"failed": type(error).__name__})
-
-    processors.on_end = on_end
 
 
 def _line(span: ReadableSpan, *, taken: bool) -> dict[str, Any]:
@@ -145,14 +127,8 @@ def _read(span: Span) -> tuple[str, list[str]]:
 
 def _taken(processors: Any) -> bool:
     """Return whether a processor or an exporter of this package is among the processors."""
-    ours = sys.modules.get("label_studio_otel.sdk.processor"), sys.modules.get("label_studio_otel.sdk.exporter")
-    kinds = tuple(
-        getattr(module, name)
-        for module, name in zip(ours, ("LabelStudioSpanProcessor", "LabelStudioSpanExporter"), strict=True)
-        if module
-    )
-    there = getattr(processors, "_span_processors", ())
-    return any(isinstance(one, kinds) or isinstance(getattr(one, "span_exporter", None), kinds) for one in _all(there))
+    there = _all(getattr(processors, "_span_processors", ()))
+    return any(_is_ours(one) or _is_ours(getattr(one, "span_exporter", None)) for one in there)
 
 
 def _all(processors: Any) -> list[Any]:

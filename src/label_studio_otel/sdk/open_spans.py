@@ -7,17 +7,11 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from threading import get_ident
-from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from label_studio_otel import reading
-
-if TYPE_CHECKING:
-    from opentelemetry.context import Context
-    from opentelemetry.sdk.trace import ReadableSpan, Span
-
-__all__ = ["OpenSpans"]
 
 #: Spans that are remembered; some applications never end theirs.
 MAX_OPEN_SPANS = 10_000
@@ -45,9 +39,8 @@ class OpenSpans(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Forget a span."""
-        context = span.context
-        if context is not None:
-            self._open.pop(context.span_id, None)
+        if span.context is not None:
+            self._open.pop(span.context.span_id, None)
 
     def owner(self, trace_id: int, span_id: int, scope_name: str) -> tuple[int, int] | None:
         """Return trace id and span id of the LLM span that an event belongs to.

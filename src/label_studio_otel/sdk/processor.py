@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from label_studio_otel.sdk.boundary import Boundary
-from label_studio_otel.settings import documents_settings
+from label_studio_otel.settings import SettingsArguments, documents_settings
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan
-    from typing_extensions import Unpack
-
-    from label_studio_otel.settings import SettingsArguments
-
-__all__ = ["LabelStudioSpanProcessor"]
+    from typing_extensions import Unpack  # not loaded by older SDKs
 
 
 @documents_settings

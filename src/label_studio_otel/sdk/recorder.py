@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from label_studio_otel import log, process
 from label_studio_otel.delivery.health import Health
@@ -17,15 +18,8 @@ from label_studio_otel.metrics.counts import Counts
 from label_studio_otel.metrics.server_metrics import ServerMetrics
 from label_studio_otel.sdk.delivery_thread import DeliveryThread
 from label_studio_otel.sdk.delivery_waiter import DeliveryWaiter
+from label_studio_otel.settings import Settings
 from label_studio_otel.spool.writer import SpoolFull, SpoolWriter
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from label_studio_otel.settings import Settings
-
-__all__ = ["Recorder", "recorder_for"]
 
 
 class Recorder(process.ForkPart):
@@ -38,20 +32,21 @@ class Recorder(process.ForkPart):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._directory = settings.directory
-        spool = self._directory / "spool"
-        self._writer = SpoolWriter(spool, on_refused=self._on_refused, max_bytes=settings.max_state_bytes)
-        #: What processors and exporters did.
-        self.counts = Counts()
-        self._metrics = ServerMetrics(settings.url, self.counts, self._writer)
+        self._writer = SpoolWriter(
+            self._directory / "spool", on_refused=self._on_refused, max_bytes=settings.max_state_bytes
+        )
+        self._metrics = ServerMetrics(settings.url, writer=self._writer)
         self._begin()
         process.register(self, process.ForkOrder.RECORDERS)
 
     def reset_in_child(self) -> None:
         """Begin anew: threads, counts and problems are the parent's."""
-        self._metrics.reset(self.counts)
         self._begin()
 
     def _begin(self) -> None:
+        #: What processors and exporters did.
+        self.counts = Counts()
+        self._metrics.counts, self._metrics.backlog = (self.counts,), None
         self._flush_thread: threading.Thread | None = None
         self._waiter = DeliveryWaiter(self.settings.max_age)
         #: Shared with the deliverer: one cause is one warning.

@@ -5,5 +5,3 @@
 deliverer's side. Two rules hold: no reader takes a file for finished that its writer has open, and no record that was
 written whole is lost.
 """
-
-__all__: list[str] = []

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from label_studio_otel.settings import Destination
 from label_studio_otel.spool import record
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from label_studio_otel.settings import Destination
-
-__all__ = ["RecordEncoder"]
 
 _SECOND_NS = 1_000_000_000
 

@@ -6,20 +6,15 @@ import contextlib
 import errno
 import os
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 from label_studio_otel.spool.record import SUFFIX
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 try:
     import fcntl
 except ImportError:  # Windows has neither flock nor fork; there an open file cannot be removed, which serves as well
     fcntl = None  # type: ignore[assignment]
-
-__all__ = ["OpenFile"]
 
 #: Buffers of one gathering write; POSIX promises 16, Linux and macOS take 1,024.
 MAX_BUFFERS = 512

@@ -11,25 +11,17 @@ import contextlib
 import os
 import time
 import zlib
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from label_studio_otel.errors import SpoolError
-from label_studio_otel.spool.record import FRAME, MAGIC, PREFIX, SUFFIX, VERSION, decode
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import TracebackType
-
-    from label_studio_otel.spool.record import Record
+from label_studio_otel.spool.record import FRAME, MAGIC, PREFIX, SUFFIX, VERSION, Record, decode
 
 try:
     import fcntl
 except ImportError:
     fcntl = None  # type: ignore[assignment]
-
-__all__ = ["SpoolFile", "is_of_another_version", "remove_unnamed", "spool_files"]
 
 #: Seconds after which a file without its final name will get none. Its writer needs less than a millisecond for it.
 UNNAMED_MAX_AGE_S = 3600.0
@@ -71,8 +63,7 @@ def remove_unnamed(directory: Path, now: float) -> None:
                         os.unlink(entry.path)
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """The payload of one record, and the offset at which the next one begins."""
 
     payload: bytes
@@ -99,9 +90,7 @@ class SpoolFile:
     def __enter__(self) -> SpoolFile:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def abandoned(self) -> bool:
@@ -122,23 +111,18 @@ class SpoolFile:
         self.newer = None
         while position < len(data):
             end = _end(data, position)
-            if end is None:
-                # A file has one writer and so one version: bytes before a record of this version are damage.
-                found = _next(data, position)
-                if found is None:
-                    self._note_end(data, position)
-                    return
-                self.damaged += found - position
-                position = found
+            if end is not None:
+                yield Read(data[position + FRAME.size : end], offset + end)
+                position = end
                 continue
-            yield Read(data[position + FRAME.size : end], offset + end)
-            position = end
-
-    def _note_end(self, data: bytes, position: int) -> None:
-        """Note what the bytes behind the last record are."""
-        self.newer = _newer(data, position)
-        if self.newer is None:
-            self.torn = len(data) - position
+            # A file has one writer and so one version: bytes before a record of this version are damage.
+            found = _next(data, position)
+            if found is None:
+                self.newer = _newer(data, position)
+                self.torn = 0 if self.newer is not None else len(data) - position
+                return
+            self.damaged += found - position
+            position = found
 
     def examine(self, pause: Callable[[], None]) -> None:
         """Count the damage of the whole file, of which earlier readings have seen parts."""
@@ -192,15 +176,10 @@ def count(path: Path, offset: int) -> int:
     return number
 
 
-def _end(data: bytes, position: int) -> int | None:
-    """Return the end of the record that begins at a position; None if none does."""
-    if position + FRAME.size > len(data):
+def _end(data: bytes, position: int, magic: bytes = MAGIC) -> int | None:
+    """Return the end of the record that begins at a position with these bytes; None if no whole one does."""
+    if position + FRAME.size > len(data) or not data.startswith(magic, position):
         return None
-    return _checked_end(data, position) if data.startswith(MAGIC, position) else None
-
-
-def _checked_end(data: bytes, position: int) -> int | None:
-    """Return the end of the payload whose frame is at a position; None if the checksum is wrong."""
     _, length, crc = FRAME.unpack_from(data, position)
     end = position + FRAME.size + length
     if end > len(data):
@@ -223,7 +202,7 @@ def _newer(data: bytes, position: int) -> int | None:
     while at != -1 and at + FRAME.size <= len(data):
         version = data[at + len(PREFIX)]
         # Bytes behind damage may be a part of a text, so only a right checksum proves that they are a record.
-        if version > VERSION and (at == position or _checked_end(data, at)):
+        if version > VERSION and (at == position or _end(data, at, PREFIX)):
             return version
         at = data.find(PREFIX, at + 1)
     return None

@@ -26,31 +26,11 @@ import os
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from label_studio_otel.errors import SpoolError
 from label_studio_otel.settings import Destination
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-__all__ = [
-    "FRAME",
-    "MAGIC",
-    "PREFIX",
-    "SUFFIX",
-    "VERSION",
-    "Record",
-    "decode",
-    "encode",
-    "encode_destination",
-    "encode_log",
-    "encode_retry",
-    "frame",
-    "key_of",
-    "size_of",
-    "to_json",
-]
 
 SUFFIX = ".spool"
 PREFIX = b"LSO"

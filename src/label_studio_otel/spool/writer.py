@@ -11,18 +11,13 @@ import os
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from label_studio_otel import process
 from label_studio_otel.files import make_directory
 from label_studio_otel.spool.open_file import OpenFile
 from label_studio_otel.spool.record import size_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-__all__ = ["SpoolFull", "SpoolWriter"]
 
 MAX_FILE_BYTES = 8 << 20
 MAX_BACKLOG_BYTES = 16 << 20
@@ -36,10 +31,6 @@ NAME_CHECK_INTERVAL_S = 0.1
 
 class SpoolFull(OSError):
     """The spool holds as many bytes as the setting allows."""
-
-    def __init__(self, max_bytes: int) -> None:
-        limit = f"LABEL_STUDIO_OTEL_MAX_STATE_BYTES allows, {max_bytes} bytes"
-        super().__init__(errno.ENOSPC, f"it holds as much as {limit}")
 
 
 class SpoolWriter(process.ForkPart):
@@ -221,7 +212,8 @@ class SpoolWriter(process.ForkPart):
     def _new_file(self) -> OpenFile:
         make_directory(self._directory)
         if self._max_bytes and size_of(self._directory) > self._max_bytes - self._max_file_bytes:
-            raise SpoolFull(self._max_bytes)
+            limit = f"LABEL_STUDIO_OTEL_MAX_STATE_BYTES allows, {self._max_bytes} bytes"
+            raise SpoolFull(errno.ENOSPC, f"it holds as much as {limit}")
         return OpenFile(self._directory)
 
     def _refuse(self, error: OSError) -> None:

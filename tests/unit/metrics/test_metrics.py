@@ -10,7 +10,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.semconv._incubating.metrics import otel_metrics
@@ -34,7 +33,7 @@ class Metrics:
     def __init__(self) -> None:
         self.reader = InMemoryMetricReader()
         self.provider = MeterProvider([self.reader])
-        instruments._make(self.provider.get_meter("label_studio_otel"), Observation)
+        instruments._make(self.provider.get_meter("label_studio_otel"))
 
     def points(self) -> list[tuple[str, dict[str, Any], Any]]:
         """Collect, and return name, attributes and point of each."""

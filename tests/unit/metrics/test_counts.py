@@ -80,13 +80,6 @@ def test_what_settings_leave_out_is_counted_under_one_lock() -> None:
     assert noted == ["locked", "added", "free"]
 
 
-def test_a_child_begins_from_nothing() -> None:
-    counts = Counts(accepted=3)
-    counts.reset()
-    counts.add(accepted=1, duplicates=2)
-    assert (counts.accepted, counts.duplicates) == (1, 2)
-
-
 def test_what_comes_by_another_way_meanwhile_is_not_returned(tmp_path: Path) -> None:
     outbox = BesideAnother.in_file(tmp_path / "outbox.db")
     outbox.counts = Counts()
