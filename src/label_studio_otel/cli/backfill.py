@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             new = _take_in(recorded, deliverer, outbox, settings, args.timeout)
             recorded.print_counts(new)
-            return max(drain(deliverer, settings, args.timeout), recorded.files.failed)
+            return max(drain(deliverer, settings, args.timeout), int(recorded.files.failed))
         except (LabelStudioOtelError, OSError) as error:
             sys.stderr.write(f"label-studio-otel: {error}; the same command again goes on\n")
             return 1
