@@ -10,11 +10,7 @@ from label_studio_otel.outbox.items import Batch, Item, Recheck
 
 
 class Batches:
-    """The batches of an outbox. Each method is one transaction and raises OutboxError when the database cannot be used.
-
-    Args:
-        clock: seconds since the epoch.
-    """
+    """The batches of an outbox. Each method is one transaction and raises OutboxError where the database fails."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database = database

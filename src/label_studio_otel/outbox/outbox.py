@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from label_studio_otel.outbox.batches import Batches
-from label_studio_otel.outbox.database import Database, Transaction
+from label_studio_otel.outbox.database import Database
 from label_studio_otel.outbox.destinations import Destinations, destination_id
 from label_studio_otel.outbox.items import Item, NewEvent, NewItem, Overlap, RestoredItem
 from label_studio_otel.outbox.overview import Overview
@@ -20,36 +20,24 @@ UNCLAIMED_EVENT_RETENTION_S = 3600.0
 #: Longest call that `overlapping` finds, in nanoseconds, and the largest number of items that it returns.
 LONGEST_CALL_NS = 3600 * 10**9
 MAX_OVERLAPPING = 5000
-#: Counter: fingerprints of what was delivered before this time are deleted.
-FINGERPRINTS_FORGOTTEN_TO = "fingerprints_forgotten_to"
 
 
 class Outbox:
     """The items, with their destinations and batches. Each method is one transaction, durable when it returns.
 
-    Every method raises OutboxError when the database cannot be used.
-
-    Args:
-        clock: seconds since the epoch.
+    Every method raises OutboxError when the database cannot be used. The clock returns seconds since the epoch.
     """
 
     def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
         self.database = database
         self.destinations = Destinations(database)
-        #: What is or was being sent.
         self.batches = Batches(database, clock)
-        #: Counts for people and metrics.
         self.overview = Overview(database)
         self._clock = clock
 
     @classmethod
     def in_file(
-        cls,
-        path: Path,
-        *,
-        read_only: bool = False,
-        clock: Callable[[], float] = time.time,
-        synchronous: str = "NORMAL",
+        cls, path: Path, *, read_only: bool = False, clock: Callable[[], float] = time.time, synchronous: str = "NORMAL"
     ) -> Outbox:
         """Return the outbox in an SQLite file; see `Database`."""
         return cls(Database(path, read_only=read_only, synchronous=synchronous), clock=clock)
@@ -119,8 +107,8 @@ class Outbox:
 
     def next_due(self, destination_id: int) -> float | None:
         """Return when the next pending item of a destination is due, None where none is pending."""
-        at: float | None = self.database.rows("next_due", destination=destination_id)[0]["at"]
-        return at
+        ((at,),) = self.database.rows("next_due", destination=destination_id)
+        return at if at is None else float(at)
 
     def are_pending(self, items: Sequence[Item]) -> bool:
         """Tell whether all of these items are pending."""
@@ -218,7 +206,8 @@ class Outbox:
         now = self._clock()
         with self.database.transaction() as run:
             run.change("expire_unclaimed_events", before=now - UNCLAIMED_EVENT_RETENTION_S, limit=-1)
-            _forget_fingerprints(run, now - FINGERPRINT_RETENTION_S)
+            run.change("forget_fingerprints", before=now - FINGERPRINT_RETENTION_S)
+            run.change("set_counter", name="fingerprints_forgotten_to", value=now - FINGERPRINT_RETENTION_S)
             number = run.change("expire", limit=-1, before=before)
             run.change("forget_destinations")
             run.change("expire_scopes")
@@ -256,10 +245,3 @@ class Outbox:
     def is_unused(self) -> bool:
         """Tell whether nothing was ever added or stored."""
         return not self.database.rows("is_used")
-
-
-def _forget_fingerprints(run: Transaction, before: float) -> None:
-    """Delete the fingerprints of what was done before then; only what was done since the last call is read."""
-    since = {row["name"]: row["value"] for row in run.rows("counters")}.get(FINGERPRINTS_FORGOTTEN_TO, 0.0)
-    run.change("forget_fingerprints", since=min(before, since), before=before)
-    run.change("set_counter", name=FINGERPRINTS_FORGOTTEN_TO, value=before)

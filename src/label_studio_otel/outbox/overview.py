@@ -29,7 +29,7 @@ class Overview:
             rows = run.rows("not_done")
             first = min((row["first"] for row in rows if row["state"] in OPEN), default=None)
             oldest = None if first is None else run.rows("taken_at", id=first)[0]["taken_at"]
-            blocked = run.rows("blocked_destinations")
+            blocked = [row for row in run.rows("destinations") if row["state"] == "blocked"]
         states = dict.fromkeys((*OPEN, "parked"), 0)
         for row in rows:
             states[row["state"]] += row["number"]
@@ -39,7 +39,9 @@ class Overview:
         """Return how far delivery is."""
         with self._database.transaction() as run:
             waiting = [row for row in run.rows("not_done") if row["state"] in OPEN]
-            need_a_person = {row["id"] for row in run.rows("blocked_destinations") if not row["passing"]}
+            need_a_person = {
+                row["id"] for row in run.rows("destinations") if row["state"] == "blocked" and not row["passing"]
+            }
             (delivered_at,) = run.rows("last_delivered_at")[0]
         stuck = bool(waiting) and all(row["destination"] in need_a_person for row in waiting)
         return Progress(sum(row["number"] for row in waiting), delivered_at, stuck)

@@ -1,4 +1,4 @@
--- The queries of the outbox by name. `item.record` holds the records of schema 1 and 2; since schema 3 they are in `payload`.
+-- The queries of the outbox by name. `item.record` holds the records of schemas 1 and 2; later they are in `payload`.
 -- Conditions such as `state <> 'delivered'` beside another state, and `destination IN (SELECT id FROM destination)`, let
 -- SQLite use a partial index or one that begins with the destination.
 
@@ -140,11 +140,12 @@ ORDER BY started LIMIT :limit;
 -- note_fingerprint
 UPDATE item SET fingerprint = :fingerprint WHERE id = :id;
 
--- forget_fingerprints: Of items that were delivered or merged between these times.
+-- forget_fingerprints: Of items that were delivered or merged before then; reads only those since the last time.
+WITH last (time) AS (SELECT COALESCE((SELECT value FROM fact WHERE name = 'fingerprints_forgotten_to'), 0))
 UPDATE item SET fingerprint = NULL WHERE fingerprint IS NOT NULL AND id IN (
-    SELECT id FROM item WHERE state = 'delivered' AND delivered_at >= :since AND delivered_at < :before
+    SELECT id FROM item WHERE state = 'delivered' AND delivered_at >= (SELECT time FROM last) AND delivered_at < :before
     UNION ALL
-    SELECT id FROM item WHERE state = 'doubled' AND delivered_at >= :since AND delivered_at < :before
+    SELECT id FROM item WHERE state = 'doubled' AND delivered_at >= (SELECT time FROM last) AND delivered_at < :before
 );
 
 -- LOG EVENTS
@@ -332,9 +333,6 @@ GROUP BY destination, state;
 
 -- taken_at
 SELECT taken_at FROM item WHERE id = :id;
-
--- blocked_destinations
-SELECT id, passing FROM destination WHERE state = 'blocked';
 
 -- last_delivered_at
 SELECT MAX(delivered_at) FROM item WHERE state = 'delivered';

@@ -26,7 +26,6 @@ JOURNALS = ("-wal", "-shm")
 Value = TypeVar("Value")
 
 DESTINATIONS = "SELECT id, project_name, project_id, mode, project_config, default_name FROM destination"
-EVENTS = "SELECT span, record FROM event ORDER BY id"
 #: Schemas 1 and 2 have the records in `item`, later ones in `payload`.
 ITEMS_WITH_RECORDS = "SELECT id, destination, key, record, state, reason FROM item NOT INDEXED"
 ITEMS = """
@@ -38,7 +37,6 @@ DONE = """
 SELECT id, destination, key, NULL, state, reason FROM item NOT INDEXED
 WHERE id > ? AND id < ? AND state IN ('delivered', 'doubled') ORDER BY id
 """
-MAX_ID = 2**63 - 1
 
 
 def quarantine(path: Path, now: float) -> str:
@@ -67,10 +65,6 @@ def salvage(path: Path, outbox: Outbox) -> int:
 
     What was not delivered becomes pending, with its log events; what was parked stays parked; what was delivered keeps
     its key, so that it is not sent again.
-
-    Args:
-        path: the damaged file.
-        outbox: the new one.
 
     Raises:
         OutboxError: the new outbox cannot be written.
@@ -132,12 +126,12 @@ def _calls(damaged: sqlite3.Connection) -> Iterator[RestoredItem]:
 def _events(damaged: sqlite3.Connection) -> Iterator[NewEvent]:
     """Yield the log events before the damage; schema 1 has none."""
     with suppress(sqlite3.DatabaseError):
-        yield from itertools.starmap(NewEvent, damaged.execute(EVENTS))
+        yield from itertools.starmap(NewEvent, damaged.execute("SELECT span, record FROM event ORDER BY id"))
 
 
 def _items(damaged: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
     """Yield the rows before the damage, those after it, and between them what was done: its rows have no record."""
-    first, last = MAX_ID, 0
+    first, last = 2**63 - 1, 0
     has_payloads = damaged.execute("SELECT 1 FROM sqlite_master WHERE name = 'payload'").fetchone() is not None
     items = ITEMS if has_payloads else ITEMS_WITH_RECORDS
     try:

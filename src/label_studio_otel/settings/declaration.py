@@ -69,10 +69,7 @@ def section(declared_in: type, default: Any) -> Any:
 def settings_of(declared_in: type, prefix: str, within: str = "") -> tuple[Setting, ...]:
     """Return the settings that a dataclass declares, with those of its sections, in the order of the fields.
 
-    Args:
-        declared_in: the dataclass.
-        prefix: the beginning of the names of the environment variables.
-        within: the key of the section that the dataclass is, and a dot; empty where it is no section.
+    Their variables' names begin with `prefix`. Of a section, `within` is its key and a dot.
     """
     found: list[Setting] = []
     for one in fields(declared_in):
@@ -91,12 +88,8 @@ def read_values(
 ) -> tuple[dict[str, Any], list[tuple[Setting, str]]]:
     """Return the value of each setting by key, and a sentence for each given value that cannot be used. Never raises.
 
-    A setting has the first of its given values that can be used, else its default.
-
-    Args:
-        settings: the settings to read.
-        given: returns the places of a setting in order: the name of the place, and the value there. None and empty
-            text mean that nothing is given there.
+    `given` returns the places of a setting in order, each with its name and the value there; None and empty text mean
+    that nothing is given there. A setting has the first of these values that can be used, else its default.
     """
     problems: list[tuple[Setting, str]] = []
 
