@@ -8,7 +8,7 @@ waiting and of earlier spans with `matching.match`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from label_studio_otel import reading
 from label_studio_otel.calls.fingerprint import Fingerprint, fingerprint
@@ -18,26 +18,10 @@ from label_studio_otel.errors import DialectError
 from label_studio_otel.generation import Choice, Generation
 from label_studio_otel.spans import Span
 
-#: Seconds since the stream began.
-#: https://github.com/pydantic/logfire/blob/v4.0.0/logfire/_internal/integrations/llm_providers/llm_provider.py
-DURATION = "duration"
-
-#: The fields that a span can take from another span of the same call. Messages and choices are never mixed.
-_FACTS = (
-    "provider",
-    "request_model",
-    "response_model",
-    "response_id",
-    "input_tokens",
-    "output_tokens",
-    "conversation_id",
-    "session_id",
-    "user_id",
-    "run_id",
-    "prompt_name",
-    "prompt_version",
-    "tools",
-)
+#: The fields that a span does not take from another span of the same call: messages and choices are never mixed.
+_OWN = {"operation", "messages", "choices", "error", "error_type", "incomplete"}
+#: The fields that it takes if it lacks them.
+_FACTS = {one.name for one in fields(Generation)} - _OWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +87,8 @@ def _merged(found: Mapping[str, Call], prints: Mapping[str, Fingerprint]) -> dic
 def _stream_start(echo: Span, group: Iterable[Fingerprint]) -> int:
     """Return when a stream began: the start of Logfire's first span, else the second span's start less its duration."""
     first = min(one.start for one in group if one.scope == echo.scope_name)
-    seconds = echo.attributes.get(DURATION)
+    # https://github.com/pydantic/logfire/blob/v4.0.0/logfire/_internal/integrations/llm_providers/llm_provider.py
+    seconds = echo.attributes.get("duration")
     if first < echo.start_time_unix_nano or isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         return first
     return first - round(seconds * 1e9) if 0 <= seconds <= first / 1e9 else first

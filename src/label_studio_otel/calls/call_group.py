@@ -75,24 +75,16 @@ def compatible(one: CallGroup, other: CallGroup) -> bool:
     pairs = [(left, right) for left in one.members for right in other.members]
     if any(left.response and left.response == right.response for left, right in pairs):
         return True
-    return not any(
-        _other_id(left, right) or _other_model(left, right) or _other_process(left, right) for left, right in pairs
-    )
+    return not any(_differ(left, right) for left, right in pairs)
 
 
-def _other_id(one: Fingerprint, other: Fingerprint) -> bool:
-    """Return True for two different ids of one kind; one call can have two ids of different kinds."""
-    both_known = one.response and other.response and one.response_kind == other.response_kind
-    return bool(both_known) and one.response != other.response
-
-
-def _other_process(one: Fingerprint, other: Fingerprint) -> bool:
-    return any(a and b and a != b for a, b in zip(one.process, other.process, strict=False))
-
-
-def _other_model(one: Fingerprint, other: Fingerprint) -> bool:
-    both_known = one.models and other.models
-    return bool(both_known) and not any(a.startswith(b) or b.startswith(a) for a in one.models for b in other.models)
+def _differ(one: Fingerprint, other: Fingerprint) -> bool:
+    """Return True if two spans without a common id have ids of one kind, other processes or other models."""
+    two_ids = one.response and other.response and one.response_kind == other.response_kind
+    if two_ids or any(a and b and a != b for a, b in zip(one.process, other.process, strict=False)):
+        return True
+    names = [(a, b) for a in one.models for b in other.models]
+    return bool(names) and not any(a.startswith(b) or b.startswith(a) for a, b in names)
 
 
 def agree(one: CallGroup, other: CallGroup) -> bool:

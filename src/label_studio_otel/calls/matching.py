@@ -23,14 +23,7 @@ from functools import partial
 from itertools import combinations, islice
 from typing import TypeAlias
 
-from label_studio_otel.calls.call_group import (
-    CallGroup,
-    agree,
-    compatible,
-    complementary,
-    one_to_one,
-    overlap_by_half,
-)
+from label_studio_otel.calls.call_group import CallGroup, agree, compatible, complementary, one_to_one, overlap_by_half
 from label_studio_otel.calls.fingerprint import Fingerprint
 
 #: Concurrent calls of one question above which a call without an answer is not joined.

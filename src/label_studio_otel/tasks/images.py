@@ -19,14 +19,13 @@ from label_studio_otel.generation import (
     BlobPart,
     Gap,
     Generation,
-    Message,
     Part,
     ToolResponsePart,
     UnknownPart,
     UriPart,
 )
 from label_studio_otel.tasks.size import json_size
-from label_studio_otel.tasks.text import blob_bytes, media_note, message_text
+from label_studio_otel.tasks.text import blob_bytes, media_note, part_text
 
 #: A transparent pixel, for a call without an image: Label Studio needs a value for each variable.
 NO_IMAGE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
@@ -47,13 +46,11 @@ _TO_STANDARD_BASE64 = str.maketrans("-_", "+/", " \t\r\n")
 def first_image(generation: Generation, max_bytes: int) -> tuple[str, tuple[Gap, ...]]:
     """Return the URL of the first image for an <Image> tag, and a gap if the image is above `max_bytes`."""
     for part in (part for message in generation.messages for part in message.parts):
-        if isinstance(part, UriPart) and part.modality == "image":
-            if len(part.uri) > max_bytes:
-                return NO_IMAGE, (_too_large(message_text(Message("user", (part,)))),)
-            return part.uri, ()
-        if isinstance(part, BlobPart) and part.modality == "image":
-            if len(blob_bytes(part)) > max_bytes:
-                return NO_IMAGE, (_too_large(media_note(part)),)
+        if isinstance(part, (BlobPart, UriPart)) and part.modality == "image":
+            if len(part.uri if isinstance(part, UriPart) else blob_bytes(part)) > max_bytes:
+                return NO_IMAGE, (_too_large(part_text(part)),)
+            if isinstance(part, UriPart):
+                return part.uri, ()
             return f"data:{part.mime_type or 'image/png'};base64,{part.content}", ()
     return NO_IMAGE, ()
 

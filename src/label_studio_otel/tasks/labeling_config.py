@@ -169,8 +169,7 @@ def _response(elements: list[ET.Element]) -> TextArea | None:
         and element.get("toName")
         and element.get("perRegion", "").lower() != "true"
     ]
-    named = [area for area in areas if area.name == "response"]
-    return next(iter(named + areas), None)
+    return next((area for area in areas if area.name == "response"), areas[0] if areas else None)
 
 
 def _is_dialogue(tag: ObjectTag) -> bool:

@@ -11,19 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from label_studio_otel.generation import (
-    BlobPart,
-    Choice,
-    FilePart,
-    Message,
-    Part,
-    ReasoningPart,
-    RefusalPart,
-    TextPart,
-    ToolCallPart,
-    ToolResponsePart,
-    UriPart,
-)
+from label_studio_otel import generation
 from label_studio_otel.tasks.size import sanitize_number
 
 #: Values that are nested deeper are replaced by a mark: Label Studio answers 500 to JSON of 2,000 levels.
@@ -33,12 +21,12 @@ _MAX_BASE64 = 2_000
 _ENCODED = re.compile(r"(?:data:[\w.+/;=-]+,)?[A-Za-z0-9+/_-]+={0,2}")
 
 
-def transcript(messages: Iterable[Message]) -> str:
+def transcript(messages: Iterable[generation.Message]) -> str:
     """Return a conversation as text, each message under its role."""
     return "\n\n".join(f"{_speaker(message)}:\n{message_text(message)}" for message in messages)
 
 
-def message_html(messages: Iterable[Message]) -> str:
+def message_html(messages: Iterable[generation.Message]) -> str:
     """Return a conversation as HTML; the texts of the messages are escaped."""
     return "\n".join(
         f"<h4>{html.escape(_speaker(message))}</h4>\n{preformatted(message_text(message))}" for message in messages
@@ -56,38 +44,39 @@ def anchor(url: str) -> str:
     return f'<a href="{shown}" target="_blank" rel="noopener noreferrer">{shown}</a>' if url else ""
 
 
-def _speaker(message: Message) -> str:
+def _speaker(message: generation.Message) -> str:
     role = message.role[:1].upper() + message.role[1:]
     return f"{role} ({message.name})" if message.name else role
 
 
-def message_text(message: Message) -> str:
+def message_text(message: generation.Message) -> str:
     """Return a message as text, with an empty line between its parts."""
-    return "\n\n".join(map(_part_text, message.parts))
+    return "\n\n".join(map(part_text, message.parts))
 
 
-def response_text(choice: Choice) -> str:
+def response_text(choice: generation.Choice) -> str:
     """Return the text that the labeler edits: the answer without the reasoning, unless there is nothing else."""
-    parts = [part for part in choice.message.parts if not isinstance(part, ReasoningPart)]
-    return "\n\n".join(map(_part_text, parts or choice.message.parts))
+    parts = [part for part in choice.message.parts if not isinstance(part, generation.ReasoningPart)]
+    return "\n\n".join(map(part_text, parts or choice.message.parts))
 
 
-def _part_text(part: Part) -> str:
-    if isinstance(part, TextPart):
+def part_text(part: generation.Part) -> str:
+    """Return a part as text, media as a note."""
+    if isinstance(part, generation.TextPart):
         return part.content
-    if isinstance(part, ReasoningPart):
+    if isinstance(part, generation.ReasoningPart):
         return f"[reasoning]\n{part.content}"
-    if isinstance(part, RefusalPart):
+    if isinstance(part, generation.RefusalPart):
         return f"[refusal]\n{part.content}"
-    if isinstance(part, ToolCallPart):
+    if isinstance(part, generation.ToolCallPart):
         return _headed(f"[tool call: {part.name}{_reference(part.id)}]", part.arguments)
-    if isinstance(part, ToolResponsePart):
+    if isinstance(part, generation.ToolResponsePart):
         return _headed(f"[tool response{_reference(part.id)}]", part.response, _short_base64)
-    if isinstance(part, BlobPart):
+    if isinstance(part, generation.BlobPart):
         return media_note(part)
-    if isinstance(part, UriPart):
+    if isinstance(part, generation.UriPart):
         return f"[{part.modality}: {_short(part.uri)}]"
-    if isinstance(part, FilePart):
+    if isinstance(part, generation.FilePart):
         return f"[{part.modality}: {part.file_id}]"
     return _indented(part.raw, _short_base64)
 
@@ -102,14 +91,14 @@ def _headed(head: str, value: Any, text: Callable[[str], str] = str) -> str:
     return f"{head}\n{text(value) if isinstance(value, str) else _indented(value, text)}"
 
 
-def media_note(part: BlobPart) -> str:
+def media_note(part: generation.BlobPart) -> str:
     """Return a note in place of inline media, which a text cannot show: their type, size and hash."""
     content = blob_bytes(part)
     digest = hashlib.sha256(content).hexdigest()[:12]
     return f"[{part.modality}: {part.mime_type or 'unknown type'}, {_size(len(content))}, sha256 {digest}…]"
 
 
-def blob_bytes(part: BlobPart) -> bytes:
+def blob_bytes(part: generation.BlobPart) -> bytes:
     """Return the bytes of inline media; those of the text itself where it is no base64."""
     try:
         return base64.b64decode(part.content)
