@@ -35,7 +35,7 @@ from label_studio_otel.spool.reader import SpoolFile, spool_files
 from label_studio_otel.spool.writer import SpoolWriter
 from label_studio_otel.tasks import labeling_config
 from label_studio_otel.testing import START_TIME, span
-from label_studio_otel.testing.store import Call, Flaws, Store
+from label_studio_otel.testing.store import Call, Fault, Store
 from support.delivering import record
 from support.outbox_file import OutboxFile
 
@@ -105,7 +105,8 @@ class Wire:
             world.on_their_way.update(world.keys(path, json.loads(body)))
         if fault in ("late", "lost"):
             raise Uncertain("no answer")
-        flaws = Flaws(fault == "uncounted", fault == "unpredicted", (0,) if fault == "rejected" else ())
+        reject = (0,) if fault == "rejected" else ()
+        flaws = Fault(without_counts=fault == "uncounted", lose_predictions=fault == "unpredicted", reject=reject)
         answer = world.carry_out("POST", path, body, flaws)
         if fault == "twice":
             world.carry_out("POST", path, body)
@@ -142,7 +143,7 @@ class PipelineModel(RuleBasedStateMachine):
         self.store = Store()
         for title in ("Prompts", "By its id"):
             body = {"title": title, "label_config": labeling_config.template("prompt")}
-            self.store.carry_out(Call("POST", "/api/projects/", {}, body, Flaws()))
+            self.store.carry_out(Call("POST", "/api/projects/", {}, body))
         #: Seconds that passed for the server, and what our clock says beyond them.
         self.real, self.offset = START_TIME / 1e9, 0.0
         self.fuse: int | None = None
@@ -331,9 +332,9 @@ class PipelineModel(RuleBasedStateMachine):
     def keys(self, path: str, tasks: list[Any]) -> list[tuple[int, str]]:
         return [(int(path.split("/")[3]), task["data"]["key"]) for task in tasks]
 
-    def carry_out(self, method: str, path: str, body: bytes | None, flaws: Flaws | None = None) -> Response:
+    def carry_out(self, method: str, path: str, body: bytes | None, fault: Fault | None = None) -> Response:
         parts = urlsplit(path)
-        call = Call(method, parts.path, dict(parse_qsl(parts.query)), json.loads(body or b"null"), flaws or Flaws())
+        call = Call(method, parts.path, dict(parse_qsl(parts.query)), json.loads(body or b"null"), fault or Fault())
         status, answer = self.store.carry_out(call)
         return Response(status, {}, answer.encode() if isinstance(answer, str) else json.dumps(answer).encode())
 

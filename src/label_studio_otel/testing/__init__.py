@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from label_studio_otel.tasks.sample_span import START_TIME, span
 from label_studio_otel.testing.imports import AsynchronousImport
-from label_studio_otel.testing.store import Call, Flaws, Store, error
+from label_studio_otel.testing.store import Call, Fault, Store, error
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -58,37 +58,6 @@ class Request:
     when: float
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What goes wrong with one request, by default an import."""
-
-    method: str = "POST"
-    #: Part of the request's path.
-    path: str = "/import"
-    #: Seconds without an answer before the request is carried out; closing the server ends them.
-    wait: float = 0
-    #: Seconds without an answer after it was carried out.
-    wait_after: float = 0
-    #: When the connection ends without an answer: "before" or "after" the request is carried out.
-    drop: str | None = None
-    #: Status of the answer, which then has these headers and this body.
-    status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    #: With `status`: the request is carried out all the same, as behind a proxy that timed out.
-    carried_out: bool = False
-    #: The request is carried out twice, as Label Studio does after a locked database; the second answer is sent.
-    twice: bool = False
-    #: The request is carried out by `FakeLabelStudio.release`; the client gets `drop`, `status` or no answer.
-    held: bool = False
-    #: The import's answer has only an id, as that of an asynchronous import; the tasks are imported already.
-    without_counts: bool = False
-    #: The import's predictions are neither stored nor counted.
-    lose_predictions: bool = False
-    #: Positions of tasks that are refused; an import adds all tasks or none, so it adds none.
-    reject: tuple[int, ...] = ()
 
 
 class FakeLabelStudio:
@@ -183,18 +152,16 @@ class FakeLabelStudio:
             return [task for task in self.store.tasks.values() if task["project"] == project_id]
 
     def received(self, request: Request) -> Fault:
-        """Record a request and return the fault that happens to it."""
+        """Record a request, keep it until `release` where its fault says so, and return this fault."""
         with self._lock:
             self.requests.append(request)
-            about = (fault for fault in self.faults if fault.method == request.method and fault.path in request.path)
-            if (fault := next(about, None)) is not None:
-                self.faults.remove(fault)
-        return fault or Fault()
-
-    def hold(self, request: Request, fault: Fault) -> None:
-        """Keep a request until `release`."""
-        with self._lock:
-            self._held.append((request, fault))
+            for fault in self.faults:
+                if fault.method == request.method and fault.path in request.path:
+                    self.faults.remove(fault)
+                    if fault.held:
+                        self._held.append((request, fault))
+                    return fault
+        return Fault()
 
     def carry_out(self, request: Request, fault: Fault) -> tuple[int, Any]:
         """Carry a request out; return status and answer."""
@@ -208,10 +175,7 @@ class FakeLabelStudio:
             if (refusal := self._refusal(request.headers.get("authorization", ""))) is not None:
                 return error(401, refusal)
             query = dict(parse_qsl(parts.query, keep_blank_values=True))
-            flaws = Flaws(
-                fault.without_counts, fault.lose_predictions, fault.reject, self.poison, self.asynchronous_import
-            )
-            call = Call(request.method, parts.path, query, body, flaws)
+            call = Call(request.method, parts.path, query, body, fault, self.poison, self.asynchronous_import)
             if fault.twice:
                 self.store.carry_out(call)
             return self.store.carry_out(call)
@@ -253,13 +217,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Print nothing."""
 
     def _handle(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = re.sub(f"^{re.escape(self.fake.path)}(?=/)", "", self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.command, path, time.monotonic(), headers, body)
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        request = Request(self.command, path, time.monotonic(), headers, content)
         fault = self.fake.received(request)
-        if fault.held:
-            self.fake.hold(request, fault)
         if self._silent(fault.wait) or fault.drop == "before":
             return self._break_off()
         if fault.held and fault.status is None and fault.drop is None:
@@ -271,7 +233,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._break_off()
         if fault.status is not None:
             return self._send(fault.status, fault.body, fault.headers)
-        return self._answer(status, answer)
+        html = isinstance(answer, str)
+        body = answer if html else "" if answer is None else json.dumps(answer)
+        return self._send(status, body.encode(), {"Content-Type": "text/html" if html else "application/json"})
 
     do_GET = do_POST = do_PATCH = do_DELETE = _handle
 
@@ -282,11 +246,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _break_off(self) -> None:
         self.close_connection = True
         self.connection.shutdown(socket.SHUT_RDWR)
-
-    def _answer(self, status: int, answer: Any) -> None:
-        html = isinstance(answer, str)
-        body = answer if html else "" if answer is None else json.dumps(answer)
-        self._send(status, body.encode(), {"Content-Type": "text/html" if html else "application/json"})
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)

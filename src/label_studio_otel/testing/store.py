@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
@@ -20,25 +20,42 @@ from label_studio_otel.errors import ConfigError
 from label_studio_otel.tasks.labeling_config import parse
 from label_studio_otel.testing.imports import AsynchronousImport, ProjectImport
 
-__all__ = ["Call", "Flaws", "Store", "error"]
+__all__ = ["Call", "Fault", "Store", "error"]
 
 Answer = tuple[int, Any]
 
-#: Fields that a list of tasks has only with `fields=all`.
-DETAILS = ("predictions", "annotations")
 NOT_FOUND = "<!doctype html><title>Page not found</title>"
 
 
-@dataclass(frozen=True, slots=True)
-class Flaws:
-    """Faults of an import; see `Fault` and `FakeLabelStudio`."""
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong with one request, by default an import."""
 
+    method: str = "POST"
+    #: Part of the request's path.
+    path: str = "/import"
+    #: Seconds without an answer before the request is carried out; closing the server ends them.
+    wait: float = 0
+    #: Seconds without an answer after it was carried out.
+    wait_after: float = 0
+    #: When the connection ends without an answer: "before" or "after" the request is carried out.
+    drop: str | None = None
+    #: Status of the answer, which then has these headers and this body.
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    #: With `status`: the request is carried out all the same, as behind a proxy that timed out.
+    carried_out: bool = False
+    #: The request is carried out twice, as Label Studio does after a locked database; the second answer is sent.
+    twice: bool = False
+    #: The request is carried out by `FakeLabelStudio.release`; the client gets `drop`, `status` or no answer.
+    held: bool = False
+    #: The import's answer has only an id, as that of an asynchronous import; the tasks are imported already.
     without_counts: bool = False
+    #: The import's predictions are neither stored nor counted.
     lose_predictions: bool = False
+    #: Positions of tasks that are refused; an import adds all tasks or none, so it adds none.
     reject: tuple[int, ...] = ()
-    #: Text that the database cannot store.
-    poison: str = ""
-    asynchronous: AsynchronousImport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +66,10 @@ class Call:
     path: str
     query: Mapping[str, str]
     body: Any
-    flaws: Flaws
+    fault: Fault = Fault()
+    #: `FakeLabelStudio.poison`, a text that the database cannot store, and `FakeLabelStudio.asynchronous_import`.
+    poison: str = ""
+    asynchronous: AsynchronousImport | None = None
 
 
 def error(status: int, detail: str, **more: Any) -> Answer:
@@ -60,10 +80,6 @@ def error(status: int, detail: str, **more: Any) -> Answer:
 
 def _invalid(**errors: list[Any]) -> Answer:
     return error(400, "Validation error", validation_errors=errors)
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class Store:
@@ -91,8 +107,9 @@ class Store:
             return self._list_predictions(call.query) if method == "GET" else self._add_prediction(call.body)
         if found := re.fullmatch(r"/api/projects/(\d+)/import", path):
             return self._import(int(found[1]), call)
-        if found := re.fullmatch(r"/api/projects/\d+/imports/(\d+)/", path):
-            return self._poll(int(found[1]))
+        if found := re.fullmatch(r"/api/projects/\d+/imports/(\d+)/", path):  # the project is not compared
+            one = self.imports.get(int(found[1]))
+            return (200, one.poll()) if one else error(404, "No ProjectImport matches the given query.")
         if found := re.fullmatch(r"/api/(project|task)s/(\d+)/", path):
             return self._one(found[1], int(found[2]), call)
         return 404, NOT_FOUND
@@ -137,46 +154,41 @@ class Store:
         except ConfigError as failure:
             return _invalid(label_config=[str(failure)])
         number = self._next("project")
-        defaults = {"model_version": "", "show_collab_predictions": True, "created_at": _now()}
+        now = datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        defaults = {"model_version": "", "show_collab_predictions": True, "created_at": now}
         self.projects[number] = {**defaults, **body, "id": number}
         return 201, self.projects[number]
 
     def _import(self, project_id: int, call: Call) -> Answer:
         if project_id not in self.projects:
             return 404, NOT_FOUND
-        asked, flaws = call.query.get("return_task_ids") == "true", call.flaws
-        plan = AsynchronousImport(polls=0) if flaws.without_counts else flaws.asynchronous
+        asked = call.query.get("return_task_ids") == "true"
+        plan = AsynchronousImport(polls=0) if call.fault.without_counts else call.asynchronous
         if plan is None:
-            status, answer = self._add_tasks(project_id, flaws, call.body)
+            status, answer = self._add_tasks(project_id, call, call.body)
             if not asked:
                 answer.pop("task_ids", None)
             return status, answer
         number = self._next("import")
         shown = {"id": number, "project": project_id, "return_task_ids": asked, "tasks": call.body}
-        self.imports[number] = ProjectImport(shown, plan, partial(self._add_tasks, project_id, flaws))
+        self.imports[number] = ProjectImport(shown, plan, partial(self._add_tasks, project_id, call))
         return 201, {"import": number}
 
-    def _poll(self, number: int) -> Answer:
-        """Show an import; the project's id in the path is not compared."""
-        if number not in self.imports:
-            return error(404, "No ProjectImport matches the given query.")
-        return 200, self.imports[number].poll()
-
-    def _add_tasks(self, project_id: int, flaws: Flaws, tasks: Any) -> Answer:
+    def _add_tasks(self, project_id: int, call: Call, tasks: Any) -> Answer:
         """Import all tasks or none."""
         if None in tasks:
             return error(500, "argument of type 'NoneType' is not iterable")
         project = self.projects[project_id]
         wanted = [tag.variable for tag in parse(project["label_config"]).objects]
-        errors = [_flaw(index, task, wanted, flaws) for index, task in enumerate(tasks)]
+        errors = [_flaw(index, task, wanted, call.fault) for index, task in enumerate(tasks)]
         if any(errors):
             last = max(index for index, text in enumerate(errors) if text)
             return _invalid(non_field_errors=[text or {} for text in errors[: last + 1]])
         for task in tasks:
-            if flaws.poison and flaws.poison in (text := json.dumps(task, ensure_ascii=False)):
+            if call.poison and call.poison in (text := json.dumps(task, ensure_ascii=False)):
                 return error(500, f"unsupported Unicode escape sequence\nLINE 1: ... VALUES ( E'{text[:200]}")
-        siblings = sum(1 for other in self.tasks.values() if other["project"] == project_id)
-        ids = [self._add_task(project, inner_id, task, flaws) for inner_id, task in enumerate(tasks, siblings + 1)]
+        siblings = sum(other["project"] == project_id for other in self.tasks.values())
+        ids = [self._add_task(project, inner_id, task, call.fault) for inner_id, task in enumerate(tasks, siblings + 1)]
         return 201, {
             "task_count": len(ids),
             "annotation_count": 0,
@@ -189,7 +201,7 @@ class Store:
             "task_ids": ids,
         }
 
-    def _add_task(self, project: dict[str, Any], inner_id: int, task: dict[str, Any], flaws: Flaws) -> int:
+    def _add_task(self, project: dict[str, Any], inner_id: int, task: dict[str, Any], fault: Fault) -> int:
         number, project_id = self._next("task"), project["id"]
         self.tasks[number] = {
             "id": number,
@@ -202,7 +214,7 @@ class Store:
             "total_predictions": 0,
             "total_annotations": 0,
         }
-        for prediction in () if flaws.lose_predictions else task.get("predictions", ()):
+        for prediction in () if fault.lose_predictions else task.get("predictions", ()):
             self._add_prediction({**prediction, "task": number})
             project["model_version"] = project["model_version"] or prediction.get("model_version", "")
         return number
@@ -241,7 +253,7 @@ class Store:
         shown = found[(page - 1) * size : page * size]
         if page > 1 and not shown:
             return error(404, "Invalid page.")
-        hidden = () if query.get("fields") == "all" else DETAILS
+        hidden = () if query.get("fields") == "all" else ("predictions", "annotations")
         tasks = [{key: value for key, value in task.items() if key not in hidden} for task in shown]
         totals = {name: sum(task[name] for task in found) for name in ("total_annotations", "total_predictions")}
         return 200, {**totals, "total": len(found), "tasks": [_included(task, query) for task in tasks]}
@@ -263,9 +275,9 @@ def _matches(task: dict[str, Any], item: Mapping[str, Any]) -> bool:
     raise NotImplementedError(f"the fake does not know the operator {item['operator']}")
 
 
-def _flaw(index: int, task: Any, wanted: list[str], flaws: Flaws) -> str | None:
+def _flaw(index: int, task: Any, wanted: list[str], fault: Fault) -> str | None:
     """Return the error text of a task that an import refuses, None for a good one; it cites the whole task."""
-    if index in flaws.reject:
+    if index in fault.reject:
         return f"Error at item {index}: rejected on request :: {task}"
     for name in wanted:
         if name not in task["data"]:

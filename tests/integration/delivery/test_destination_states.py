@@ -265,6 +265,6 @@ class TestAnOutage:
 
 
 def _call(method: str, path: str, body: object) -> object:
-    from label_studio_otel.testing.store import Call, Flaws
+    from label_studio_otel.testing.store import Call
 
-    return Call(method, path, {}, body, Flaws())
+    return Call(method, path, {}, body)

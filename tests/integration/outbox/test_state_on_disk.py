@@ -16,7 +16,7 @@ from label_studio_otel.outbox.batches import Batches
 from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.tasks import labeling_config
 from label_studio_otel.testing import FakeLabelStudio, Fault, span
-from label_studio_otel.testing.store import Call, Flaws
+from label_studio_otel.testing.store import Call
 from support.delivering import State, copies, run, states_of
 
 CASES = Path(__file__).parents[2] / "cases"
@@ -167,7 +167,7 @@ def test_a_torn_last_record_is_cut_off_and_counted(state: State, fake: FakeLabel
 
 def _project(title: str) -> Call:
     config = labeling_config.template("prompt")
-    return Call("POST", "/api/projects/", {}, {"title": title, "label_config": config}, Flaws())
+    return Call("POST", "/api/projects/", {}, {"title": title, "label_config": config})
 
 
 def test_a_delivery_that_could_not_be_stored_is_looked_up_when_the_disk_has_room_again(
