@@ -18,7 +18,7 @@ from typing import Any
 
 from label_studio_otel.errors import OutboxCorrupt, OutboxError
 from label_studio_otel.files import make_directory
-from label_studio_otel.outbox.migrations import STEPS, is_older, migrate
+from label_studio_otel.outbox.migrations import STEPS, migrate
 
 #: Seconds to wait for another process that uses the file, such as `status`.
 BUSY_TIMEOUT_S = 5.0
@@ -32,9 +32,9 @@ REPEATED_SPAN_IDS = """
 
 @cache
 def queries() -> dict[str, str]:
-    """Return the queries of queries.sql by name: what follows a line `-- name` or `-- name: comment`, up to a `;`."""
+    """Return the queries of queries.sql by name. Each begins with `-- name` and ends before an empty line."""
     text = resources.files("label_studio_otel.outbox").joinpath("queries.sql").read_text("utf-8")
-    return dict(re.findall(r"^-- ([a-z_]+)(?:: [^\n]*)?\n(.*?;)$", text, flags=re.MULTILINE | re.DOTALL))
+    return dict(re.findall(r"^-- ([a-z_]+)(?:: [^\n]*)?\n(.*?;)\n(?:\n|\Z)", text, flags=re.MULTILINE | re.DOTALL))
 
 
 class Transaction:
@@ -57,7 +57,10 @@ class Transaction:
         return cursor.lastrowid if cursor.rowcount else None
 
     def _run(self, query: str, values: dict[str, Any]) -> sqlite3.Cursor:
-        return self.connection.execute(queries()[query], values)
+        *before, last = queries()[query].split(";\n")  # SQLite runs one statement at a time
+        for statement in before:
+            self.connection.execute(statement, values)
+        return self.connection.execute(last, values)
 
 
 class Database:
@@ -168,7 +171,7 @@ class Database:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute(f"PRAGMA synchronous = {self._synchronous}")
                 migrate(connection)
-            elif is_older(connection):
+            elif connection.execute("PRAGMA user_version").fetchone()[0] < len(STEPS):
                 connection = _migrated_copy(connection)
         except BaseException:
             connection.close()

@@ -142,12 +142,6 @@ STEPS: tuple[tuple[str, ...], ...] = (
 )
 
 
-def is_older(connection: sqlite3.Connection) -> bool:
-    """Tell whether `migrate` would change anything."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    return bool(version < len(STEPS))
-
-
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the schema up to date.
 

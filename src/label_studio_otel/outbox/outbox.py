@@ -184,9 +184,7 @@ class Outbox:
         Blocked destinations may be tried at once. Times that a clock set wrong put too far ahead are corrected.
         """
         with self.database.transaction() as run:
-            run.change("retry_blocked_now")
-            for query in ("correct_items", "correct_events", "correct_batches", "correct_rechecks"):
-                run.change(query, now=self._clock())
+            run.change("take_over", now=self._clock())
             batches = [row["batch"] for row in run.rows("leased_batches")]
             for batch in batches:
                 run.change("mark_uncertain", batch=batch, reason=reason)
@@ -194,9 +192,7 @@ class Outbox:
 
     def shift_times(self, seconds: float) -> None:
         """Add to all times of what is not delivered: the clock was set by so many seconds."""
-        with self.database.transaction() as run:
-            for query in ("shift_items", "shift_events", "shift_batches", "shift_rechecks", "shift_destinations"):
-                run.change(query, by=seconds)
+        self.database.change("shift_times", by=seconds)
 
     def expire(self, before: float) -> int:
         """Delete the keys of items that were delivered or merged before then; return how many.
@@ -210,7 +206,6 @@ class Outbox:
             run.change("set_counter", name="fingerprints_forgotten_to", value=now - FINGERPRINT_RETENTION_S)
             number = run.change("expire", limit=-1, before=before)
             run.change("forget_destinations")
-            run.change("expire_scopes")
         return number
 
     def expire_oldest(self, limit: int, before: float) -> int:

@@ -84,16 +84,11 @@ WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered' AND s
 -- expire: delivered | doubled -> (deleted). Until then the key stays, so that nothing is sent twice.
 DELETE FROM item WHERE id IN (
     SELECT id FROM (
-        SELECT * FROM (
-            SELECT id, delivered_at FROM item WHERE state = 'delivered' AND delivered_at < :before
-            ORDER BY delivered_at LIMIT :limit
-        )
+        SELECT id, delivered_at FROM item WHERE state = 'delivered' AND delivered_at < :before
         UNION ALL
-        SELECT * FROM (
-            SELECT id, delivered_at FROM item WHERE state = 'doubled' AND delivered_at < :before
-            ORDER BY delivered_at LIMIT :limit
-        )
-    ) ORDER BY delivered_at LIMIT :limit
+        SELECT id, delivered_at FROM item WHERE state = 'doubled' AND delivered_at < :before
+        ORDER BY delivered_at LIMIT :limit
+    )
 );
 
 -- ITEMS: QUESTIONS
@@ -262,50 +257,34 @@ ON CONFLICT (destination, name) DO NOTHING;
 -- scopes
 SELECT name FROM scope WHERE destination = :destination ORDER BY name LIMIT 2;
 
--- expire_scopes: Those of destinations without items, and all beyond two, which older versions stored.
-DELETE FROM scope WHERE NOT EXISTS (SELECT 1 FROM item WHERE item.destination = scope.destination) OR (
-    SELECT COUNT(*) FROM (SELECT 1 FROM scope AS other WHERE other.destination = scope.destination
-                          AND other.name < scope.name LIMIT 2)
-) = 2;
-
 -- forget_destinations: Those without keys; the newest one stays, so that no id is given a second time.
 DELETE FROM destination
 WHERE id < (SELECT MAX(id) FROM destination)
       AND NOT EXISTS (SELECT 1 FROM item WHERE item.destination = destination.id)
       AND NOT EXISTS (SELECT 1 FROM batch WHERE batch.destination = destination.id);
+-- Scopes of destinations without items, and all beyond two, which older versions stored.
+DELETE FROM scope WHERE NOT EXISTS (SELECT 1 FROM item WHERE item.destination = scope.destination) OR (
+    SELECT COUNT(*) FROM (SELECT 1 FROM scope AS other WHERE other.destination = scope.destination
+                          AND other.name < scope.name LIMIT 2)
+) = 2;
 
--- TIME: ANOTHER PROCESS DELIVERS FROM NOW ON, OR SOMEBODY SET THE CLOCK
+-- TIME
 
--- retry_blocked_now
+-- take_over: Blocked destinations are tried at once, and nothing waits until a clock that was set back shows that time
+-- again. No item waits for 3000 s.
 UPDATE destination SET retry_at = 0 WHERE state = 'blocked';
-
--- correct_items: Nothing waits until a clock that was set back shows that time again. No item waits for 3000 s.
 UPDATE item SET due_at = :now + 900 WHERE state = 'pending' AND due_at > :now + 3000;
-
--- correct_events
 UPDATE event SET taken_at = :now WHERE taken_at > :now;
-
--- correct_batches
 UPDATE batch SET sent_at = MIN(sent_at, :now), looked_at = MIN(looked_at, :now) WHERE sent_at > :now OR looked_at > :now;
-
--- correct_rechecks
 UPDATE watch SET look_at = :now + 900 WHERE look_at > :now + 86400;
 
--- shift_items
+-- shift_times: The clock was set by so many seconds.
 UPDATE item INDEXED BY item_waiting SET due_at = due_at + :by, taken_at = taken_at + :by
 WHERE destination IN (SELECT id FROM destination) AND state <> 'delivered'
       AND state IN ('pending', 'leased', 'uncertain', 'parked');
-
--- shift_events
 UPDATE event SET taken_at = taken_at + :by;
-
--- shift_batches
 UPDATE batch SET sent_at = sent_at + :by, looked_at = looked_at + :by;
-
--- shift_rechecks
 UPDATE watch SET look_at = look_at + :by;
-
--- shift_destinations
 UPDATE destination SET retry_at = retry_at + :by WHERE state = 'blocked';
 
 -- COUNTERS

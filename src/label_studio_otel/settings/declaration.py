@@ -100,15 +100,12 @@ def read_values(
             try:
                 return one.read(value)
             except Exception as error:  # a value from the application's code can be any object
-                problems.append((one, f"{place}{_quoted(one, value)} cannot be used: {error}"))
+                # No secret is shown, and of a URL neither user nor password.
+                shown = "" if one.secret else f"={re.sub('[^/]*@', '', str(value))[:80]!r}"
+                problems.append((one, f"{place}{shown} cannot be used: {error}"))
         return one.default
 
     return {one.key: value_of(one) for one in settings}, problems
-
-
-def _quoted(one: Setting, value: Any) -> str:
-    """Return the value as a message may show it: no secret, and of a URL neither user nor password."""
-    return "" if one.secret else f"={re.sub('[^/]*@', '', str(value))[:80]!r}"
 
 
 def _markdown(default: Any) -> str:
