@@ -1,6 +1,7 @@
 """All errors of this package, below `LabelStudioOtelError`.
 
-`Retryable` and `DestinationBlocked` mean that Label Studio took nothing.
+`Retryable`, `ItemRejected`, `BatchTooLarge` and `DestinationBlocked` mean that an import created no task. `Uncertain`
+means that it may have created tasks.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class DecodeError(LabelStudioOtelError):
 
 
 class RequestTooLarge(DecodeError):
-    """An export request is larger, or has more spans, than it may; in parts it may be taken."""
+    """An export request is too large or has too many spans; the client can send it in several smaller ones."""
 
 
 class DialectError(LabelStudioOtelError):
@@ -55,11 +56,11 @@ class OutboxError(LabelStudioOtelError):
 
 
 class OutboxCorrupt(OutboxError):
-    """The outbox is not a readable database; it was set aside, never deleted."""
+    """The outbox is not a readable database; `Deliverer.step` sets it aside and never deletes it."""
 
 
 class OutboxFull(OutboxError):
-    """The outbox holds as much as it may; nothing was taken, and there is room when some was delivered."""
+    """The outbox has reached its limit of bytes; nothing was added. Delivery makes room."""
 
 
 class DeliveryError(LabelStudioOtelError):
@@ -67,7 +68,7 @@ class DeliveryError(LabelStudioOtelError):
 
 
 class Retryable(DeliveryError):
-    """Nothing arrived, and the same data may be sent again.
+    """The same request may be sent again: of an import nothing arrived, and other requests may be carried out twice.
 
     Args:
         retry_after: seconds that the server asked to wait (`Retry-After`), None where it did not.
@@ -81,10 +82,10 @@ class Retryable(DeliveryError):
 
 
 class Uncertain(DeliveryError):
-    """The request may have been carried out: no answer, or one that does not say so.
+    """The request may have been carried out: no response came, or one that does not prove what happened.
 
     Args:
-        status: the HTTP status of the answer, None where there was none.
+        status: the HTTP status of the response, None where there was none.
         import_id: of an import that Label Studio carries out later.
     """
 
@@ -98,7 +99,7 @@ class ItemRejected(DeliveryError):
     """Label Studio refused some items of a batch and, as it takes all or none, took none.
 
     Args:
-        reasons: reason by position in the batch; empty where the answer names no position.
+        reasons: reason by position in the batch; empty where the response names no position.
     """
 
     def __init__(self, message: str, *, reasons: Mapping[int, str]) -> None:
@@ -111,12 +112,12 @@ class BatchTooLarge(DeliveryError):
 
 
 class DestinationBlocked(DeliveryError):
-    """Nothing can arrive until the set-up is mended; the message says what to do.
+    """Nothing can arrive until the cause is removed; the message says what to do.
 
     Args:
         passing: True where waiting may mend it by itself (server unreachable), False where a person must act.
         missing: True where the project is not there.
-        refused: True where Label Studio understood who asks, and will not do this.
+        refused: True where Label Studio accepted the token and refused the request.
     """
 
     def __init__(self, message: str, *, passing: bool = False, missing: bool = False, refused: bool = False) -> None:

@@ -26,14 +26,14 @@ MAX_BYTES = 4 << 20
 
 
 def new_item(destination: Destination, span: Mapping[str, Any]) -> NewItem:
-    """Return a call for `accept`, from a span's fields with their resource (`otlp.files.Telemetry.spans`)."""
+    """Return a call for `accept`, from a span's fields with their resource, as `otlp` returns them."""
     fields = {name: value for name, value in span.items() if name != "resource"}
     written = spool.encode_destination(destination)
     return _item(destination, span, _payload(spool.encode(written, spool.to_json(span["resource"]), fields)))
 
 
 def new_event(record: Mapping[str, Any]) -> NewEvent:
-    """Return a log event for `accept`, from its fields with their resource (`otlp.files.Telemetry.logs`)."""
+    """Return a log event for `accept`, from its fields with their resource, as `otlp` returns them."""
     fields = {name: value for name, value in record.items() if name != "resource"}
     return _event(record, _payload(spool.encode_log(spool.to_json(record["resource"]), fields)))
 

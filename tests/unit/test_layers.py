@@ -1,4 +1,4 @@
-"""Rooms import and touch what docs/architecture.md, "Layers", allows, and no file or function is long."""
+"""Components import and touch what docs/architecture.md, "Layers", allows, and no file or function is long."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import label_studio_otel
 PACKAGE = "label_studio_otel"
 ROOT = Path(label_studio_otel.__file__).parent
 DOCUMENT = Path(__file__).parents[2] / "docs" / "architecture.md"
-#: The modules of the standard library that touch each resource. A room that may touch one of them may import it.
+#: The modules of the standard library that touch each resource. A component that may touch one of them may import it.
 RESOURCES = {
     "clock": {"time"},
     "disk": {"fcntl", "glob", "os", "pathlib", "shutil", "tempfile"},
@@ -35,8 +35,8 @@ LONG_FILES = {
 }
 
 
-class Room(NamedTuple):
-    """What the table says of a room."""
+class Component(NamedTuple):
+    """What the table says of a component."""
 
     rank: int
     resources: frozenset[str]
@@ -44,23 +44,23 @@ class Room(NamedTuple):
     libraries: frozenset[str]
 
 
-def _rooms() -> dict[str, Room]:
-    """Return the rooms of the table, "" for the package's `__init__`."""
+def _components() -> dict[str, Component]:
+    """Return the components of the table by name, "" for the package's `__init__`."""
     section = DOCUMENT.read_text("utf-8").partition("\n## Layers\n")[2].partition("\n## ")[0]
     rows = [line for line in section.splitlines() if line.startswith("|")]
-    rooms = {}
+    components = {}
     for row in rows[2:]:  # behind the head and the line of dashes
         rank, names, _, resources, libraries = row.strip("|").split("|")
-        room = Room(int(rank), _words(resources), _words(libraries))
-        rooms.update(dict.fromkeys((name.replace("__init__", "") for name in _words(names)), room))
-    return rooms
+        component = Component(int(rank), _words(resources), _words(libraries))
+        components.update(dict.fromkeys((name.replace("__init__", "") for name in _words(names)), component))
+    return components
 
 
 def _words(cell: str) -> frozenset[str]:
     return frozenset(word.strip(" `") for word in cell.split(",")) - {""}
 
 
-ROOMS = _rooms()
+COMPONENTS = _components()
 #: The source of each module by its dotted name below the package, "" for the package's `__init__`.
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").rstrip("."): path
@@ -103,35 +103,35 @@ def _is_in(imported: str, modules: set[str] | frozenset[str]) -> bool:
     return any(f"{imported}.".startswith(f"{module}.") for module in modules)
 
 
-def _room(name: str) -> str:
+def _component_of(name: str) -> str:
     return name.partition(".")[0]
 
 
-def test_the_table_names_the_rooms_of_the_package() -> None:
-    assert set(ROOMS) == {_room(name) for name in MODULES}
+def test_the_table_names_the_components_of_the_package() -> None:
+    assert set(COMPONENTS) == {_component_of(name) for name in MODULES}
 
 
 def test_the_table_names_resources_that_are_checked() -> None:
-    assert frozenset().union(*(room.resources for room in ROOMS.values())) <= set(RESOURCES)
+    assert frozenset().union(*(component.resources for component in COMPONENTS.values())) <= set(RESOURCES)
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
-def test_a_module_imports_its_own_room_and_those_of_the_ranks_above(name: str) -> None:
-    others = {_room(imported) for imported in _own(name)} - {_room(name)}
-    assert {other for other in others if ROOMS[other].rank >= ROOMS[_room(name)].rank} == set()
+def test_a_module_imports_its_own_component_and_those_of_lower_ranks(name: str) -> None:
+    others = {_component_of(imported) for imported in _own(name)} - {_component_of(name)}
+    assert {other for other in others if COMPONENTS[other].rank >= COMPONENTS[_component_of(name)].rank} == set()
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
-def test_a_module_touches_only_the_resources_of_its_room(name: str) -> None:
-    allowed = set[str]().union(*(RESOURCES[one] for one in ROOMS[_room(name)].resources))
+def test_a_module_touches_only_the_resources_of_its_component(name: str) -> None:
+    allowed = set[str]().union(*(RESOURCES[one] for one in COMPONENTS[_component_of(name)].resources))
     guarded = set[str]().union(*RESOURCES.values())
     assert {one for one in _imports(name) if _is_in(one, guarded) and not _is_in(one, allowed)} == set()
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
-def test_a_module_imports_only_the_packages_of_its_room(name: str) -> None:
+def test_a_module_imports_only_the_packages_of_its_component(name: str) -> None:
     # typing_extensions is for annotations alone, and comes with the SDK.
-    known = {*sys.stdlib_module_names, PACKAGE, "typing_extensions", *ROOMS[_room(name)].libraries}
+    known = {*sys.stdlib_module_names, PACKAGE, "typing_extensions", *COMPONENTS[_component_of(name)].libraries}
     assert {one for one in _imports(name) if not _is_in(one, known)} == set()
 
 

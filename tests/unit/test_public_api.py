@@ -83,7 +83,7 @@ def test_the_hook_alone_imports_nothing_but_itself() -> None:
     assert said.replace("label_studio_otel", "ours") == "['ours', 'ours._version', 'ours.sdk', 'ours.sdk.autoload']\n"
 
 
-#: Modules that other packages import, and rooms whose `__init__` exports names of their files. In all other
+#: Modules that other packages import, and components whose `__init__` exports names of their files. In all other
 #: modules a name without an underscore is for the rest of the package, and a list would say it a second time.
 LISTING = {name for name, path in PATHS.items() if "__all__" in path.read_text("utf-8")}
 

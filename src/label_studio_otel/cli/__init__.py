@@ -1,4 +1,4 @@
-"""The command line `label-studio-otel`: each command is a module or folder of this room.
+"""The command line `label-studio-otel`: each command is a module or folder beside this file.
 
 A command has a `SUMMARY` for the help, `add_arguments` and `run`.
 

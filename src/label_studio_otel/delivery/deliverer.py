@@ -49,7 +49,7 @@ class Deliverer(process.ForkPart):
         outbox: of this directory, where the caller has opened it; a process opens it once.
         restarted_at: when Label Studio's process is known to have begun, seconds since the epoch.
         health: shared with the recorder of this directory, where this process has one.
-        hooks: `report` and `meanwhile` of these are not called.
+        hooks: their `report` and `meanwhile` are replaced by those of this object.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Deliverer(process.ForkPart):
         self._client.authorize(api_key)
 
     def step(self) -> bool:
-        """Ingest and deliver what is due; return whether anything changed. Raises no error of disk or network."""
+        """Ingest the spool and deliver what is due; return whether anything changed. Errors are logged, not raised."""
         try:
             was_held, jump = self._lock.held, self._clock_jump()
             if not self.take_lock():
@@ -167,7 +167,9 @@ class Deliverer(process.ForkPart):
             return None
         with contextlib.suppress(LabelStudioOtelError, OSError):
             backlog = replace(self.outbox.overview.backlog(), outbox_bytes=self.outbox.used_bytes())
-            with contextlib.suppress(FileNotFoundError):  # the bridge has no spool
+            with contextlib.suppress(
+                FileNotFoundError
+            ):  # a bridge has this directory only after `label-studio-otel retry`
                 backlog = replace(backlog, spool_bytes=record.size_of(spool_directory(self._directory)))
             return backlog
         return None

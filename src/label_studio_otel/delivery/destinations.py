@@ -33,7 +33,7 @@ class Delivery:
     ) -> None:
         self._outbox = outbox
         self._hooks = hooks
-        #: False where no more spans of the waiting calls can come.
+        #: Whether the first span of a streamed call waits for the second; False when no more spans can come.
         self.patient = False
         #: By destination.
         self._batch_sizes: dict[int, BatchSize] = {}

@@ -78,7 +78,8 @@ class BatchSender:
             self._outbox.batches.mark_uncertain(batch.id, str(error), answer=error.status, import_id=error.import_id)
             if not is_queued:
                 batch.size.timed_out(len(batch.tasks))
-                raise Retryable(str(error)) from error  # it can be an outage, so the destination waits
+                # It can be an outage, so the destination is blocked. The items stay uncertain: they are not sent again.
+                raise Retryable(str(error)) from error
         except DeliveryError as error:  # nothing arrived
             self._observe(began, error)
             if batch.id:

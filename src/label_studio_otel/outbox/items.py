@@ -39,7 +39,7 @@ class RestoredItem(NamedTuple):
 
     destination: Destination
     key: str
-    #: None where it is lost, or where the call was done.
+    #: None where it is lost, or where the item was done (delivered or merged).
     payload: bytes | None
     state: str
     reason: str | None
@@ -57,7 +57,7 @@ class DestinationRow:
     passing: bool = False
     #: Id of the project in Label Studio, None until it was found or created.
     project: int | None = None
-    #: Id of a task that existed before any uncertain batch was sent.
+    #: The highest id of a task when this was read last; tasks of later imports have higher ids. None before that.
     watermark: int | None = None
     #: How many times in a row the destination was blocked.
     failures: int = 0

@@ -18,13 +18,14 @@ Record = TypeVar("Record", "NewItem", "NewEvent")
 
 __all__ = ["MAX_BODY_BYTES", "RESPONSE_TIMEOUT_S", "RETRY_AFTER_S", "DecodedRequest", "decode"]
 
-#: The size of a body after decompression that the OTLP specification recommends.
+#: The limit of bytes of a body that the OTLP specification recommends; the default of the setting `limits.body` too.
 MAX_BODY_BYTES = 64 << 20
-#: The size of all records of a request. It may exceed that of the body, as each record has a copy of its resource.
+#: The limit of bytes of all records of a request. They may exceed the body, as each record has a copy of its resource.
 MAX_RECORDS_BYTES = 256 << 20
-#: When a client is told to retry. Python's exporters wait ten seconds in all, their retries included.
+#: Seconds that a request waits for its commit; then its response is 503. Python's exporters wait ten seconds in all,
+#: their retries included.
 RESPONSE_TIMEOUT_S = 8.0
-#: When a client shall send again what was not accepted.
+#: Seconds after which a client should send a request again that was answered 503 (`Retry-After`).
 RETRY_AFTER_S = 5
 
 

@@ -64,13 +64,17 @@ class Limits:
 
     connections: int = setting(readers.count, 1000, "connections at a time, of each protocol")
     requests: int = setting(readers.count, 256, "requests over gRPC that are under way at a time")
-    body: int = setting(readers.count, 64 << 20, "bytes of one request, over HTTP as it is sent")
+    body: int = setting(readers.count, 64 << 20, "bytes of one request, compressed or decompressed")
     bodies: int = setting(readers.count, 256 << 20, "bytes of all requests that are held at a time, of each protocol")
     handshake: float = setting(readers.positive_seconds, 10.0, "seconds for the TLS handshake of a connection")
     idle: float = setting(readers.positive_seconds, 120.0, "seconds that a connection may be silent")
-    head: float = setting(readers.positive_seconds, 10.0, "seconds for a request's head")
+    head: float = setting(readers.positive_seconds, 10.0, "seconds for the request line and the headers of a request")
     sending: float = setting(readers.positive_seconds, 60.0, "seconds for a request's body")
-    lingering: float = setting(readers.positive_seconds, 2.0, "seconds that a refused client may go on sending")
+    lingering: float = setting(
+        readers.positive_seconds,
+        2.0,
+        "seconds for which a refused client's further bytes are read, so that it gets the response",
+    )
 
 
 @dataclass(frozen=True, slots=True)

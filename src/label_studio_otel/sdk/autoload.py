@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def add_span_processors() -> None:
     """Add a span processor for each exporter of this package in the process, once. Never raises."""
-    if "LABEL_STUDIO_OTEL_DOCTOR" in os.environ:
+    if "LABEL_STUDIO_OTEL_DOCTOR" in os.environ:  # this process was started by `doctor -- command`
         _run(_observe, "doctor cannot see the spans of this run")
     exporter = sys.modules.get("label_studio_otel.sdk.exporter")
     if exporter is not None:  # else it is not configured

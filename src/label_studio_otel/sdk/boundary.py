@@ -61,7 +61,7 @@ class Boundary:
             log.warn_once("capture", f"a span could not be kept: {log.kind(error)}")
 
     def on_event(self, fields: Mapping[str, Any], resource: Resource | None) -> None:
-        """Keep a log event of an LLM call.
+        """Keep a log event of an LLM call. Raises any error; `LabelStudioLogRecordProcessor.on_emit` catches it.
 
         Args:
             fields: of the log record, by `spans.log_fields_of`.
@@ -88,7 +88,7 @@ class Boundary:
         except Exception as error:
             log.warn_once("shutdown", f"shutting down failed: {log.kind(error)}")
 
-    def join(self) -> None:
+    def warn_of_settings(self) -> None:
         """Log which settings cannot be used, and which differ from the shared ones of this server.
 
         Shared settings are those of the server's first processor or exporter. The token is that of the first one that

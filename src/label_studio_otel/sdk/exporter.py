@@ -40,7 +40,7 @@ class LabelStudioSpanExporter(SpanExporter):
         #: Whether a processor with these settings does the work.
         self.inert = False
         self._boundary = Boundary(settings)
-        self._boundary.join()
+        self._boundary.warn_of_settings()
         constructed.add(self)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:

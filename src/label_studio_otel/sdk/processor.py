@@ -27,7 +27,7 @@ class LabelStudioSpanProcessor(SpanProcessor):
 
     def __init__(self, **settings: Unpack[SettingsArguments]) -> None:
         self._boundary = Boundary(settings)
-        self._boundary.join()
+        self._boundary.warn_of_settings()
 
     def on_end(self, span: ReadableSpan) -> None:
         """Write the span to the disk where it is an LLM call. Never raises."""

@@ -27,7 +27,7 @@ class RecordEncoder:
         self._json_of_resource: tuple[Mapping[str, Any] | None, str] = (None, "{}")
 
     def encode(self, fields: Mapping[str, Any], resource: Mapping[str, Any]) -> list[bytes]:
-        """Return the record of an LLM call as buffers for one gathering write.
+        """Return the record of an LLM call as buffers, which one `os.writev` writes one after the other.
 
         Args:
             fields: of the span, by `spans.fields_of`.
@@ -36,7 +36,7 @@ class RecordEncoder:
         return record.encode(self._destination(fields["startTimeUnixNano"]), self._resource(resource), fields)
 
     def encode_log(self, fields: Mapping[str, Any], resource: Mapping[str, Any] | None) -> list[bytes]:
-        """Return the record of a log event as buffers for one gathering write.
+        """Return the record of a log event as buffers for one `os.writev`.
 
         Args:
             fields: of the log record, by `spans.log_fields_of`.

@@ -16,7 +16,7 @@ try:
 except ImportError:  # Windows has neither flock nor fork; there an open file cannot be removed, which serves as well
     fcntl = None  # type: ignore[assignment]
 
-#: Buffers of one gathering write; POSIX promises 16, Linux and macOS take 1,024.
+#: Buffers that one `os.writev` takes; POSIX promises 16, Linux and macOS take 1,024.
 MAX_BUFFERS = 512
 
 

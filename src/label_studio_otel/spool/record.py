@@ -111,7 +111,7 @@ def encode_destination(destination: Destination) -> str:
 
 
 def encode(destination: str, resource: str, fields: Mapping[str, Any]) -> list[bytes]:
-    """Return a span's record as buffers for one gathering write.
+    """Return a span's record as buffers, which one `os.writev` writes one after the other.
 
     Args:
         destination: as JSON, by `encode_destination`.
@@ -133,7 +133,7 @@ def encode(destination: str, resource: str, fields: Mapping[str, Any]) -> list[b
 
 
 def encode_log(resource: str, fields: Mapping[str, Any]) -> list[bytes]:
-    """Return a log event's record as buffers for one gathering write.
+    """Return a log event's record as buffers for one `os.writev`.
 
     Args:
         resource: its attributes as JSON.

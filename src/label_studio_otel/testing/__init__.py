@@ -2,7 +2,7 @@
 
 `FakeLabelStudio` answers as Label Studio 1.23.2 does, over a socket; one contract suite tests both. With a `Fault` it
 does what a real server cannot be made to do: lose an answer, hang, drop predictions. `store` has its data and
-answers, `imports` its asynchronous imports. No other room of this package imports this one.
+answers, `imports` its asynchronous imports. No other component of this package imports this one.
 """
 
 from __future__ import annotations
