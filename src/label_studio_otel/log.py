@@ -71,11 +71,7 @@ def kind(error: BaseException) -> str:
 
 
 def info(message: str, attributes: Mapping[str, Any] | None = None) -> None:
-    """Log what a user may like to know.
-
-    Args:
-        attributes: for logs in JSON; their names contain a dot.
-    """
+    """Log what a user may like to know. Attributes are for logs in JSON; their names contain a dot."""
     _logger.info("label-studio-otel: %s", one_line(message), extra=attributes)
 
 

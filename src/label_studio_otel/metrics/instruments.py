@@ -39,13 +39,10 @@ def register(*, late: bool = False, provider: MeterProvider | None = None) -> No
     try:  # not under the lock: the meter provider and the handlers of the log are the application's
         from opentelemetry import metrics  # noqa: PLC0415
 
-        _make(metrics.get_meter("label_studio_otel", __version__, provider))
+        meter = metrics.get_meter("label_studio_otel", __version__, provider)
+        server_metrics.histograms.update(instruments(meter, METRICS, server_metrics.living))
     except Exception as error:  # of somebody else's meter provider
         log.warn_once("metrics", f"there are no metrics about delivery: {log.kind(error)}")
-
-
-def _make(meter: Meter) -> None:
-    server_metrics.histograms.update(instruments(meter, METRICS, server_metrics.living))
 
 
 def instruments(meter: Meter, table: Iterable[Metric], sources: Callable[[], Iterable[Any]]) -> dict[str, Histogram]:

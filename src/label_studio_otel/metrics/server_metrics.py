@@ -24,13 +24,7 @@ BACKLOG_INTERVAL_S = 5.0
 
 
 class ServerMetrics:
-    """The numbers of one Label Studio server in this process.
-
-    Args:
-        url: base URL of the server.
-        counts: of the application's side, in an application's process.
-        writer: of the spool, in an application's process.
-    """
+    """The numbers of one Label Studio server in this process. Counts and writer are those of an application's side."""
 
     def __init__(self, url: str, counts: Counts | None = None, writer: SpoolWriter | None = None) -> None:
         parts, number = urlsplit(url), next(_numbers)

@@ -27,12 +27,7 @@ def _in_memory(server: ServerMetrics) -> Values:
 
 def _processor_count(name: str) -> Callable[[ServerMetrics], Values]:
     """Return a function that reads a count of the processor; there is none outside an application's process."""
-
-    def read(server: ServerMetrics) -> Values:
-        if server.writer is not None:
-            yield server.total(name), server.processor
-
-    return read
+    return lambda server: [(server.total(name), server.processor)] if server.writer is not None else []
 
 
 def _exporter_count(name: str) -> Callable[[ServerMetrics], Values]:
@@ -65,12 +60,7 @@ def _age(server: ServerMetrics) -> Values:
 
 def _in_backlog(name: str) -> Callable[[ServerMetrics], Values]:
     """Return a function that reads a number of the backlog."""
-
-    def read(server: ServerMetrics) -> Values:
-        if server.backlog is not None:
-            yield getattr(server.backlog, name), server.exporter
-
-    return read
+    return lambda server: [(getattr(server.backlog, name), server.exporter)] if server.backlog is not None else []
 
 
 #: Every metric, in the order of the documentation.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,21 +25,12 @@ from label_studio_otel.spans import fields_of
 from label_studio_otel.spool.encoder import RecordEncoder
 from label_studio_otel.spool.record import key_of
 
-#: Settings of one server that are the same for all its processors and exporters, because one thread delivers for them.
-SHARED = tuple(one.key for one in SETTINGS if one.shared)
-
 
 class Boundary:
-    """What a processor or an exporter does with the spans and log events that the SDK gives it.
-
-    Args:
-        arguments: settings by name; what is not given comes from the environment.
-    """
+    """What a processor or an exporter does with the spans and log events that the SDK gives it."""
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         self.settings: Settings = load(arguments)
-        #: Spans that were lost to an error of ours.
-        self.failures = 0
         #: `force_flush` waits until calls are delivered, so the recorder must know their keys.
         self._waits_for_delivery = self.settings.flush == "delivered"
         self._encoder = RecordEncoder(self._destination_at)
@@ -48,32 +40,26 @@ class Boundary:
     def on_end(self, span: ReadableSpan) -> None:
         """Keep the span if it is an LLM call that the settings select. Never raises."""
         try:
-            attributes, scope_name = span.attributes, _scope_name(span)
+            attributes, scope_name = span.attributes, scope_name_of(span)
             if attributes and reading.is_llm_call(attributes, scope_name):
                 if self._is_wanted(span, attributes, scope_name):
                     self._append(span)
                 else:
                     self._recorder().counts.add(filtered=1)
         except Exception as error:
-            self.failures += 1
-            if self._known_recorder is not None:
-                self._known_recorder.counts.add(failed=1)
             log.warn_once("capture", f"a span could not be kept: {log.kind(error)}")
+            with suppress(Exception):
+                self._recorder().counts.add(failed=1)
 
     def on_event(self, fields: Mapping[str, Any], resource: Resource | None) -> None:
-        """Keep a log event of an LLM call. Raises any error; `LabelStudioLogRecordProcessor.on_emit` catches it.
-
-        Args:
-            fields: of the log record, by `spans.log_fields_of`.
-        """
+        """Keep a log event of an LLM call, by the fields of `spans.log_fields_of`. Raises any error to `on_emit`."""
         self._recorder().append(self._encoder.encode_log(fields, resource.attributes if resource else None), calls=0)
         self._recorder().counts.add(events=1)
 
     def force_flush(self, timeout: float) -> bool:
-        """Return True when every call that was kept is durable, or delivered if `flush` is `delivered`. Never raises.
+        """Return True when every kept call is durable (delivered if `flush` is), False after `timeout` seconds.
 
-        Args:
-            timeout: seconds that this may take.
+        Never raises.
         """
         try:
             return self._recorder().flush(timeout, delivered=self._waits_for_delivery)
@@ -100,7 +86,7 @@ class Boundary:
         own, shared = self.settings, first.settings
         if shared.api_key is None:
             shared = first.settings = replace(shared, api_key=own.api_key)
-        differing = [name for name in SHARED if getattr(own, name) != getattr(shared, name)]
+        differing = [one.key for one in SETTINGS if one.shared and getattr(own, one.key) != getattr(shared, one.key)]
         if own.api_key not in (None, shared.api_key):
             differing.insert(0, "api_key")
         if differing:
@@ -133,15 +119,14 @@ class Boundary:
         return self._known_recorder
 
 
-def _scope_name(span: ReadableSpan) -> str:
-    scope = span.instrumentation_scope
+def scope_name_of(item: Any) -> str:
+    """Return the name of the instrumentation scope of a span or log record of the SDK; empty if it has none."""
+    scope = item.instrumentation_scope
     return scope.name if scope else ""
 
 
 #: By directory, the first processor or exporter that uses it.
 _first: weakref.WeakValueDictionary[Path, Boundary] = weakref.WeakValueDictionary()
-
-
 #: When the time-out of this exit ends, on the monotonic clock.
 _exit_end = 0.0
 

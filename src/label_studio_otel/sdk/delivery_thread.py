@@ -43,10 +43,7 @@ YIELD_S = 0.00005
 class DeliveryThread:
     """Delivers what one recorder keeps, in a thread that begins with the first call.
 
-    Args:
-        writer: of the spool; the records that it holds in memory are written between two steps.
-        waiter: answered between two steps.
-        health: shared with the recorder.
+    Between two steps, the thread writes the records that the writer holds in memory, and answers the waiter.
     """
 
     def __init__(
@@ -64,8 +61,8 @@ class DeliveryThread:
         self._thread: threading.Thread | None = None
         self._finish = ReentrantEvent()
         self._wake = ReentrantEvent()
-        #: Items that were not delivered when the last thread ended.
-        self._undelivered = 0
+        #: Calls were left when the last thread ended.
+        self._undelivered = False
 
     def start(self) -> None:
         """Start the thread, unless it runs or the settings leave delivery to another process."""
@@ -81,10 +78,9 @@ class DeliveryThread:
                     self.is_started = False  # the interpreter is ending; the record is in the spool
 
     def finish(self, timeout: float) -> bool:
-        """End the thread once it has tried to deliver all; return whether nothing is left.
+        """End the thread once it has tried to deliver all, or stop waiting for it after `timeout` seconds.
 
-        Args:
-            timeout: seconds after which the thread is left to itself.
+        Return whether nothing is left.
         """
         thread = self._thread
         if thread is not None:
@@ -92,7 +88,7 @@ class DeliveryThread:
             self._wake.set()
             thread.join(max(0.0, timeout))
             if thread.is_alive():
-                self._undelivered = self._undelivered or 1
+                self._undelivered = True
             else:
                 self._forget(thread)
         return not self._undelivered
@@ -122,7 +118,6 @@ class DeliveryThread:
         with suppressed():
             while not self._deliver_safely(finish) and not finish.is_set():
                 self._wake.wait(RESTART_DELAY_S)
-                self._wake.clear()
                 self._writer.flush()
         self._forget(threading.current_thread())
 
@@ -131,7 +126,7 @@ class DeliveryThread:
         try:
             self._deliver(finish)
         except Exception as error:
-            self._undelivered = self._undelivered or 1
+            self._undelivered = True
             log.warn_once("thread", f"delivery ended with {log.kind(error)}; LLM calls are kept, and it begins again")
             return False
         return True
@@ -142,12 +137,11 @@ class DeliveryThread:
         try:
             while not finish.is_set():
                 if not _tried(lambda: self._step(deliverer)):
-                    self._wake.wait(STEP_INTERVAL_WITH_WAITERS_S if self._waiter.has_waiters else STEP_INTERVAL_S)
-                    self._wake.clear()
+                    self._wake.wait(STEP_INTERVAL_WITH_WAITERS_S if self._waiter.waiters else STEP_INTERVAL_S)
             deliverer.skip_settling()
             while _tried(deliverer.step):
                 pass
-            self._undelivered = _undelivered(deliverer) if deliverer.holding else 0
+            self._undelivered = deliverer.holding and _has_undelivered(deliverer)
             self._update_waiter(deliverer)
         finally:
             self._metrics.backlog = None
@@ -169,7 +163,7 @@ class DeliveryThread:
     def _step(self, deliverer: Deliverer) -> bool:
         """Deliver what is due, and tell waiter and metrics; return whether anything changed."""
         self._writer.flush()
-        if self._waiter.has_waiters:
+        if self._waiter.waiters:
             deliverer.skip_settling()
         else:
             deliverer.settle_delay = SETTLE_DELAY_S
@@ -183,7 +177,7 @@ class DeliveryThread:
         """Answer threads that wait for calls which another process delivers."""
         try:
             deliverer = fork_safe_import.deliverer()(self.settings)
-            while self._waiter.has_waiters:
+            while self._waiter.waiters:
                 self._update_waiter(deliverer)
                 time.sleep(STEP_INTERVAL_WITH_WAITERS_S)
         except Exception as error:  # the threads that wait get their answer at their time-outs
@@ -203,8 +197,6 @@ def _tried(step: Callable[[], bool]) -> bool:
         return False
 
 
-def _undelivered(deliverer: Deliverer) -> int:
-    backlog = deliverer.backlog()
-    if backlog is None:
-        return 1  # the step has logged what is wrong with the outbox
-    return backlog.states["pending"] + backlog.states["leased"] + backlog.states["uncertain"]
+def _has_undelivered(deliverer: Deliverer) -> bool:
+    backlog = deliverer.backlog()  # None where the step has logged what is wrong with the outbox
+    return backlog is None or any(backlog.states[state] for state in ("pending", "leased", "uncertain"))

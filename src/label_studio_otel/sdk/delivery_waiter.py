@@ -6,7 +6,6 @@ answered too when another process delivers.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -25,7 +24,7 @@ FINAL_STATES = {*DELIVERED_STATES, "parked"}
 
 
 class ReentrantEvent:
-    """A `threading.Event` for one waiting thread, which a signal handler may set while its own thread sets it.
+    """An event for one waiting thread, which a signal handler may set while its own thread sets it.
 
     `threading.Event` has a plain lock, and the thread would wait for itself. `SimpleQueue` is made for this.
     """
@@ -34,7 +33,7 @@ class ReentrantEvent:
         self._marks: SimpleQueue[None] = SimpleQueue()
 
     def is_set(self) -> bool:
-        """Return True between `set` and `clear`."""
+        """Return True from `set` until a thread has waited for it."""
         return not self._marks.empty()
 
     def set(self) -> None:
@@ -42,19 +41,12 @@ class ReentrantEvent:
         if not self.is_set():
             self._marks.put(None)
 
-    def clear(self) -> None:
-        """Let the next `wait` wait."""
-        with contextlib.suppress(Empty):
-            while True:
-                self._marks.get_nowait()
-
     def wait(self, timeout: float) -> bool:
-        """Return True when the event is set; False after `timeout` seconds."""
+        """Return True when the event is set, and reset it; False after `timeout` seconds."""
         try:
             self._marks.get(timeout=timeout)
         except Empty:
             return False
-        self._marks.put(None)
         return True
 
 
@@ -83,12 +75,8 @@ class DeliveryWaiter:
         self._lock = threading.RLock()
         #: When the call of each key was kept, the oldest first.
         self._kept_at: dict[str, float] = {}
-        self._waiters: list[_Waiter] = []
-
-    @property
-    def has_waiters(self) -> bool:
-        """True while a thread waits for an answer."""
-        return bool(self._waiters)
+        #: Threads that wait for an answer.
+        self.waiters: list[_Waiter] = []
 
     def track(self, key: str) -> None:
         """Add a call that was kept."""
@@ -100,29 +88,23 @@ class DeliveryWaiter:
     def wait(self, timeout: float, wake: Callable[[], None]) -> bool:
         """Return True when every call that was tracked before is delivered; False at once if one never will be.
 
-        Args:
-            timeout: seconds after which False is returned.
-            wake: wakes the delivering thread, which then calls `update`.
+        False also after `timeout` seconds. `wake` wakes the delivering thread, which then calls `update`.
         """
         with self._lock:
             if not self._kept_at:
                 return True
             waiter = _Waiter(self._kept_at)
-            self._waiters.append(waiter)
+            self.waiters.append(waiter)
         try:
             wake()
             return waiter.answered.wait(timeout) and not waiter.failed
         finally:
             with self._lock:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
+                if waiter in self.waiters:
+                    self.waiters.remove(waiter)
 
     def update(self, states_of: Callable[[Collection[str]], Mapping[str, set[str]]]) -> None:
-        """Read from the outbox which calls are delivered, and answer threads that wait; for the delivering thread.
-
-        Args:
-            states_of: returns the states of the items of these keys.
-        """
+        """Let the delivering thread read the states of the calls from the outbox, and answer the threads that wait."""
         while page := self._oldest_keys():
             states = states_of(page)
             delivered = {key for key in states if states[key] <= DELIVERED_STATES}
@@ -130,8 +112,8 @@ class DeliveryWaiter:
             if not self._forget(delivered, failed=final - delivered).issuperset(page):
                 break  # calls that were kept later are sent later
         with self._lock:
-            for waiter in [one for one in self._waiters if not one.keys]:
-                self._waiters.remove(waiter)  # here, so that the very next step is an ordinary one
+            for waiter in [one for one in self.waiters if not one.keys]:
+                self.waiters.remove(waiter)  # here, so that the very next step is an ordinary one
                 waiter.answered.set()
 
     def _oldest_keys(self) -> list[str]:
@@ -148,11 +130,11 @@ class DeliveryWaiter:
     def _forget(self, delivered: set[str], failed: set[str]) -> set[str]:
         """Track these calls no more and return their keys; those that failed only if a thread waits to learn it."""
         with self._lock:
-            keys = delivered | failed if self._waiters else delivered
-            for waiter in self._waiters:
+            keys = delivered | failed if self.waiters else delivered
+            for waiter in self.waiters:
                 waiter.failed |= not failed.isdisjoint(waiter.keys)
             for key in keys:
                 self._kept_at.pop(key, None)
-                for waiter in self._waiters:
+                for waiter in self.waiters:
                     waiter.keys.pop(key, None)
         return keys

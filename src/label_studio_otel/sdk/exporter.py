@@ -51,10 +51,7 @@ class LabelStudioSpanExporter(SpanExporter):
         return SpanExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Return True when every exported call is durable, or delivered where `flush` is `delivered`.
-
-        Return False where that took longer than the time-out.
-        """
+        """Return True when every exported call is durable (delivered if `flush` is), False at the time-out."""
         return self.inert or self._boundary.force_flush(timeout_millis / 1000)
 
     def shutdown(self) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.sdk._logs import LogRecordProcessor
 
 from label_studio_otel import log
-from label_studio_otel.sdk.boundary import Boundary
+from label_studio_otel.sdk.boundary import Boundary, scope_name_of
 from label_studio_otel.settings import SettingsArguments
 from label_studio_otel.spans import MESSAGE_EVENTS, log_fields_of
 
@@ -49,9 +49,7 @@ class LabelStudioLogRecordProcessor(LogRecordProcessor):
         except Exception as error:
             log.warn_once("log event", f"a log event could not be kept: {log.kind(error)}")
 
-    def emit(self, log_data: Any) -> None:
-        """Do what `on_emit` does, for older SDKs."""
-        self.on_emit(log_data)
+    emit = on_emit  # its name in older SDKs
 
     def enabled(self, *, event_name: str | None = None, **_: Any) -> bool:
         """Return False for events that are not kept; a record without a name may have it as an attribute."""
@@ -65,8 +63,7 @@ class LabelStudioLogRecordProcessor(LogRecordProcessor):
         return self._boundary.force_flush(timeout_millis / 1000)
 
     def _keep(self, data: Any, record: Any, name: str) -> None:
-        scope = data.instrumentation_scope
-        scope_name = scope.name if scope else ""
+        scope_name = scope_name_of(data)
         trace_id, span_id = record.trace_id or 0, record.span_id or 0
         if self._open_spans is not None:
             trace_id, span_id = self._open_spans.owner(trace_id, span_id, scope_name) or (trace_id, span_id)

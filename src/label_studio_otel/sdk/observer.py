@@ -83,12 +83,8 @@ def _observe_spans(provider: Any) -> None:
 def _observe_events(provider: Any) -> None:
     """Observe the log events of calls too: they may hold the messages that a span lacks."""
     processors = provider._multi_log_record_processor
-
-    def remember(data: Any) -> None:
-        if any(_is_ours(one) for one in getattr(processors, "_log_record_processors", ())):
-            _remember(data.log_record)
-
-    _call_after(processors, "on_emit" if hasattr(processors, "on_emit") else "emit", remember)
+    name = "on_emit" if hasattr(processors, "on_emit") else "emit"
+    _call_after(processors, name, lambda data: _remember(data.log_record, processors))
 
 
 def _is_ours(one: object) -> bool:
@@ -96,9 +92,10 @@ def _is_ours(one: object) -> bool:
     return any(kind.__module__.startswith("label_studio_otel.") and kind.__name__ in OURS for kind in type(one).__mro__)
 
 
-def _remember(record: Any) -> None:
+def _remember(record: Any, processors: Any) -> None:
     name = getattr(record, "event_name", None) or (record.attributes or {}).get("event.name")
-    if name in MESSAGE_EVENTS and record.span_id and len(_events) < MAX_SPANS_WITH_EVENTS:
+    kept = any(_is_ours(one) for one in getattr(processors, "_log_record_processors", ()))
+    if kept and name in MESSAGE_EVENTS and record.span_id and len(_events) < MAX_SPANS_WITH_EVENTS:
         log = LogRecord.from_fields(log_fields_of(record, name, record.trace_id, record.span_id, ""))
         _events.setdefault((log.trace_id, log.span_id), []).append(log)
 

@@ -12,6 +12,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from label_studio_otel import reading
+from label_studio_otel.sdk.boundary import scope_name_of
 
 #: Spans that are remembered; some applications never end theirs.
 MAX_OPEN_SPANS = 10_000
@@ -33,7 +34,7 @@ class OpenSpans(SpanProcessor):
         """Note a span."""
         if len(self._open) < MAX_OPEN_SPANS:
             self._open[span.context.span_id] = span
-        if self._scopes_without_ids and _scope_name(span) in self._scopes_without_ids:
+        if self._scopes_without_ids and scope_name_of(span) in self._scopes_without_ids:
             still_open = [one for one in _started_in_context.get() if one[1].end_time is None]
             _started_in_context.set((*still_open, (get_ident(), span)))
 
@@ -45,15 +46,11 @@ class OpenSpans(SpanProcessor):
     def owner(self, trace_id: int, span_id: int, scope_name: str) -> tuple[int, int] | None:
         """Return trace id and span id of the LLM span that an event belongs to.
 
-        Return None if the event's own ids are right, and if more than one span, or none, can be the owner.
-
-        Args:
-            trace_id: of the event, 0 for none.
-            span_id: of the event, 0 for none.
-            scope_name: of the event.
+        Return None if the event's own ids are right, and if more than one span, or none, can be the owner. The
+        arguments are the event's; an id is 0 if it has none.
         """
         named = self._open.get(span_id)
-        if named is not None and _is_llm_call(named, _scope_name(named)):
+        if named is not None and _is_llm_call(named, scope_name_of(named)):
             return None
         candidates = self._llm_spans(scope_name, trace_id)
         children = [one for one in candidates if span_id and one.parent is not None and one.parent.span_id == span_id]
@@ -77,15 +74,10 @@ class OpenSpans(SpanProcessor):
         return [
             span
             for span in list(self._open.values())
-            if _scope_name(span) == scope_name
+            if scope_name_of(span) == scope_name
             and trace_id in (0, span.context.trace_id)
             and _is_llm_call(span, scope_name)
         ]
-
-
-def _scope_name(span: Span) -> str:
-    scope = span.instrumentation_scope
-    return scope.name if scope else ""
 
 
 def _is_llm_call(span: Span, scope_name: str) -> bool:

@@ -34,10 +34,7 @@ class LabelStudioSpanProcessor(SpanProcessor):
         self._boundary.on_end(span)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Return True when every call that ended before is durable, or delivered where `flush` is `delivered`.
-
-        Return False where that took longer than the time-out.
-        """
+        """Return True when every call that ended before is durable (delivered if `flush` is), False at the time-out."""
         return self._boundary.force_flush(timeout_millis / 1000)
 
     def shutdown(self) -> None:

@@ -23,11 +23,7 @@ from label_studio_otel.spool.writer import SpoolFull, SpoolWriter
 
 
 class Recorder(process.ForkPart):
-    """Writes LLM calls to this process's spool file, and delivers them in a daemon thread.
-
-    Args:
-        settings: of the first processor or exporter.
-    """
+    """Writes LLM calls to this process's spool file, and delivers them in a daemon thread."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -73,10 +69,9 @@ class Recorder(process.ForkPart):
             self._delivery.start()
 
     def flush(self, timeout: float, *, delivered: bool = False) -> bool:
-        """Return True when every record is on the disk; False at the time-out, even if the disk hangs.
+        """Return True when every record is on the disk; False after `timeout` seconds, even if the disk hangs.
 
         Args:
-            timeout: seconds that this may take.
             delivered: wait until the calls whose keys were given have become tasks.
         """
         end = time.monotonic() + timeout
@@ -85,12 +80,9 @@ class Recorder(process.ForkPart):
         return not delivered or self._waiter.wait(max(0.0, end - time.monotonic()), self._delivery.answer_waiters)
 
     def shutdown(self, timeout: float) -> bool:
-        """Deliver the calls that wait; True when none is left.
+        """Deliver the calls that wait, for at most `timeout` seconds; True when none is left.
 
         Calls that are left are kept, and the log says where, unless a warning has said why.
-
-        Args:
-            timeout: seconds that this may take.
         """
         end = time.monotonic() + timeout
         durable = self._flush_writer(timeout)
@@ -107,7 +99,7 @@ class Recorder(process.ForkPart):
         return durable and delivered
 
     def _flush_writer(self, timeout: float) -> bool:
-        """Write the records that wait in memory; return True when none is left, False at the time-out."""
+        """Write the records that wait in memory; return True when none is left, False after `timeout` seconds."""
         end = time.monotonic() + timeout
         if self._writer.is_flushed(timeout):
             return True

@@ -8,8 +8,6 @@ from typing import Any
 from label_studio_otel.settings import Destination
 from label_studio_otel.spool import record
 
-_SECOND_NS = 1_000_000_000
-
 
 class RecordEncoder:
     """Encodes spans and log events, and keeps the JSON that consecutive ones share: destination and resource.
@@ -27,28 +25,19 @@ class RecordEncoder:
         self._json_of_resource: tuple[Mapping[str, Any] | None, str] = (None, "{}")
 
     def encode(self, fields: Mapping[str, Any], resource: Mapping[str, Any]) -> list[bytes]:
-        """Return the record of an LLM call as buffers, which one `os.writev` writes one after the other.
-
-        Args:
-            fields: of the span, by `spans.fields_of`.
-            resource: the attributes of the span's resource.
-        """
+        """Return the record of an LLM call, by the fields of `spans.fields_of`, as buffers for one `os.writev`."""
         return record.encode(self._destination(fields["startTimeUnixNano"]), self._resource(resource), fields)
 
     def encode_log(self, fields: Mapping[str, Any], resource: Mapping[str, Any] | None) -> list[bytes]:
-        """Return the record of a log event as buffers for one `os.writev`.
-
-        Args:
-            fields: of the log record, by `spans.log_fields_of`.
-            resource: the attributes of the log record's resource, if it has one.
-        """
+        """Return the record of a log event, by the fields of `spans.log_fields_of`, as buffers for one `os.writev`."""
         return record.encode_log("{}" if resource is None else self._resource(resource), fields)
 
     def _destination(self, start_time: int) -> str:
-        second, written = self._destination_of_second
-        if second != start_time // _SECOND_NS:  # no date or time in a project's name is finer
+        second = start_time // 1_000_000_000  # no date or time in a project's name is finer
+        known, written = self._destination_of_second
+        if known != second:
             written = record.encode_destination(self._destination_at(start_time))
-            self._destination_of_second = (start_time // _SECOND_NS, written)
+            self._destination_of_second = (second, written)
         return written
 
     def _resource(self, resource: Mapping[str, Any]) -> str:

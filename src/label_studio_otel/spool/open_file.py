@@ -37,10 +37,7 @@ class OpenFile:
         self._fd = _open(directory)
 
     def append(self, buffers: Sequence[bytes], length: int) -> None:
-        """Write one record with one system call, whole or not at all.
-
-        Args:
-            length: of all buffers, in bytes.
+        """Write one record of `length` bytes with one system call, whole or not at all.
 
         Raises:
             OSError: the disk refuses.

@@ -49,11 +49,7 @@ def is_of_another_version(path: Path) -> bool:
 
 
 def remove_unnamed(directory: Path, now: float) -> None:
-    """Remove the empty files of writers that were killed before they gave them their names.
-
-    Args:
-        now: seconds since the epoch.
-    """
+    """Remove the empty files of writers that were killed before they named them; now is seconds since the epoch."""
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
             if entry.name.startswith(".") and entry.name[1:2].isdigit():  # as the writer names them

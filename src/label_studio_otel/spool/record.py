@@ -20,6 +20,7 @@ version where it is.
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import json
 import os
@@ -65,10 +66,8 @@ def size_of(directory: Path) -> int:
     with os.scandir(directory) as entries:
         for entry in entries:
             if entry.name.endswith(SUFFIX):
-                try:
+                with contextlib.suppress(FileNotFoundError):  # its deliverer removed it in the meantime
                     size += entry.stat().st_size
-                except FileNotFoundError:
-                    continue  # its deliverer removed it in the meantime
     return size
 
 
@@ -133,12 +132,7 @@ def encode(destination: str, resource: str, fields: Mapping[str, Any]) -> list[b
 
 
 def encode_log(resource: str, fields: Mapping[str, Any]) -> list[bytes]:
-    """Return a log event's record as buffers for one `os.writev`.
-
-    Args:
-        resource: its attributes as JSON.
-        fields: by `spans.log_fields_of`.
-    """
+    """Return a log event's record as buffers, of its resource's attributes as JSON and `spans.log_fields_of`."""
     return _framed(f'{{"resource":{resource},"log":{to_json(fields)}}}', [])
 
 

@@ -85,11 +85,7 @@ class SpoolWriter(process.ForkPart):
         return len(self._backlog)
 
     def append(self, buffers: Sequence[bytes], calls: int = 1) -> bool:
-        """Write one record; True when it is in the file, False when it waits in memory or was given up.
-
-        Args:
-            calls: LLM calls in it, for the count of those taken.
-        """
+        """Write one record of so many LLM calls; False when it waits in memory or was given up."""
         if self._pid != os.getpid():
             self.reset_in_child()  # a fork that runs no hooks
         with self._lock:
@@ -99,10 +95,7 @@ class SpoolWriter(process.ForkPart):
         return written
 
     def is_flushed(self, timeout: float) -> bool:
-        """Return True when every record is in a file; False if one is not, or is being written after `timeout` seconds.
-
-        Touches no disk.
-        """
+        """Return True when every record is in a file; False if a write lasts `timeout` seconds. Touches no disk."""
         if not self._lock.acquire(timeout=timeout):
             return False
         try:
@@ -113,8 +106,7 @@ class SpoolWriter(process.ForkPart):
     def flush(self, *, now: bool = False) -> bool:
         """Write the records that wait in memory; True when none waits any more.
 
-        Args:
-            now: try also if the disk refused less than `RETRY_INTERVAL_S` ago.
+        Nothing is tried within `RETRY_INTERVAL_S` of a refusal, except with `now`.
         """
         with self._lock:
             written = self._flush(now=now)

@@ -33,7 +33,8 @@ class Metrics:
     def __init__(self) -> None:
         self.reader = InMemoryMetricReader()
         self.provider = MeterProvider([self.reader])
-        instruments._make(self.provider.get_meter("label_studio_otel"))
+        meter = self.provider.get_meter("label_studio_otel")
+        server_metrics.histograms.update(instruments.instruments(meter, METRICS, server_metrics.living))
 
     def points(self) -> list[tuple[str, dict[str, Any], Any]]:
         """Collect, and return name, attributes and point of each."""

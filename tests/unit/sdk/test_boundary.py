@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from label_studio_otel import process
 from label_studio_otel.sdk import boundary, recorder
 from label_studio_otel.sdk.boundary import Boundary
+from label_studio_otel.settings import SETTINGS
 from label_studio_otel.spans import Span
 from label_studio_otel.spool import record as spool
 from support.pages import ROOT
@@ -97,14 +98,14 @@ class BoundaryTest(SdkTest):
             pass
         for span in self.memory_exporter.get_finished_spans():
             ours.on_end(span)
-        assert (self.records(), ours.failures) == ([], 0)
+        assert (self.records(), ours._recorder().counts.failed) == ([], 0)
 
     def test_anything_may_be_handed_in(self) -> None:
         ours = Boundary(self.settings)
         with self.assertLogs("label_studio_otel", "WARNING") as logs:
             for nonsense in (None, object(), 7):
                 ours.on_end(nonsense)  # type: ignore[arg-type]
-        assert ours.failures == 3
+        assert ours._recorder().counts.failed == 3
         assert len(logs.output) == 1
 
     def test_all_shutdowns_share_the_seconds_of_one_exit(self) -> None:
@@ -184,7 +185,7 @@ class BoundaryTest(SdkTest):
         self.state_dir.unlink()
         assert ours.force_flush(5.0)
         assert len(self.records()) == 3
-        assert ours.failures == 0
+        assert ours._recorder().counts.failed == 0
 
     def _agreed(self, **settings: Any) -> Boundary:
         """Return what a processor with these settings has."""
@@ -252,4 +253,4 @@ def test_the_documentation_names_the_settings_that_processors_share() -> None:
     page = (ROOT / "docs/configuration.md").read_text("utf-8")
     section = page.partition("### Several processors or exporters in one process\n")[2].partition("\n### ")[0]
     decided = section.partition("The first\none decides ")[2].partition(" for all")[0]
-    assert re.findall(r"`(\w+)`", decided) == list(boundary.SHARED)
+    assert re.findall(r"`(\w+)`", decided) == [one.key for one in SETTINGS if one.shared]

@@ -69,13 +69,13 @@ def test_a_thread_that_waits_is_told_when_the_last_call_arrives() -> None:
     waiter, outbox, told = _taken("a"), Outbox(a="leased"), list[bool]()
     thread = threading.Thread(target=lambda: told.append(waiter.wait(30, wake=lambda: None)))
     thread.start()
-    wait_for(lambda: waiter.has_waiters, timeout=10)
+    wait_for(lambda: waiter.waiters, timeout=10)
     waiter.update(outbox.states_of)
     assert told == []
     outbox.states["a"] = {"delivered"}
     waiter.update(outbox.states_of)
     thread.join(10)
-    assert (told, waiter.has_waiters) == ([True], False)
+    assert (told, waiter.waiters) == ([True], [])
 
 
 def test_what_is_taken_while_somebody_waits_is_not_waited_for() -> None:
@@ -143,7 +143,7 @@ def test_several_threads_wait_each_for_its_own() -> None:
     threads = [threading.Thread(target=ask(name)) for name in ("first", "second")]
     for thread in threads:
         thread.start()
-    wait_for(lambda: len(waiter._waiters) == 2, timeout=10)
+    wait_for(lambda: len(waiter.waiters) == 2, timeout=10)
     outbox.states["a"] = {"delivered"}
     waiter.update(outbox.states_of)
     for thread in threads:
@@ -151,14 +151,12 @@ def test_several_threads_wait_each_for_its_own() -> None:
     assert told == {"first": True, "second": True}
 
 
-def test_an_event_is_set_until_it_is_cleared() -> None:
+def test_an_event_is_set_until_a_thread_has_waited_for_it() -> None:
     event = ReentrantEvent()
     assert (event.is_set(), event.wait(0)) == (False, False)
     event.set()
     event.set()
-    assert (event.is_set(), event.wait(0), event.wait(0)) == (True, True, True)
-    event.clear()
-    event.clear()
+    assert (event.is_set(), event.wait(0)) == (True, True)
     assert (event.is_set(), event.wait(0)) == (False, False)
 
 

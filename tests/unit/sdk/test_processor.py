@@ -123,7 +123,7 @@ class ProcessorTest(SdkTest):
         ):
             self.call()
             self.call()
-        assert processor._boundary.failures == 2
+        assert processor._boundary._recorder().counts.failed == 2
         assert len(logs.output) == 1
         assert "RuntimeError" in logs.output[0]
         assert "what somebody said" not in logs.output[0]

@@ -152,7 +152,7 @@ os._exit(0)
 @pytest.mark.parametrize(
     "place",
     [
-        '(metrics, "_make")',
+        '(metrics, "instruments")',
         '(process, "register")',
         '(recorder.Recorder, "__init__")',
         '(encoder.RecordEncoder, "encode")',
