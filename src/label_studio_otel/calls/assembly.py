@@ -1,8 +1,7 @@
 """`calls` turns spans and log events into LLM calls, each once and with all its messages.
 
-`calls(join(spans, logs))` is for spans and log events that are there all at once (`convert`). The delivery gets them
-one after the other: it gives each span its log events with `log_events.attach`, and compares the fingerprints of
-waiting and of earlier spans with `matching.match`.
+It is for those that are there all at once. The delivery gets them one after the other, and calls `log_events.attach`
+and `matching.match`.
 """
 
 from __future__ import annotations

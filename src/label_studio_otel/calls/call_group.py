@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from label_studio_otel.calls.fingerprint import Fingerprint
 
-_Left = TypeVar("_Left", bound="Hashable")
-_Right = TypeVar("_Right", bound="Hashable")
+_Pair = TypeVar("_Pair", bound=tuple[Hashable, Hashable])
 
 
 @dataclass(eq=False, slots=True)
@@ -102,11 +102,8 @@ def complementary(one: CallGroup, other: CallGroup) -> bool:
     return models_known and not both_answered and overlap_by_half(one, other) and compatible(one, other)
 
 
-def one_to_one(pairs: Iterable[tuple[_Left, _Right]]) -> list[tuple[_Left, _Right]]:
+def one_to_one(pairs: Iterable[_Pair]) -> list[_Pair]:
     """Return the pairs of which neither side stands in another pair."""
-    rights: dict[_Left, set[_Right]] = {}
-    lefts: dict[_Right, set[_Left]] = {}
-    for left, right in pairs:
-        rights.setdefault(left, set()).add(right)
-        lefts.setdefault(right, set()).add(left)
-    return [(left, right) for left, (right, *more) in rights.items() if not more and len(lefts[right]) == 1]
+    unique = dict.fromkeys(pairs)
+    lefts, rights = Counter(pair[0] for pair in unique), Counter(pair[1] for pair in unique)
+    return [pair for pair in unique if lefts[pair[0]] == rights[pair[1]] == 1]

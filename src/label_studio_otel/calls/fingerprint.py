@@ -20,9 +20,6 @@ _GENERATED_IDS = re.compile(r"(run-|lc_|aitxt-|aiobj-)")
 _ID_PREFIX = re.compile(r"[A-Za-z]+(?=[-_])")
 # https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/resource/README.md
 _PROCESS_ATTRIBUTES = ("service.instance.id", "process.pid", "host.name", "host.id", "container.id", "k8s.pod.uid")
-# https://github.com/pydantic/logfire/blob/v4.0.0/logfire/_internal/constants.py
-_LOGFIRE_SPAN_TYPE = "logfire.span_type"
-_LOGFIRE_SCOPE = "logfire"
 #: How long after the first span of a stream the second span of Logfire may come; it comes when the stream has ended.
 ECHO_TIMEOUT_S = 600
 
@@ -103,8 +100,10 @@ def fingerprint(span: Span, generation: Generation) -> Fingerprint:
     if _GENERATED_IDS.match(identifier):
         identifier = ""
     prefix = _ID_PREFIX.match(identifier)
-    span_type = span.attributes.get(_LOGFIRE_SPAN_TYPE)
+    # https://github.com/pydantic/logfire/blob/v4.0.0/logfire/_internal/constants.py
+    span_type = span.attributes.get("logfire.span_type")
     failed = generation.error is not None
+    models = (generation.request_model, generation.response_model)
     return Fingerprint(
         key=span.key,
         scope=span.scope_name,
@@ -114,13 +113,14 @@ def fingerprint(span: Span, generation: Generation) -> Fingerprint:
         parent=f"{span.trace_id}:{span.parent_span_id}" if span.parent_span_id else "",
         response=_known_digest(identifier),
         response_kind=prefix[0] if prefix else "",
-        request=_digest(*_request(generation)),
+        request=_digest(*(text for message in generation.messages for text in (message.role, _text(message)))),
         asked=_asked(generation),
         answers=tuple(dict.fromkeys(_answers(generation))),
-        models=tuple(dict.fromkeys(map(_model, filter(None, (generation.request_model, generation.response_model))))),
+        # Without the provider, which only some instrumentations write before a model's name.
+        models=tuple(dict.fromkeys(name.rpartition("/")[2].lower() for name in models if name)),
         failed=failed,
         begun=span_type == "span"
-        and span.scope_name.startswith(_LOGFIRE_SCOPE)
+        and span.scope_name.startswith("logfire")
         and bool(generation.messages)
         and not (generation.choices or failed),
         echo=span_type == "log",
@@ -140,20 +140,9 @@ def _digest(*texts: str) -> str:
     return state.hexdigest()
 
 
-def _model(name: str) -> str:
-    """Return a model's name without its provider, which only some instrumentations write before it."""
-    return name.rpartition("/")[2].lower()
-
-
 def _text(message: Message) -> str:
     """Return a message's text without white space: instrumentations join the parts in different ways."""
     return "".join("".join(part.content.split()) for part in message.parts if isinstance(part, (TextPart, RefusalPart)))
-
-
-def _request(generation: Generation) -> Iterator[str]:
-    for message in generation.messages:
-        yield message.role
-        yield _text(message)
 
 
 def _asked(generation: Generation) -> str:

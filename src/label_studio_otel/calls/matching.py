@@ -164,15 +164,11 @@ def _join_children(calls: Iterable[CallGroup]) -> None:
     call_of = {one.span: call for call in calls for one in call.members}
     for child in calls:
         for one in list(child.members):
-            parent = _root(call_of[one.parent]) if one.parent in call_of else None
+            parent = call_of.get(one.parent)
+            while parent and parent.merged_into:
+                parent = parent.merged_into
             if parent and child.merged_into is None and overlap_by_half(child, parent) and agree(child, parent):
                 parent.merge(child)
-
-
-def _root(call: CallGroup) -> CallGroup:
-    while call.merged_into is not None:
-        call = call.merged_into
-    return call
 
 
 def _join_unanswered(calls: Iterable[CallGroup]) -> None:

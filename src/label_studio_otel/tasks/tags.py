@@ -99,11 +99,10 @@ def _hypertext(call: ShownCall, tag: ObjectTag) -> str:
     return message_html(_shown(call.generation))
 
 
-def _paragraphs(call: ShownCall, tag: ObjectTag) -> list[dict[str, str]]:
-    return _dialogue(call, tag.attributes.get("nameKey") or "author", tag.attributes.get("textKey") or "text")
-
-
-def _dialogue(call: ShownCall, role: str, content: str) -> list[dict[str, str]]:
+def _dialogue(call: ShownCall, tag: ObjectTag) -> list[dict[str, str]]:
+    role, content = tag.attributes.get("nameKey") or "author", tag.attributes.get("textKey") or "text"
+    if tag.tag.lower() == "chat":
+        role, content = "role", "content"
     return [{role: message.role, content: message_text(message)} for message in _shown(call.generation)]
 
 
@@ -126,8 +125,8 @@ _FILLERS: dict[str, Callable[[ShownCall, ObjectTag], Any]] = {
     "text": _text,
     "header": _text,
     "hypertext": _hypertext,
-    "paragraphs": _paragraphs,
-    "chat": lambda call, _tag: _dialogue(call, "role", "content"),
+    "paragraphs": _dialogue,
+    "chat": _dialogue,
     "image": lambda call, _tag: call.image,
     "list": _list,
     "table": lambda call, _tag: dict(call.metadata),

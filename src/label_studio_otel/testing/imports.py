@@ -28,13 +28,7 @@ class AsynchronousImport:
 
 
 class ProjectImport:
-    """One import, and what a poll returns.
-
-    Args:
-        shown: id, project, tasks and whether task ids were asked for.
-        plan: how it proceeds.
-        add_tasks: imports tasks; returns status and answer.
-    """
+    """One import; `shown` is what a poll returns: at first id, project, tasks and whether task ids were asked for."""
 
     def __init__(
         self, shown: dict[str, Any], plan: AsynchronousImport, add_tasks: Callable[[Any], tuple[int, Any]]
