@@ -63,6 +63,9 @@ def calls(
     prints = {key: fingerprint(call.span, call.generation) for key, call in found.items()}
     merged = _merged(found, prints)
     groups = {key: [prints[name] for name in (key, *call.aliases)] for key, call in merged.items()}
+    for key, group in groups.items():
+        if prints[key].echo:
+            merged[key] = replace(merged[key], start_time_unix_nano=_stream_start(merged[key].span, group))
     for key, generation in supplements_of(groups, supplements).items():
         merged[key] = replace(merged[key], generation=completed(merged[key].generation, generation))
     return sorted(merged.values(), key=lambda call: (call.start_time_unix_nano, call.span.key))
@@ -76,10 +79,6 @@ def _merged(found: Mapping[str, Call], prints: Mapping[str, Fingerprint]) -> dic
         call, other = merged[kept], found[key]
         aliases = tuple(sorted((*call.aliases, key)))
         merged[kept] = replace(call, generation=completed(call.generation, other.generation), aliases=aliases)
-    for key, call in merged.items():
-        if prints[key].echo:
-            started = _stream_start(call.span, [prints[name] for name in (key, *call.aliases)])
-            merged[key] = replace(call, start_time_unix_nano=started)
     return merged
 
 

@@ -26,8 +26,6 @@ from typing import TypeAlias
 from label_studio_otel.calls.call_group import CallGroup, agree, compatible, complementary, one_to_one, overlap_by_half
 from label_studio_otel.calls.fingerprint import Fingerprint
 
-#: Concurrent calls of one question above which a call without an answer is not joined.
-MAX_CROWD = 50
 #: Calls of one scope that are compared with a call, the nearest in time first.
 MAX_CANDIDATES = 50
 
@@ -175,7 +173,7 @@ def _join_unanswered(calls: Iterable[CallGroup]) -> None:
     """Join a call that has no answer with the only one that can have it."""
     for alike in _alike(lambda one: [(one.asked,)], calls):
         for crowd in _concurrent(alike):
-            if len(crowd) > MAX_CROWD:
+            if len(crowd) > 50:  # their pairs would be too many
                 continue
             pairs = [(one, other) for one, other in combinations(crowd, 2) if complementary(one, other)]
             for one, other in one_to_one([*pairs, *((other, one) for one, other in pairs)]):

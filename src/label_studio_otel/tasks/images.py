@@ -15,15 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from label_studio_otel.generation import (
-    BlobPart,
-    Gap,
-    Generation,
-    Part,
-    ToolResponsePart,
-    UnknownPart,
-    UriPart,
-)
+from label_studio_otel.generation import BlobPart, Gap, Generation, Part, ToolResponsePart, UnknownPart, UriPart
 from label_studio_otel.tasks.size import json_size
 from label_studio_otel.tasks.text import blob_bytes, media_note, part_text
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from label_studio_otel.generation import Choice, Generation, ReasoningPart
+from label_studio_otel.generation import Generation, ReasoningPart
 from label_studio_otel.spans import Span
 from label_studio_otel.tasks.size import sanitize_number
 
@@ -48,6 +48,7 @@ def metadata_of(
 ) -> dict[str, Any]:
     """Return the metadata of a call; a value that is not known has no key."""
     first = generation.choices[0] if generation.choices else None
+    parts = first.message.parts if first else ()
     service = span.resource.get("service.name")
     made = {
         "finish_reason": first and first.finish_reason,
@@ -60,7 +61,7 @@ def metadata_of(
         "trace_link": link,
         "tools": ", ".join(tool_names(generation)) or None,
         "incomplete": sentences(generation) or None,
-        "reasoning": first and _reasoning(first),
+        "reasoning": "\n\n".join(part.content for part in parts if isinstance(part, ReasoningPart)) or None,
         "response": responses[0] if responses else None,
     }
     values = {key: made[key] if key in made else sanitize_number(getattr(generation, key)) for key in METADATA}
@@ -78,11 +79,6 @@ def link_to(span: Span, template: str | None) -> str | None:
 def sentences(generation: Generation) -> str:
     """Return the sentences about the call's gaps as one text."""
     return " ".join(gap.sentence for gap in generation.incomplete)
-
-
-def _reasoning(choice: Choice) -> str | None:
-    texts = [part.content for part in choice.message.parts if isinstance(part, ReasoningPart)]
-    return "\n\n".join(texts) or None
 
 
 def tool_names(generation: Generation) -> Iterator[str]:

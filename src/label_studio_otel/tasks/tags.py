@@ -46,7 +46,7 @@ def data_of(call: ShownCall, config: LabelConfig) -> dict[str, Any]:
     """
     data: dict[str, Any] = {}
     # A variable can have several tags. Tags of messages come last and win: a text tag can show messages, too.
-    for tag in sorted(config.objects, key=lambda tag: tag.tag.lower() in _STRUCTURED):
+    for tag in sorted(config.objects, key=lambda tag: tag.tag.lower() in ("paragraphs", "chat", "list", "table")):
         _place(data, tag, _value(call, tag))
     for tag in config.dynamic_controls:
         raise _blocked(tag)
@@ -131,6 +131,3 @@ _FILLERS: dict[str, Callable[[ShownCall, ObjectTag], Any]] = {
     "list": _list,
     "table": lambda call, _tag: dict(call.metadata),
 }
-
-#: Tags whose values are no text.
-_STRUCTURED = frozenset({"paragraphs", "chat", "list", "table"})

@@ -29,11 +29,6 @@ from label_studio_otel.tasks.text import anchor, response_text
 
 MODEL_VERSION = "label-studio-otel"
 
-#: Size of a task's JSON in UTF-8.
-MAX_BYTES = 1024 * 1024
-#: Size of an inline image.
-MAX_IMAGE_BYTES = 256 * 1024
-
 
 def render(span: Span, generation: Generation, config: LabelConfig, **options: Any) -> dict[str, Any]:
     """Return the task without its JSON; for the options see `encode`."""
@@ -45,8 +40,8 @@ def encode(
     generation: Generation,
     config: LabelConfig,
     *,
-    max_bytes: int = MAX_BYTES,
-    max_image_bytes: int = MAX_IMAGE_BYTES,
+    max_bytes: int = 1024 * 1024,
+    max_image_bytes: int = 256 * 1024,
     trace_link: str | None = None,
 ) -> tuple[dict[str, Any], bytes]:
     """Return the task and its JSON.
@@ -145,24 +140,15 @@ def _task(span: Span, config: LabelConfig, image: str, link: str, generation: Ge
         others = enumerate(responses[1:], 2)
         titled = [{"title": f"Answer {number} of {len(responses)}", "text": text} for number, text in others]
         data.setdefault("other_responses", titled)
-    return {"data": data, "predictions": _predictions(span, responses, config)}
-
-
-def _predictions(span: Span, responses: list[str], config: LabelConfig) -> list[dict[str, Any]]:
-    if config.response is None:
-        return []
-    return [
-        {
-            "model_version": MODEL_VERSION,
-            "result": [
-                {
-                    "id": hashlib.sha256(f"{span.key}:{index}".encode("utf-8", "replace")).hexdigest()[:10],
-                    "from_name": config.response.name,
-                    "to_name": config.response.to_name,
-                    "type": "textarea",
-                    "value": {"text": [response]},
-                }
-            ],
-        }
-        for index, response in reversed(tuple(enumerate(responses)))
-    ]
+    predictions = []
+    if config.response is not None:
+        for index, response in reversed(tuple(enumerate(responses))):
+            result = {
+                "id": hashlib.sha256(f"{span.key}:{index}".encode("utf-8", "replace")).hexdigest()[:10],
+                "from_name": config.response.name,
+                "to_name": config.response.to_name,
+                "type": "textarea",
+                "value": {"text": [response]},
+            }
+            predictions.append({"model_version": MODEL_VERSION, "result": [result]})
+    return {"data": data, "predictions": predictions}
