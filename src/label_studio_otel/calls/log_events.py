@@ -16,8 +16,6 @@ from label_studio_otel.errors import DialectError
 from label_studio_otel.spans import MESSAGE_EVENTS, LogRecord, Span
 
 _ANSWER_EVENTS = frozenset({"gen_ai.choice", "gen_ai.content.completion"})
-#: The event that has the whole call: the messages of the request and the answer.
-_WHOLE_CALL_EVENT = "gen_ai.client.inference.operation.details"
 
 
 def join(spans: Iterable[Span], logs: Iterable[LogRecord]) -> list[Span]:
@@ -99,6 +97,7 @@ def _with_lacking(span: Span, logs: list[LogRecord]) -> Span:
         log
         for log in logs
         if (lacks_answer if log.event_name in _ANSWER_EVENTS else lacks_messages)
-        or (log.event_name == _WHOLE_CALL_EVENT and lacks_answer)
+        # This event has the whole call.
+        or (lacks_answer and log.event_name == "gen_ai.client.inference.operation.details")
     ]
     return attach(span, [*span.logs, *fitting]) if fitting else span

@@ -92,10 +92,8 @@ def _images_of(part: Part) -> Iterator[BlobPart]:
     if isinstance(part, BlobPart):
         if part.modality == "image":
             yield part
-    elif isinstance(part, ToolResponsePart):
-        yield from _within(part.response)
-    elif isinstance(part, UnknownPart):
-        yield from _within(part.raw)
+    elif isinstance(part, (ToolResponsePart, UnknownPart)):
+        yield from _within(part.raw if isinstance(part, UnknownPart) else part.response)
 
 
 def _within(value: Any, depth: int = 8) -> Iterator[BlobPart]:

@@ -31,7 +31,6 @@ def span(
         number: the trace id and the span id; spans of different numbers are different calls.
         operation: chat or text_completion.
         model: the request model; the response model of a chat has a date appended.
-        system: the system message.
         attributes: further attributes; they replace those of the same name.
         fields: any fields of `Span`.
     """

@@ -45,11 +45,10 @@ def json_size(value: Any) -> int:
 
 
 def shrink_to_fit(value: Any, max_bytes: int, shorten: Callable[[str, int], str], *, min_string: int = 400) -> Any:
-    """Return JSON data of at most `max_bytes`, with its longest strings shortened; None if they become too short.
+    """Return JSON data of at most `max_bytes`, its longest strings shortened; None if they become too short.
 
     Args:
-        value: the JSON data.
-        max_bytes: limit of its JSON in UTF-8.
+        max_bytes: limit of the JSON in UTF-8.
         shorten: returns a text of which the JSON has at most the given number of bytes.
         min_string: bytes of JSON that a shortened string may have at least; with less room there are too many strings.
     """

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -47,9 +47,6 @@ def encode(
     """Return the task and its JSON.
 
     Args:
-        span: the span of the call, for ids and times.
-        generation: what the call holds.
-        config: the labeling config of the project.
         max_bytes: limit of the JSON in UTF-8; not below some 16 KiB, which the metadata need.
         max_image_bytes: of a larger inline image the task has only type, size and hash.
         trace_link: the setting, a URL with `{trace_id}` and `{span_id}`.
@@ -65,8 +62,8 @@ def encode(
     task, body = _encoded(task_of(generation))
     if len(body) > max_bytes:
         # A part of an image's or a trace's URL is of no use.
-        shorten = partial(_shorten, {link: "", anchor(link): "", image: NO_IMAGE})
-        return _encoded(_shortened(task_of, generation, max_bytes, shorten))
+        replaced = {link: "", anchor(link): "", image: NO_IMAGE}
+        return _encoded(_shortened(task_of, generation, max_bytes, replaced))
     if not images:
         return task, body
     shown = fitting(images, max_bytes - len(body))
@@ -97,9 +94,13 @@ def _shortened(
     task_of: Callable[[Generation], dict[str, Any]],
     generation: Generation,
     max_bytes: int,
-    shorten: Callable[[str, int], str],
+    replaced: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return a task of at most `max_bytes` for a call that is too large, without the images of its messages."""
+
+    def shorten(text: str, limit: int) -> str:
+        return replaced[text] if text in replaced else truncate_middle(text, limit)
+
     too_large = f"The call is too large for a task ({max_bytes:,} bytes): parts of it are cut."
     generation = _with_gaps(generation, Gap("task_too_large", too_large))
     for smaller in _smaller(generation):
@@ -107,10 +108,6 @@ def _shortened(
         if fitted := shrink_to_fit(task, max_bytes, shorten):
             return dict(fitted)
     return dict(shrink_to_fit(task, max_bytes, shorten, min_string=0))
-
-
-def _shorten(replaced: dict[str, str], text: str, max_bytes: int) -> str:
-    return replaced[text] if text in replaced else truncate_middle(text, max_bytes)
 
 
 def _with_gaps(generation: Generation, *gaps: Gap) -> Generation:

@@ -14,10 +14,6 @@ from typing import Any
 from label_studio_otel import generation
 from label_studio_otel.tasks.size import sanitize_number
 
-#: Values that are nested deeper are replaced by a mark: Label Studio answers 500 to JSON of 2,000 levels.
-_MAX_DEPTH = 20
-#: Characters of a base64 text, also in a tool's response, above which it is shortened: nobody can read it.
-_MAX_BASE64 = 2_000
 _ENCODED = re.compile(r"(?:data:[\w.+/;=-]+,)?[A-Za-z0-9+/_-]+={0,2}")
 
 
@@ -119,7 +115,8 @@ def _short(uri: str) -> str:
 
 def _indented(value: Any, text: Callable[[str], str]) -> str:
     """Return a value as indented JSON; values that are no JSON or nested too deeply are replaced by a mark."""
-    return json.dumps(_plain(value, _MAX_DEPTH, text), indent=2, ensure_ascii=False, allow_nan=False)
+    # Label Studio answers 500 to JSON of 2,000 levels.
+    return json.dumps(_plain(value, 20, text), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def _plain(value: Any, depth: int, text: Callable[[str], str]) -> Any:
@@ -135,6 +132,5 @@ def _plain(value: Any, depth: int, text: Callable[[str], str]) -> Any:
 
 
 def _short_base64(text: str) -> str:
-    if len(text) <= _MAX_BASE64 or not _ENCODED.fullmatch(text):
-        return text
-    return f"{text[:40]}… ({_size(len(text))})"
+    """Return a text unchanged, but of a long base64 text, which nobody can read, only its first characters and size."""
+    return f"{text[:40]}… ({_size(len(text))})" if len(text) > 2_000 and _ENCODED.fullmatch(text) else text

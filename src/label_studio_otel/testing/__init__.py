@@ -19,15 +19,12 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from label_studio_otel.tasks.sample_span import START_TIME, span
 from label_studio_otel.testing.imports import AsynchronousImport
 from label_studio_otel.testing.store import Call, Fault, Store, error
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 __all__ = ["AsynchronousImport", "FakeClock", "FakeLabelStudio", "Fault", "Request", "span"]
 
@@ -104,7 +101,7 @@ class FakeLabelStudio:
         self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._http.server_address[1]}{self.path}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> FakeLabelStudio:
         self._thread.start()
         return self
 

@@ -56,10 +56,8 @@ class ProjectImport:
             return
         failed = self._plan.status == "failed"
         status, answer = self._add_tasks(self.shown["tasks"][: self._plan.taken if failed else None])
-        if failed:
-            self.shown |= {"status": "failed", "error": self._plan.error}
-        elif status != 201:
-            self.shown |= {"status": "failed", "error": _error_text(answer)}
+        if failed or status != 201:
+            self.shown |= {"status": "failed", "error": self._plan.error if failed else _error_text(answer)}
         else:
             counts = {name: answer[name] for name in ("task_count", "annotation_count", "prediction_count")}
             ids = answer["task_ids"] if self.shown["return_task_ids"] else []
