@@ -21,7 +21,7 @@ from label_studio_otel.reading.identities import IDENTITIES
 from label_studio_otel.reading.table import AttributeTable
 from label_studio_otel.receiver.metrics import RECEIVER_METRICS
 from label_studio_otel.receiver.settings import SERVE_SETTINGS
-from label_studio_otel.settings import MODES, SETTINGS
+from label_studio_otel.settings import SETTINGS
 from label_studio_otel.tasks import labeling_config
 from label_studio_otel.tasks.metadata import METADATA
 
@@ -57,7 +57,7 @@ def data() -> Iterator[str]:
 
 def labeling_configs() -> Iterator[str]:
     """Yield the labeling config of each mode."""
-    for mode in MODES:
+    for mode in ("prompt", "chat"):
         yield f"## `{mode}`\n\n```xml\n{labeling_config.template(mode)}```\n"
 
 

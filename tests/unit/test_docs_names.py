@@ -32,7 +32,7 @@ FOREIGN = {"KeyValue", "atheris", "flock", "rows", "valueList", "valuelist", "wi
 @cache
 def _names() -> frozenset[str]:
     """Return the names that the package and the tests' helpers define or import, and those of queries and states."""
-    found = set(re.findall(r"(?m)^-- ([a-z_]+)$", (SOURCE / "outbox/queries.sql").read_text("utf-8")))
+    found = set(re.findall(r"(?m)^-- ([a-z_]+)(?::|$)", (SOURCE / "outbox/queries.sql").read_text("utf-8")))
     for path in (*SOURCE.rglob("*.py"), *(ROOT / "tests/support").glob("*.py"), *(ROOT / "tests/corpus").glob("*.py")):
         found |= {path.stem, path.parent.name, *_names_of(ast.parse(path.read_text("utf-8")))}
     return frozenset(found.union(STATES))
