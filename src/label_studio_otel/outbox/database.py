@@ -48,7 +48,7 @@ class Transaction:
         return self._run(query, values).fetchall()
 
     def change(self, query: str, /, **values: Any) -> int:
-        """Return how many rows a statement changed."""
+        """Return how many rows a query changed, or its last statement where it has several."""
         return self._run(query, values).rowcount
 
     def insert(self, query: str, /, **values: Any) -> int | None:
@@ -104,12 +104,12 @@ class Database:
             return transaction.rows(query, **values)
 
     def change(self, query: str, /, **values: Any) -> int:
-        """Return how many rows a statement changed, run in a transaction of its own."""
+        """Return how many rows a query changed, run in a transaction of its own."""
         with self.transaction() as transaction:
             return transaction.change(query, **values)
 
     def change_each(self, query: str, name: str, by_id: Mapping[int, Any], /, **values: Any) -> None:
-        """Run a statement for each id and its value, which is called `name` there; all in one transaction."""
+        """Run a query for each id and its value, which is called `name` there; all in one transaction."""
         with self.transaction() as transaction:
             for item, value in by_id.items():
                 transaction.change(query, id=item, **{name: value}, **values)

@@ -39,14 +39,14 @@ WHERE id > ? AND id < ? AND state IN ('delivered', 'doubled') ORDER BY id
 """
 
 
-def quarantine(path: Path, now: float) -> str:
-    """Rename a damaged outbox and return its new name.
+def quarantine(path: Path, now: float) -> None:
+    """Rename a damaged outbox.
 
     Raises:
         OSError: it cannot be renamed.
     """
     when = time.strftime("%Y%m%dT%H%M%S", time.localtime(now))
-    return _rename(path, f"{path.name}.{UNREAD}-{when}").name
+    _rename(path, f"{path.name}.{UNREAD}-{when}")
 
 
 def quarantined(outbox: Path) -> list[Path]:
