@@ -56,8 +56,8 @@ def calls(
     for span in spans:
         if span.key not in found and reading.is_llm_call(span.attributes, span.scope_name):
             try:
-                call = Call(span, reading.dialect_of(span).name, reading.read(span), (), span.start_time_unix_nano)
-                found[span.key] = call
+                dialect, generation = reading.dialect_of(span).name, reading.read(span)
+                found[span.key] = Call(span, dialect, generation, (), span.start_time_unix_nano)
             except DialectError as error:
                 unreadable(span, error)
     prints = {key: fingerprint(call.span, call.generation) for key, call in found.items()}

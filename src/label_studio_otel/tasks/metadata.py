@@ -40,8 +40,6 @@ METADATA = (
     "response",
 )
 
-_HEX = re.compile(r"[0-9A-Fa-f]+")
-
 
 def metadata_of(
     span: Span, generation: Generation, responses: Sequence[str], link: str | None = None
@@ -71,7 +69,7 @@ def metadata_of(
 
 def link_to(span: Span, template: str | None) -> str | None:
     """Return the URL of a span's trace; None without a template, or if an id is no hexadecimal number."""
-    if template is None or not (_HEX.fullmatch(span.trace_id) and _HEX.fullmatch(span.span_id)):
+    if template is None or not re.fullmatch("[0-9A-Fa-f]+:[0-9A-Fa-f]+", f"{span.trace_id}:{span.span_id}"):
         return None
     return template.replace("{trace_id}", span.trace_id).replace("{span_id}", span.span_id)
 
