@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.delivery.destinations import Delivery
-from label_studio_otel.delivery.hooks import Hooks
+from label_studio_otel.delivery.hooks import Health, Hooks
 from label_studio_otel.label_studio.client import LabelStudio
 from label_studio_otel.label_studio.transport import Response
 from label_studio_otel.outbox.items import NewItem
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from label_studio_otel.delivery.health import Health
     from label_studio_otel.outbox.items import DestinationRow
     from label_studio_otel.settings import Settings
     from label_studio_otel.spans import Span
@@ -91,8 +90,8 @@ class Bench:
                 self.clock,
                 report=lambda destination, reason: self.said.append((destination, reason)),
                 meanwhile=meanwhile,
+                restarted_at=restarted_at,
             ),
-            restarted_at=restarted_at,
         )
 
     def put(self, *spans: Span, destination: Destination = PROMPTS) -> None:
@@ -180,8 +179,8 @@ class State:
         health: Health | None = None,
         **settings: Any,
     ) -> Deliverer:
-        hooks = hooks_at(self.clock, steady_clock=steady_clock or self.clock)
-        deliverer = Deliverer(replace(self.settings, **settings), settle_delay=settle_delay, health=health, hooks=hooks)
+        hooks = hooks_at(self.clock, steady_clock=steady_clock or self.clock, health=health or Health())
+        deliverer = Deliverer(replace(self.settings, **settings), settle_delay=settle_delay, hooks=hooks)
         self._made.append(deliverer)
         return deliverer
 

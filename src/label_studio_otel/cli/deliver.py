@@ -71,8 +71,11 @@ def run(args: argparse.Namespace) -> int:
     deliverer = Deliverer(
         settings,
         settle_delay=SETTLE_DELAY_S if args.watch else 0.0,
-        restarted_at=time.time() if args.server_restarted else 0.0,
-        hooks=Hooks(observe_latency=source.record_latency, observe_import=source.record_import),
+        hooks=Hooks(
+            observe_latency=source.record_latency,
+            observe_import=source.record_import,
+            restarted_at=time.time() if args.server_restarted else 0.0,
+        ),
     )
     source.counts += (deliverer.counts,)
     try:

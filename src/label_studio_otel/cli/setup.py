@@ -11,8 +11,7 @@ from dataclasses import replace
 from label_studio_otel.cli import _settings, config_check
 from label_studio_otel.errors import DeliveryError, DestinationBlocked
 from label_studio_otel.label_studio import projects
-from label_studio_otel.label_studio.client import LabelStudio
-from label_studio_otel.label_studio.resources import Project
+from label_studio_otel.label_studio.client import LabelStudio, Project
 from label_studio_otel.settings import Destination, Settings, labeling_config, load
 from label_studio_otel.tasks import labeling_config as label_config
 from label_studio_otel.tasks.task import MODEL_VERSION

@@ -4,10 +4,8 @@ What comes in are pending items of the outbox; what goes out are imports, and st
 files: if the response to an import does not prove what arrived, its items are looked up by their keys before any of
 them is sent again. A task that is found has arrived. A missing task counts as not arrived after `uncertain_wait`.
 
-A step of the `deliverer` (with `lock`, `retention`, `recovery` and what it shares: `health`, `hooks`) ingests the spool
+A step of the `deliverer` (with `lock`, `retention`, `recovery`, and `hooks` to its caller) ingests the spool
 and lets `destinations` deliver one batch to each destination: `prefetch` takes the due items, `rendering` makes tasks
-of them, `merging` keeps one span per call, `sending` imports them (`batch_size`, `backoff`: how much and when).
+of them, `merging` keeps one span per call, `sending` imports them (`backoff`: when).
 `reconciliation` looks up the uncertain batches. `gap_warnings` logs what calls lack.
 """
-
-__all__: list[str] = []

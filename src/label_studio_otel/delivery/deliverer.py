@@ -14,7 +14,6 @@ from typing import Any
 from label_studio_otel import log, process
 from label_studio_otel.delivery import recovery
 from label_studio_otel.delivery.destinations import Delivery
-from label_studio_otel.delivery.health import Health
 from label_studio_otel.delivery.hooks import Hooks
 from label_studio_otel.delivery.lock import DirectoryLock
 from label_studio_otel.delivery.retention import Retention
@@ -47,8 +46,6 @@ class Deliverer(process.ForkPart):
     Args:
         settle_delay: seconds between the arrival of a call and its delivery.
         outbox: of this directory, where the caller has opened it; a process opens it once.
-        restarted_at: when Label Studio's process is known to have begun, seconds since the epoch.
-        health: shared with the recorder of this directory, where this process has one.
         hooks: their `report` and `meanwhile` are replaced by those of this object.
     """
 
@@ -58,15 +55,12 @@ class Deliverer(process.ForkPart):
         *,
         settle_delay: float = 0.0,
         outbox: Outbox | None = None,
-        restarted_at: float = 0.0,
-        health: Health | None = None,
         hooks: Hooks | None = None,
     ) -> None:
-        hooks = replace(hooks or Hooks(), report=self._report, meanwhile=self._ingest)
-        self._hooks = hooks
+        self._hooks = hooks = replace(hooks or Hooks(), report=self._report, meanwhile=self._ingest)
         self._directory = settings.directory
         self._uncertain_wait = settings.uncertain_wait
-        self._health = health or Health()
+        self._health = hooks.health
         #: Seconds between the arrival of a call and its delivery.
         self.settle_delay = settle_delay
         self.counts = hooks.counts
@@ -74,7 +68,7 @@ class Deliverer(process.ForkPart):
         self._outbox_path = self._directory / OUTBOX
         self.outbox = outbox or Outbox.in_file(self._outbox_path, clock=hooks.clock)
         self._client = LabelStudio(settings.url, settings.api_key, clock=hooks.clock)
-        self._delivery = Delivery(self.outbox, self._client, settings, hooks, restarted_at=restarted_at)
+        self._delivery = Delivery(self.outbox, self._client, settings, hooks)
         self._retention = Retention(self.outbox, self._outbox_path, settings, hooks)
         #: False where items may still be leased which nobody is sending: of another process, or of a broken-off step.
         self._has_taken_over = False
@@ -103,7 +97,9 @@ class Deliverer(process.ForkPart):
                 return False
             with self._taking_over_after_an_error():
                 if was_held and jump:
-                    self._follow_clock(jump)
+                    self.outbox.shift_times(jump)
+                    self._delivery.reset()
+                    self._retention.expire_now()
                 self._delivery.patient = self.settle_delay > 0
                 changed = self._ingest() | self._delivery.step()
                 self._expire()
@@ -111,7 +107,13 @@ class Deliverer(process.ForkPart):
             self._replace_outbox(error)
             return False
         except (LabelStudioOtelError, OSError) as error:
-            self._warn_of_directory(error)
+            self._health.outbox_problem = str(error)
+            if not self._health.spool_problem:  # else the recorder has warned of the same disk
+                log.warn_once(
+                    f"state {self._directory}",
+                    f"{error}; LLM calls wait in {self._directory} until this is mended, or "
+                    "LABEL_STUDIO_OTEL_STATE_DIR names another directory",
+                )
             return False
         self._health.outbox_problem = None
         log.resolved(f"state {self._directory}", f"{self._directory} can be used again")
@@ -144,10 +146,9 @@ class Deliverer(process.ForkPart):
 
     def examine(self) -> None:
         """Look for damage of the outbox, and replace a damaged one: another thread met an error of the database."""
-        if not self._lock.held:
-            return
         try:
-            self.outbox.database.check()
+            if self._lock.held:
+                self.outbox.database.check()
         except OutboxCorrupt as error:
             self._replace_outbox(error)
         except OutboxError:
@@ -159,7 +160,7 @@ class Deliverer(process.ForkPart):
         Raises:
             OutboxError: the outbox cannot be used.
         """
-        recovery.look_up_before_sending(self.outbox, self._hooks.clock())
+        self.outbox.set_counter(recovery.LOOKUP_BEFORE, self._hooks.clock())
 
     def backlog(self) -> Backlog | None:
         """Return what waits; None where another process delivers, or the outbox cannot be read."""
@@ -213,11 +214,6 @@ class Deliverer(process.ForkPart):
         jump = self._clock_difference - before
         return jump if abs(jump) > CLOCK_JUMP_S else 0.0
 
-    def _follow_clock(self, jump: float) -> None:
-        self.outbox.shift_times(jump)
-        self._delivery.reset()
-        self._retention.expire_now()
-
     def _ingest(self) -> bool:
         if not self._retention.has_room():
             return False
@@ -243,15 +239,6 @@ class Deliverer(process.ForkPart):
 
     def _take_over_quarantined(self) -> None:
         recovery.take_over_quarantined(self._outbox_path, self.outbox, self._hooks.clock(), self._uncertain_wait)
-
-    def _warn_of_directory(self, error: Exception) -> None:
-        self._health.outbox_problem = str(error)
-        if not self._health.spool_problem:  # else the recorder has warned of the same disk
-            log.warn_once(
-                f"state {self._directory}",
-                f"{error}; LLM calls wait in {self._directory} until this is mended, or "
-                "LABEL_STUDIO_OTEL_STATE_DIR names another directory",
-            )
 
     def _report(self, destination: str, reason: str | None) -> None:
         topic = f"delivery {self._directory} {destination}"

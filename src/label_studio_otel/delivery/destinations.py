@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from label_studio_otel import log
 from label_studio_otel.delivery.backoff import delay
-from label_studio_otel.delivery.batch_size import BatchSize
 from label_studio_otel.delivery.hooks import Hooks
 from label_studio_otel.delivery.merging import Merging
 from label_studio_otel.delivery.prefetch import BatchPrefetcher
 from label_studio_otel.delivery.reconciliation import Reconciliation
-from label_studio_otel.delivery.recovery import LostDeliveries
-from label_studio_otel.delivery.rendering import Renderer
+from label_studio_otel.delivery.recovery import without_lost_deliveries
+from label_studio_otel.delivery.rendering import BatchSize, Renderer
 from label_studio_otel.delivery.sending import BatchSender, OutgoingBatch
 from label_studio_otel.errors import DeliveryError, DestinationBlocked, LabelStudioOtelError, Retryable
 from label_studio_otel.label_studio.client import LabelStudio
@@ -21,17 +22,11 @@ from label_studio_otel.settings import Settings
 
 
 class Delivery:
-    """Delivers what is due in an outbox to one Label Studio server. One thread calls it.
+    """Delivers what is due in an outbox to one Label Studio server. One thread calls it."""
 
-    Args:
-        restarted_at: when the server's process is known to have begun, seconds since the epoch; it does not work any
-            more on what was sent before.
-    """
-
-    def __init__(
-        self, outbox: Outbox, client: LabelStudio, settings: Settings, hooks: Hooks, *, restarted_at: float = 0.0
-    ) -> None:
+    def __init__(self, outbox: Outbox, client: LabelStudio, settings: Settings, hooks: Hooks) -> None:
         self._outbox = outbox
+        self._client = client
         self._hooks = hooks
         #: Whether the first span of a streamed call waits for the second; False when no more spans can come.
         self.patient = False
@@ -41,11 +36,8 @@ class Delivery:
         renderer = Renderer(outbox, settings, hooks.pause)
         self._merging = Merging(outbox, renderer, hooks)
         self._prefetcher = BatchPrefetcher(outbox, renderer, self._merging, hooks.meanwhile)
-        self._lost_deliveries = LostDeliveries(outbox, client, hooks)
-        self._sender = BatchSender(outbox, client, self._projects, self._prefetcher, hooks)
-        self._reconciliation = Reconciliation(
-            outbox, client, self._projects, renderer, settings=settings, hooks=hooks, restarted_at=restarted_at
-        )
+        self._sender = BatchSender(outbox, client, self._projects, hooks)
+        self._reconciliation = Reconciliation(outbox, client, renderer, settings, hooks)
 
     def step(self) -> bool:
         """Look up uncertain batches, then send one batch per destination; return whether anything changed."""
@@ -53,20 +45,21 @@ class Delivery:
         # Where Label Studio carries an import out later, the next one waits until that is done.
         importing = {batch.destination_id for batch in self._outbox.batches.uncertain() if batch.import_id is not None}
         for row, due_at in self._outbox.destinations.with_pending():
-            if row.id not in importing and _next_at(row, due_at) <= self._hooks.clock():
+            next_at = max(due_at, row.retry_at) if row.blocked else due_at
+            if row.id not in importing and next_at <= self._hooks.clock():
                 changed |= self._deliver_safely(row)
         return changed
 
     def reset(self) -> None:
         """Drop all that is known of the outbox: it was replaced by another, or its times were changed."""
-        self._prefetcher.drop_all()
-        self._batch_sizes.clear()
-        self._projects.invalidate_all()
+        self._drop(set(self._batch_sizes))
 
     def drop_expired(self) -> None:
         """Drop what is known of the destinations that the outbox has deleted."""
-        kept = {row.id for row in self._outbox.destinations.all()}
-        for destination_id in self._batch_sizes.keys() - kept:
+        self._drop(self._batch_sizes.keys() - {row.id for row in self._outbox.destinations.all()})
+
+    def _drop(self, destination_ids: set[int]) -> None:
+        for destination_id in destination_ids:
             del self._batch_sizes[destination_id]
             self._projects.invalidate(destination_id)
             self._prefetcher.drop(destination_id)
@@ -90,8 +83,9 @@ class Delivery:
             batch = self._prefetcher.next_batch(row, project.config, size)
             self._sender.park(batch.unreadable)
             tasks = self._merging.merge(row, batch.tasks, project.config, patient=self.patient)
-            if tasks := self._lost_deliveries.without_them(project, tasks):
-                self._sender.send(OutgoingBatch(row, project, tasks, size))
+            if tasks := without_lost_deliveries(self._outbox, self._client, self._hooks, project, tasks):
+                prefetch = partial(self._prefetcher.prefetch, row, project.config, size)
+                self._sender.send(OutgoingBatch(row, project, tasks, size), prefetch)
         except DeliveryError as error:
             self._block(row, error)
             return False
@@ -108,8 +102,3 @@ class Delivery:
         passing = isinstance(error, Retryable) or (isinstance(error, DestinationBlocked) and error.passing)
         self._outbox.destinations.block(row.id, str(error), retry_at, passing=passing)
         self._hooks.report(str(row.destination), str(error))
-
-
-def _next_at(row: DestinationRow, due_at: float) -> float:
-    """Return when a destination may be sent to, whose first item is due at `due_at`."""
-    return max(due_at, row.retry_at) if row.blocked else due_at

@@ -33,23 +33,17 @@ class GapWarnings:
         self._named: dict[str, set[str]] = {}
 
     def warn(self, scope_name: str, gaps: Iterable[Gap]) -> None:
-        """Warn of the gaps of a call, each kind once for the instrumentation that recorded the call.
-
-        Args:
-            scope_name: of the instrumentation.
-        """
+        """Warn of the gaps of a call, each kind once for the instrumentation of this scope name."""
         instrumentation = log.quoted(scope_name) if scope_name else "an instrumentation without a name"
         for gap in gaps:
-            if gap.reason in MENDABLE:
-                self._warn(instrumentation, gap)
-
-    def _warn(self, instrumentation: str, gap: Gap) -> None:
-        named = self._named.setdefault(gap.reason, set())
-        if len(named) < MAX_NAMED:
-            named.add(instrumentation)
-        if instrumentation in named:
-            topic, who = f"gap {gap.reason} {instrumentation}", f"by {instrumentation}"
-        else:
-            topic, who = f"gaps {gap.reason}", f"by more than {MAX_NAMED} instrumentations"
-        more = "" if instrumentation in named else ", and no more are named"
-        log.warn_once(topic, f"LLM calls recorded {who} are incomplete{more}: {gap.sentence}")
+            if gap.reason not in MENDABLE:
+                continue
+            named = self._named.setdefault(gap.reason, set())
+            if len(named) < MAX_NAMED:
+                named.add(instrumentation)
+            if instrumentation in named:
+                topic, who, more = f"gap {gap.reason} {instrumentation}", instrumentation, ""
+            else:
+                topic, more = f"gaps {gap.reason}", ", and no more are named"
+                who = f"more than {MAX_NAMED} instrumentations"
+            log.warn_once(topic, f"LLM calls recorded by {who} are incomplete{more}: {gap.sentence}")

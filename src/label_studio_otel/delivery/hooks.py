@@ -1,4 +1,4 @@
-"""What all parts of delivery report to and read from their caller, as one value."""
+"""What all parts of delivery share with their caller. It imports little: the application's own threads use it too."""
 
 from __future__ import annotations
 
@@ -14,11 +14,34 @@ def _do_nothing(*_: Any) -> None:
     """Ignore the call."""
 
 
+@dataclass(slots=True)
+class Health:
+    """What keeps the LLM calls of one state directory from Label Studio, as the recorder and the deliverer find it.
+
+    The two meet the same disk and the same server. Each writes its problems here and reads those of the other, so that
+    one cause is one warning. Each field has one thread that writes it.
+    """
+
+    #: Why the spool file cannot be written, None while it can. The recorder writes it.
+    spool_problem: str | None = None
+    #: Why the outbox, or the directory, cannot be used, None while it can. The deliverer writes it.
+    outbox_problem: str | None = None
+    #: Why nothing is sent to a destination, by its name, for those that are blocked. The deliverer writes it.
+    delivery_problems: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def has_problem(self) -> bool:
+        """True while a warning in the log says why LLM calls do not reach Label Studio."""
+        return bool(self.spool_problem or self.outbox_problem or self.delivery_problems)
+
+
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """The numbers and functions by which delivery reports to its caller, and the clocks that it reads."""
+    """The numbers and functions by which delivery reports to its caller, and what it asks the caller for."""
 
     counts: Counts = field(default_factory=Counts)
+    #: Shared with the recorder of the state directory, where this process has one.
+    health: Health = field(default_factory=Health)
     #: Called with the seconds between the arrival of a call and that of its task.
     observe_latency: Callable[[float], None] = _do_nothing
     #: Called with the seconds that an import took, and the name of the error that it raised, or None.
@@ -29,6 +52,9 @@ class Hooks:
     report: Callable[[str, str | None], None] = _do_nothing
     #: Called while Label Studio works on an import.
     meanwhile: Callable[[], object] = _do_nothing
+    #: When Label Studio's process is known to have begun, seconds since the epoch: it does not work on what was sent
+    #: before.
+    restarted_at: float = 0.0
     #: Returns seconds since the epoch.
     clock: Callable[[], float] = time.time
     #: Returns seconds of a clock that nobody sets.

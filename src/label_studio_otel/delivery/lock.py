@@ -50,7 +50,10 @@ class DirectoryLock:
         make_directory(self._path.parent)
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            _lock(fd)
+            if fcntl is not None:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            else:
+                msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
         except OSError as error:
             os.close(fd)
             if error.errno in HELD_ERRORS:
@@ -66,10 +69,3 @@ class DirectoryLock:
         if fd is not None:
             with contextlib.suppress(OSError):
                 os.close(fd)
-
-
-def _lock(fd: int) -> None:
-    if fcntl is not None:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    else:
-        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)

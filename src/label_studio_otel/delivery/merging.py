@@ -56,9 +56,15 @@ class Merging:
             return list(tasks)
         merged = self._merge_spans(row, tasks)
         remaining = [one for one in tasks if one.item.key not in merged]
-        waiting = self._waiting(remaining) if patient else {}
+        begun = [one.item for one in remaining if patient and one.fingerprint and one.fingerprint.begun]
+        until = {item.id: item.taken_at + ECHO_TIMEOUT_S for item in begun}
+        waiting = {item: at for item, at in until.items() if at > self._hooks.clock()}
         self._outbox.postpone(waiting)
-        return [self._completed(one, config) for one in remaining if one.item.id not in waiting]
+        return [
+            self._renderer.completed(one, self._supplements.get(one.item.key, ()), config)
+            for one in remaining
+            if one.item.id not in waiting
+        ]
 
     def _merge_spans(self, row: DestinationRow, tasks: Sequence[RenderedTask]) -> dict[str, str]:
         """Mark the spans that are merged into others; return the key of the other by the key of the merged span."""
@@ -96,16 +102,6 @@ class Merging:
         self._supplements.setdefault(winner, []).extend(supplements)
         while len(self._supplements) > MAX_CALLS_WITH_SUPPLEMENTS:
             del self._supplements[next(iter(self._supplements))]
-
-    def _completed(self, task: RenderedTask, config: LabelConfig) -> RenderedTask:
-        supplements = self._supplements.get(task.item.key)
-        return self._renderer.completed(task, supplements, config) if supplements else task
-
-    def _waiting(self, tasks: Sequence[RenderedTask]) -> dict[int, float]:
-        """Return the time until which the first span of a stream waits, by item."""
-        begun = [one.item for one in tasks if one.fingerprint is not None and one.fingerprint.begun]
-        until = {item.id: item.taken_at + ECHO_TIMEOUT_S for item in begun}
-        return {item: at for item, at in until.items() if at > self._hooks.clock()}
 
     def _fingerprint(self, reader: SpanReader, other: Overlap) -> Fingerprint | None:
         """Return the fingerprint of another item, None where it cannot be read."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from label_studio_otel.delivery.batch_size import BatchSize
 from label_studio_otel.delivery.merging import Merging
-from label_studio_otel.delivery.rendering import RenderedBatch, Renderer
+from label_studio_otel.delivery.rendering import BatchSize, RenderedBatch, Renderer
 from label_studio_otel.outbox.items import DestinationRow, Item
 from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.tasks.labeling_config import LabelConfig
@@ -30,16 +29,10 @@ class BatchPrefetcher:
         self._meanwhile = meanwhile
         #: By destination: its next batch, and the labeling config for which that was rendered.
         self._batches: dict[int, tuple[RenderedBatch, LabelConfig]] = {}
-        #: By destination: whether its last batch needed fingerprints.
-        self._fingerprints: dict[int, bool] = {}
 
     def drop(self, destination_id: int) -> None:
         """Drop the batch that was rendered for a destination."""
         self._batches.pop(destination_id, None)
-
-    def drop_all(self) -> None:
-        """Drop the batches of all destinations."""
-        self._batches.clear()
 
     def next_batch(self, row: DestinationRow, config: LabelConfig, size: BatchSize) -> RenderedBatch:
         """Return the next batch: the prefetched one where it still fits and all its items are still pending.
@@ -47,31 +40,30 @@ class BatchPrefetcher:
         Raises:
             DestinationBlocked: the labeling config has a variable that no call can fill.
         """
-        fingerprints = self._fingerprints[row.id] = self._merging.is_needed(row)
         batch, rendered_for = self._batches.pop(row.id, (None, None))
-        if batch is not None and rendered_for == config and batch.has_fingerprints == fingerprints:
+        if batch is not None and rendered_for == config and batch.has_fingerprints == self._merging.is_needed(row):
             fits = len(batch.tasks) <= size.tasks and batch.size <= size.bytes
             if fits and self._outbox.are_pending([one.item for one in batch.tasks]):
                 return batch
-        return self._render(row, config, size, fingerprints)
+        return self._render(row, config, size)
 
     def prefetch(self, row: DestinationRow, config: LabelConfig, size: BatchSize) -> None:
         """Render the next batch of a destination. An error here is met again, and raised, by `next_batch`."""
         with contextlib.suppress(Exception):
             self._meanwhile()
-            # Whether fingerprints are needed may change until `next_batch`, which checks it.
-            batch = self._render(row, config, size, self._fingerprints.get(row.id, True))
+            batch = self._render(row, config, size)
             if batch.tasks:
                 self._batches[row.id] = batch, config
 
-    def _render(self, row: DestinationRow, config: LabelConfig, size: BatchSize, fingerprints: bool) -> RenderedBatch:
+    def _render(self, row: DestinationRow, config: LabelConfig, size: BatchSize) -> RenderedBatch:
+        fingerprints = self._merging.is_needed(row)
         return self._renderer.render_batch(self._due_items(row, size.tasks), config, size, fingerprints=fingerprints)
 
     def _due_items(self, row: DestinationRow, limit: int) -> Iterator[Item]:
-        left, after = limit, 0
-        while left > 0:
+        after = 0
+        for left in range(limit, 0, -PAGE_SIZE):
             page = self._outbox.due_items(row.id, min(left, PAGE_SIZE), after)
             yield from page
             if len(page) < PAGE_SIZE:
                 return
-            left, after = left - len(page), page[-1].id
+            after = page[-1].id

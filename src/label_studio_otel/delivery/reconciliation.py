@@ -11,16 +11,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from label_studio_otel import log
 from label_studio_otel.delivery.backoff import lookup_delay
 from label_studio_otel.delivery.hooks import Hooks
 from label_studio_otel.delivery.rendering import Renderer
 from label_studio_otel.errors import DeliveryError, DestinationBlocked, DialectError, LabelStudioOtelError, SpoolError
-from label_studio_otel.label_studio.client import LabelStudio
-from label_studio_otel.label_studio.projects import Projects
-from label_studio_otel.label_studio.resources import FoundTask
+from label_studio_otel.label_studio.client import FoundTask, ImportJob, LabelStudio
+from label_studio_otel.label_studio.projects import usable_config
 from label_studio_otel.outbox.items import Batch, Item, Recheck
 from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.settings import Settings
@@ -40,50 +38,26 @@ IMPORT_JOB_TIMEOUT_S = 86400.0
 RECHECK_RETRY_DELAY_S = 60.0
 
 
-class _ImportState(NamedTuple):
-    """What the server tells of the import of a batch."""
-
-    #: None where the server does not tell whether it is done.
-    ended: bool | None
-    #: Why the import failed.
-    failure: str | None = None
-    #: Label Studio carries the import out later, and the token's user may not ask for its state.
-    is_hidden: bool = False
-
-
 class Reconciliation:
-    """Resolves the uncertain batches of one outbox.
-
-    Args:
-        restarted_at: the server does not work any more on what was sent before: its process is a new one.
-    """
+    """Resolves the uncertain batches of one outbox."""
 
     def __init__(
-        self,
-        outbox: Outbox,
-        client: LabelStudio,
-        projects: Projects,
-        renderer: Renderer,
-        *,
-        settings: Settings,
-        hooks: Hooks,
-        restarted_at: float,
+        self, outbox: Outbox, client: LabelStudio, renderer: Renderer, settings: Settings, hooks: Hooks
     ) -> None:
         self._outbox = outbox
         self._client = client
-        self._projects = projects
         self._renderer = renderer
         self._counts = hooks.counts
         self._clock = hooks.clock
         #: Seconds for which a task must be missing before it counts as not arrived.
         self._uncertain_wait = settings.uncertain_wait
-        self._restarted_at = restarted_at
+        self._restarted_at = hooks.restarted_at
 
     def step(self) -> bool:
         """Look up the batches that are due; return whether the state of an item changed."""
         changed = False
         for batch in self._outbox.batches.uncertain():
-            if self._next_lookup(batch) <= self._clock():
+            if (batch.looked_at or batch.sent_at) + lookup_delay(batch.lookups) <= self._clock():
                 try:
                     changed |= self._resolve(batch)
                 except LabelStudioOtelError:
@@ -95,15 +69,12 @@ class Reconciliation:
             self._recheck(recheck)
         return changed
 
-    def _next_lookup(self, batch: Batch) -> float:
-        return (batch.looked_at or batch.sent_at) + lookup_delay(batch.lookups)
-
     def _resolve(self, batch: Batch) -> bool:
         """Look up a batch; return whether the state of an item changed."""
         items = self._outbox.batches.items(batch.id)
         try:
-            state = self._import_state(batch)
-            found, is_final = self._look_up(batch, items, state)
+            job = self._import_job(batch)
+            found, is_final = self._look_up(batch, items, job)
             tasks = self._repaired(batch, items, found)
         except DeliveryError:
             self._outbox.batches.note_lookup(batch.id)
@@ -113,31 +84,28 @@ class Reconciliation:
         self._outbox.batches.note_lookup(batch.id)
         if not is_final or len(tasks) == len(items):
             return bool(tasks)
-        self._mark_not_arrived(batch, [item for item in items if item.id not in tasks], state.failure)
+        self._mark_not_arrived(batch, [item for item in items if item.id not in tasks], job.error)
         return True
 
-    def _import_state(self, batch: Batch) -> _ImportState:
+    def _import_job(self, batch: Batch) -> ImportJob:
         if batch.sent_at < self._restarted_at:
-            return _ImportState(ended=True)
+            return ImportJob(ended=True)
         if batch.import_id is None or self._clock() >= batch.sent_at + IMPORT_JOB_TIMEOUT_S:
-            return _ImportState(ended=None)
+            return ImportJob()
         try:
-            job = self._client.import_job(batch.project, batch.import_id)
+            return self._client.import_job(batch.project, batch.import_id)
         except DestinationBlocked as error:
             if error.missing or error.refused:
-                return _ImportState(ended=None, is_hidden=error.refused)
+                return ImportJob(is_hidden=error.refused)
             raise
-        return _ImportState(job.ended, job.error)
 
-    def _look_up(
-        self, batch: Batch, items: Sequence[Item], state: _ImportState
-    ) -> tuple[dict[str, list[FoundTask]], bool]:
+    def _look_up(self, batch: Batch, items: Sequence[Item], job: ImportJob) -> tuple[dict[str, list[FoundTask]], bool]:
         """Return the tasks that are there by their keys, and whether the others count as not arrived."""
-        if state.ended is False:
+        if job.ended is False:
             return {}, False
         found = self._find(batch, items, batch.watermark)
-        wait = IMPORT_JOB_TIMEOUT_S if state.is_hidden else self._uncertain_wait
-        is_final = state.ended or self._clock() >= batch.sent_at + wait
+        wait = IMPORT_JOB_TIMEOUT_S if job.is_hidden else self._uncertain_wait
+        is_final = job.ended or self._clock() >= batch.sent_at + wait
         if is_final and len(found) < len(items):
             found = self._find(batch, items, 0)
         return found, is_final
@@ -169,7 +137,7 @@ class Reconciliation:
             tasks[item.id] = kept.id
             if kept.predictions < item.predictions:
                 with _tolerate_refusal(late):
-                    config = config or self._projects.config(batch.project)
+                    config = config or usable_config(self._client.project(batch.project))
                     self._add_missing_predictions(kept.id, item, config)
         return tasks
 

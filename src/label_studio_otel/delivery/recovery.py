@@ -24,15 +24,6 @@ LOOKUP_BEFORE = "lookup_before"
 ABSENT_FROM = "absent_from"
 
 
-def look_up_before_sending(outbox: Outbox, now: float) -> None:
-    """Let the calls that began until now be looked up before they are sent.
-
-    Raises:
-        OutboxError: the outbox cannot be written.
-    """
-    outbox.set_counter(LOOKUP_BEFORE, now)
-
-
 def take_over_quarantined(path: Path, outbox: Outbox, now: float, uncertain_wait: float) -> None:
     """Copy what can be read of the outboxes that were set aside into the new one.
 
@@ -45,7 +36,7 @@ def take_over_quarantined(path: Path, outbox: Outbox, now: float, uncertain_wait
         OutboxError, OSError: the new outbox cannot be written, or the old one not renamed.
     """
     for damaged in quarantined(path):
-        look_up_before_sending(outbox, now)
+        outbox.set_counter(LOOKUP_BEFORE, now)
         if was_sending(damaged):
             outbox.set_counter(ABSENT_FROM, now + uncertain_wait)
         saved = salvage(damaged, outbox)
@@ -53,34 +44,28 @@ def take_over_quarantined(path: Path, outbox: Outbox, now: float, uncertain_wait
         log.warning(f"a damaged outbox was set aside as {kept}; the new one holds the {saved} calls that could be read")
 
 
-class LostDeliveries:
-    """Finds the calls that an outbox which was lost has delivered."""
+def without_lost_deliveries(
+    outbox: Outbox, client: LabelStudio, hooks: Hooks, project: ResolvedProject, tasks: list[RenderedTask]
+) -> list[RenderedTask]:
+    """Return the tasks to be sent: without those that are in Label Studio, and those that may still arrive there.
 
-    def __init__(self, outbox: Outbox, client: LabelStudio, hooks: Hooks) -> None:
-        self._outbox = outbox
-        self._client = client
-        self._hooks = hooks
-
-    def without_them(self, project: ResolvedProject, tasks: list[RenderedTask]) -> list[RenderedTask]:
-        """Return the tasks to be sent: without those that are in Label Studio, and those that may still arrive there.
-
-        Raises:
-            DeliveryError: Label Studio cannot be asked.
-        """
-        counters = self._outbox.counters()
-        lookup_before, absent_from = counters.get(LOOKUP_BEFORE, 0.0), counters.get(ABSENT_FROM, 0.0)
-        asked = [one.item for one in tasks if _start_of(one.item) <= lookup_before]
-        if not asked:
-            return tasks
-        found = self._client.find(project.id, [item.key for item in asked], 0)
-        delivered = {item.id: found[item.key][0].id for item in asked if item.key in found}
-        self._outbox.mark_found(delivered)
-        self._hooks.counts.add(duplicates=len(delivered))
-        waiting: dict[int, float] = {}
-        if absent_from > self._hooks.clock():
-            waiting = {item.id: absent_from for item in asked if item.id not in delivered}
-            self._outbox.postpone(waiting)
-        return [one for one in tasks if one.item.id not in delivered and one.item.id not in waiting]
+    Raises:
+        DeliveryError: Label Studio cannot be asked.
+    """
+    counters = outbox.counters()
+    lookup_before, absent_from = counters.get(LOOKUP_BEFORE, 0.0), counters.get(ABSENT_FROM, 0.0)
+    asked = [one.item for one in tasks if _start_of(one.item) <= lookup_before]
+    if not asked:
+        return tasks
+    found = client.find(project.id, [item.key for item in asked], 0)
+    delivered = {item.id: found[item.key][0].id for item in asked if item.key in found}
+    outbox.mark_found(delivered)
+    hooks.counts.add(duplicates=len(delivered))
+    waiting: dict[int, float] = {}
+    if absent_from > hooks.clock():
+        waiting = {item.id: absent_from for item in asked if item.id not in delivered}
+        outbox.postpone(waiting)
+    return [one for one in tasks if one.item.id not in delivered and one.item.id not in waiting]
 
 
 def _start_of(item: Item) -> float:

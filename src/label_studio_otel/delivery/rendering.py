@@ -5,7 +5,7 @@ An item's record is decoded, its span is read with its log events, and the label
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -14,7 +14,6 @@ from label_studio_otel import reading
 from label_studio_otel.calls.assembly import completed
 from label_studio_otel.calls.fingerprint import Fingerprint, fingerprint
 from label_studio_otel.calls.log_events import attach
-from label_studio_otel.delivery.batch_size import BatchSize
 from label_studio_otel.delivery.gap_warnings import GapWarnings
 from label_studio_otel.errors import DestinationBlocked, DialectError, SpoolError
 from label_studio_otel.generation import Generation
@@ -25,6 +24,17 @@ from label_studio_otel.spans import LogRecord, Span
 from label_studio_otel.spool import record as spool
 from label_studio_otel.tasks import task
 from label_studio_otel.tasks.labeling_config import LabelConfig
+
+#: With more tasks an import takes no less time per task, and more tasks are uncertain where its response is lost.
+MAX_TASKS = 500
+
+
+@dataclass(slots=True)
+class BatchSize:
+    """The largest size of the next batch for one destination."""
+
+    tasks: int = MAX_TASKS
+    bytes: int = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +150,10 @@ class Renderer:
         """
         return self._task(*SpanReader(self._outbox).read(item.record), config)[0]
 
-    def completed(self, rendered: RenderedTask, supplements: Iterable[Generation], config: LabelConfig) -> RenderedTask:
+    def completed(self, rendered: RenderedTask, supplements: Sequence[Generation], config: LabelConfig) -> RenderedTask:
         """Return a task with what other spans of its call tell; where that cannot be rendered, the task as it was."""
+        if not supplements:
+            return rendered
         try:
             span, generation = SpanReader(self._outbox).read(rendered.item.record)
             for supplement in supplements:

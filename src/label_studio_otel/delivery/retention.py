@@ -33,18 +33,17 @@ class Retention:
     def __init__(self, outbox: Outbox, path: Path, settings: Settings, hooks: Hooks) -> None:
         self._outbox = outbox
         self._path = path
-        self._max_bytes = settings.max_state_bytes
-        self._max_age = settings.max_age
-        self._counts = hooks.counts
-        self._clock = hooks.clock
+        self._settings = settings
+        self._hooks = hooks
         self._next_expiry = 0.0
 
     def has_room(self) -> bool:
         """Return whether the outbox may hold more, after keys were deleted where it is full; warn where it may not."""
         topic = f"room in {self._path.parent}"
-        while self._max_bytes and self._outbox.used_bytes() >= self._max_bytes:
-            full = f"{self._path} holds {self._max_bytes} bytes (LABEL_STUDIO_OTEL_MAX_STATE_BYTES)"
-            if not self._outbox.expire_oldest(EVICTED_PER_ROUND, self._clock() - MIN_KEY_RETENTION_S):
+        limit = self._settings.max_state_bytes
+        while limit and self._outbox.used_bytes() >= limit:
+            full = f"{self._path} holds {limit} bytes (LABEL_STUDIO_OTEL_MAX_STATE_BYTES)"
+            if not self._outbox.expire_oldest(EVICTED_PER_ROUND, self._hooks.clock() - MIN_KEY_RETENTION_S):
                 log.warn_once(topic, f"{full}: no more is taken over until some were delivered")
                 return False
             log.warn_once(
@@ -57,25 +56,20 @@ class Retention:
 
     def expire(self) -> bool:
         """Delete what is old enough; return False where that is not due yet."""
-        now = self._clock()
+        now = self._hooks.clock()
         if now < self._next_expiry:
             return False
-        interval = min(EXPIRY_INTERVAL_S, self._max_age / 10) if self._max_age else EXPIRY_INTERVAL_S
-        self._next_expiry = now + interval
+        max_age = self._settings.max_age
+        self._next_expiry = now + (min(EXPIRY_INTERVAL_S, max_age / 10) if max_age else EXPIRY_INTERVAL_S)
         self._outbox.expire(now - KEY_RETENTION_S)
-        if self._max_age:
-            self._give_up(now - self._max_age)
+        given_up = self._outbox.give_up(now - max_age) if max_age else 0
+        if given_up:
+            self._hooks.counts.expired += given_up
+            log.warning(
+                f"{given_up} LLM calls were given up: they waited longer than {max_age:g} s (LABEL_STUDIO_OTEL_MAX_AGE)"
+            )
         return True
 
     def expire_now(self) -> None:
         """Let the next `expire` be due: the clock was set."""
         self._next_expiry = 0.0
-
-    def _give_up(self, before: float) -> None:
-        given_up = self._outbox.give_up(before)
-        self._counts.expired += given_up
-        if given_up:
-            log.warning(
-                f"{given_up} LLM calls were given up: they waited longer than {self._max_age:g} s "
-                "(LABEL_STUDIO_OTEL_MAX_AGE)"
-            )

@@ -1,21 +1,17 @@
 """Sends one batch: lease its items, import its tasks, compare what arrived.
 
-Read `BatchSender.send` from top to bottom: each way in which an import can end is one branch. Where the response does
-not prove what arrived, the items are marked as uncertain, and `reconciliation` looks them up before they are sent
-again.
+Read `BatchSender.send` from top to bottom: each way in which an import can end is one branch.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from label_studio_otel.delivery.batch_size import BatchSize
 from label_studio_otel.delivery.hooks import Hooks
-from label_studio_otel.delivery.prefetch import BatchPrefetcher
-from label_studio_otel.delivery.rendering import RenderedTask
+from label_studio_otel.delivery.rendering import MAX_TASKS, BatchSize, RenderedTask
 from label_studio_otel.errors import (
     BatchTooLarge,
     DeliveryError,
@@ -24,14 +20,15 @@ from label_studio_otel.errors import (
     Retryable,
     Uncertain,
 )
-from label_studio_otel.label_studio.client import LabelStudio
+from label_studio_otel.label_studio.client import ImportResult, LabelStudio
 from label_studio_otel.label_studio.projects import Projects, ResolvedProject
-from label_studio_otel.label_studio.resources import ImportResult
 from label_studio_otel.outbox.items import DestinationRow
 from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.tasks import tags
 
 _MISSING_VARIABLE = re.compile(r'"([^"]*)" key is expected in task data')
+#: Seconds of an import above which the next one is half as large: a third of what clients and proxies wait for.
+SLOW_IMPORT_S = 20.0
 
 
 @dataclass(slots=True)
@@ -45,39 +42,39 @@ class OutgoingBatch:
     #: Id of the batch in the outbox, 0 until its items are leased.
     id: int = 0
 
+    def halve(self) -> None:
+        """Let the next batch have half as many tasks as this one."""
+        self.size.tasks = max(1, len(self.tasks) // 2)
+
 
 class BatchSender:
     """Sends batches to one Label Studio server."""
 
-    def __init__(
-        self, outbox: Outbox, client: LabelStudio, projects: Projects, prefetcher: BatchPrefetcher, hooks: Hooks
-    ) -> None:
+    def __init__(self, outbox: Outbox, client: LabelStudio, projects: Projects, hooks: Hooks) -> None:
         self._outbox = outbox
         self._client = client
         self._projects = projects
-        self._prefetcher = prefetcher
         self._hooks = hooks
 
-    def send(self, batch: OutgoingBatch) -> None:
+    def send(self, batch: OutgoingBatch, on_sent: Callable[[], None]) -> None:
         """Import a batch and store in the outbox what became of it.
+
+        Args:
+            on_sent: see `Transport.send`.
 
         Raises:
             DeliveryError: nothing more can be sent to the destination now.
         """
         began = self._hooks.steady_clock()
         try:
-            result = self._client.import_tasks(
-                batch.project.id,
-                [one.body for one in batch.tasks],
-                partial(self._lease, batch),
-                partial(self._prefetcher.prefetch, batch.row, batch.project.config, batch.size),
-            )
+            bodies = [one.body for one in batch.tasks]
+            result = self._client.import_tasks(batch.project.id, bodies, partial(self._lease, batch), on_sent)
         except Uncertain as error:
             is_queued = error.import_id is not None  # Label Studio carries the import out later
             self._observe(began, None if is_queued else error)
             self._outbox.batches.mark_uncertain(batch.id, str(error), answer=error.status, import_id=error.import_id)
             if not is_queued:
-                batch.size.timed_out(len(batch.tasks))
+                batch.halve()
                 # It can be an outage, so the destination is blocked. The items stay uncertain: they are not sent again.
                 raise Retryable(str(error)) from error
         except DeliveryError as error:  # nothing arrived
@@ -86,7 +83,10 @@ class BatchSender:
                 self._outbox.batches.release(batch.id, self._hooks.clock(), None)
             self._adapt_to(error, batch)
         else:
-            batch.size.succeeded(len(batch.tasks), self._observe(began, None))
+            if self._observe(began, None) > SLOW_IMPORT_S:
+                batch.halve()
+            else:
+                batch.size.tasks = min(MAX_TASKS, max(batch.size.tasks, 2 * len(batch.tasks)))
             if doubt := self._doubt(batch, result):
                 self._outbox.batches.mark_uncertain(batch.id, doubt)
             else:
@@ -147,31 +147,26 @@ class BatchSender:
         elif isinstance(error, BatchTooLarge) and len(batch.tasks) == 1:
             self.park({batch.tasks[0].item.id: str(error)})
         elif isinstance(error, BatchTooLarge):
-            batch.size.body_too_large(sum(len(one.body) for one in batch.tasks))
+            batch.size.bytes = max(1, sum(len(one.body) for one in batch.tasks) // 2)  # and stays so
         else:
             if isinstance(error, Retryable) and error.cut_off:
-                batch.size.rejected(len(batch.tasks))
+                batch.halve()
             raise error
 
     def _adapt_to_rejected(self, error: ItemRejected, batch: OutgoingBatch) -> None:
         self._projects.invalidate(batch.row.id)
         if self._projects.resolve(batch.row).config != batch.project.config:
             return  # the labeling config was changed after it was read: the items are rendered again for the new one
-        _raise_if_no_task_can_fit(error.reasons.values())
+        for reason in error.reasons.values():
+            if missing := _MISSING_VARIABLE.match(reason):  # no single call is at fault
+                raise DestinationBlocked(
+                    f"Label Studio wants ${missing[1]} in each task of the project, which no LLM call can fill; look "
+                    f"for it in the labeling config. {tags.FILLABLE}"
+                )
         tasks = batch.tasks
         reasons = {tasks[at].item.id: reason for at, reason in error.reasons.items() if at < len(tasks)}
         if not reasons and len(tasks) == 1:
             reasons = {tasks[0].item.id: str(error)}
         if not reasons:
-            batch.size.rejected(len(tasks))
+            batch.halve()
         self.park(reasons)
-
-
-def _raise_if_no_task_can_fit(reasons: Iterable[str]) -> None:
-    """Raise where the labeling config needs a variable that no task has, so that no single call is at fault."""
-    for reason in reasons:
-        if missing := _MISSING_VARIABLE.match(reason):
-            raise DestinationBlocked(
-                f"Label Studio wants ${missing[1]} in each task of the project, which no LLM call can fill; look for "
-                f"it in the labeling config. {tags.FILLABLE}"
-            )

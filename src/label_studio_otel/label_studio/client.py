@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from label_studio_otel.errors import BatchTooLarge, Retryable, Uncertain
-from label_studio_otel.label_studio.resources import FoundTask, ImportJob, ImportResult, Project
 from label_studio_otel.label_studio.responses import cause
 from label_studio_otel.label_studio.session import Session
 
@@ -24,6 +24,54 @@ KEYS_PER_LOOKUP = 80
 LOOKUP_PAGE_SIZE = 1000
 #: Fields of a task that are not 0 once somebody worked on it.
 WORK_FIELDS = ("total_annotations", "cancelled_annotations", "drafts", "comment_count")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project of Label Studio."""
+
+    id: int
+    title: str
+    label_config: str
+    description: str = ""
+    #: The label stream shows predictions of this version only, of any where it is empty; the first import sets it.
+    model_version: str = ""
+    #: Whether labelers see predictions at all.
+    show_predictions: bool = True
+    #: Tells the project from one with the same id on a server that was set up anew.
+    created_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """Label Studio's response to an import."""
+
+    task_count: int
+    prediction_count: int
+    #: In the order in which the tasks were sent.
+    task_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportJob:
+    """An import that Label Studio may carry out after its response, as Enterprise and the cloud do."""
+
+    #: False while the job waits or runs, None where Label Studio does not tell.
+    ended: bool | None = None
+    #: Why it failed; None where it did not.
+    error: str | None = None
+    #: The token's user may not ask for its state.
+    is_hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTask:
+    """A task that a look-up by key found."""
+
+    id: int
+    predictions: int
+    #: Somebody annotated or skipped it, began a draft, or commented on it.
+    touched: bool = False
 
 
 class LabelStudio:
@@ -73,20 +121,12 @@ class LabelStudio:
             page += 1
 
     def create_project(self, title: str, label_config: str, description: str = "") -> Project:
-        """Create a project and return it.
-
-        Raises:
-            DestinationBlocked: Label Studio refuses the title or the labeling config.
-        """
+        """Create a project and return it."""
         body = {"title": title, "label_config": label_config, "description": description}
         return _project(self._session.json("POST", "/api/projects/", body, having="id"))
 
     def change_project(self, project_id: int, **fields: Any) -> Project:
-        """Change fields of a project and return the changed project.
-
-        Raises:
-            DestinationBlocked: Label Studio refuses the change.
-        """
+        """Change fields of a project and return the changed project."""
         return _project(self._session.json("PATCH", f"/api/projects/{project_id}/", fields, having="id"))
 
     def edition(self) -> str:
@@ -118,7 +158,6 @@ class LabelStudio:
         """Import tasks: all of them, or none.
 
         Args:
-            project_id: of the project.
             tasks: each as JSON.
             on_connected: see `Transport.send`; called again where an access token had ended.
             on_sent: see `Transport.send`.
@@ -176,22 +215,19 @@ class LabelStudio:
         self._session.request("DELETE", f"/api/tasks/{task_id}/")
 
     def _find(self, project_id: int, keys: Sequence[str], watermark: int) -> list[dict[str, Any]]:
-        try:
-            return self._find_at_once(project_id, keys, watermark)
-        except BatchTooLarge:  # the request line is longer than a proxy allows
-            if len(keys) == 1:
-                raise
-        half = len(keys) // 2
-        return [task for part in (keys[:half], keys[half:]) for task in self._find(project_id, part, watermark)]
-
-    def _find_at_once(self, project_id: int, keys: Sequence[str], watermark: int) -> list[dict[str, Any]]:
         items = [
             _above(watermark),
             {"filter": "filter:tasks:data.key", "operator": "in_list", "type": "String", "value": list(keys)},
         ]
         query = {"filters": {"conjunction": "and", "items": items}}
         include = f"id,data,total_predictions,{','.join(WORK_FIELDS)}"
-        body = self._tasks(project_id, query, page_size=LOOKUP_PAGE_SIZE, include=include, fields="all")
+        try:
+            body = self._tasks(project_id, query, page_size=LOOKUP_PAGE_SIZE, include=include, fields="all")
+        except BatchTooLarge:  # the request line is longer than a proxy allows
+            half = len(keys) // 2
+            if not half:
+                raise
+            return self._find(project_id, keys[:half], watermark) + self._find(project_id, keys[half:], watermark)
         tasks: list[dict[str, Any]] = body["tasks"]
         if body["total"] != len(tasks):
             raise Retryable(f"a look-up of {len(keys)} keys found {body['total']} tasks and showed {len(tasks)}")

@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 from label_studio_otel import log
 from label_studio_otel.errors import ConfigError, DestinationBlocked
-from label_studio_otel.label_studio.client import LabelStudio
-from label_studio_otel.label_studio.resources import Project
+from label_studio_otel.label_studio.client import LabelStudio, Project
 from label_studio_otel.outbox.items import DestinationRow
 from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.settings import Destination
@@ -38,15 +37,6 @@ class ResolvedProject(NamedTuple):
     watermark: int
 
 
-class _Read(NamedTuple):
-    """A project as it was read."""
-
-    project: Project
-    config: LabelConfig
-    #: When to read it again, seconds since the epoch.
-    stale_at: float
-
-
 class Projects:
     """The projects of destinations, each read again after `REREAD_INTERVAL_S` seconds."""
 
@@ -54,7 +44,8 @@ class Projects:
         self._client = client
         self._outbox = outbox
         self._clock = clock
-        self._read: dict[int, _Read] = {}
+        #: By destination: its project, and when to read it again in seconds since the epoch.
+        self._read: dict[int, tuple[ResolvedProject, float]] = {}
 
     def resolve(self, target: DestinationRow) -> ResolvedProject:
         """Return the project of a destination; create it where the destination has a title and there is none.
@@ -63,15 +54,17 @@ class Projects:
             DestinationBlocked: there is no project and none can be created, or its labeling config is unusable.
             Retryable: no response came.
         """
-        read = self._read.get(target.id)
-        if read is not None and read.stale_at >= self._clock():
+        known, stale_at = self._read.get(target.id, (None, 0.0))
+        if known is not None and stale_at >= self._clock():
             assert target.watermark is not None
-            return ResolvedProject(read.project.id, read.config, target.watermark)
+            return known._replace(watermark=target.watermark)
         project = self._find(target)
-        config = _parsed(project)
-        self._read[target.id] = _Read(project, config, self._clock() + REREAD_INTERVAL_S)
+        config = usable_config(project)
+        stale_at = self._clock() + REREAD_INTERVAL_S
         self._warn_if_odd(project, config, target.destination)
-        return ResolvedProject(project.id, config, self._watermark(target, project))
+        resolved = ResolvedProject(project.id, config, self._watermark(target, project))
+        self._read[target.id] = resolved, stale_at
+        return resolved
 
     def _watermark(self, target: DestinationRow, project: Project) -> int:
         """Return the highest id of a task, and keep it in the outbox; warn where it is lower than before."""
@@ -88,17 +81,9 @@ class Projects:
             self._outbox.destinations.set_project(target.id, project.id, highest, project.created_at)
         return highest
 
-    def config(self, project_id: int) -> LabelConfig:
-        """Return a project's labeling config, read anew."""
-        return _parsed(self._client.project(project_id))
-
     def invalidate(self, target: int) -> None:
         """Read the project of a destination again next time."""
         self._read.pop(target, None)
-
-    def invalidate_all(self) -> None:
-        """Read every project again next time."""
-        self._read.clear()
 
     def _warn_if_odd(self, project: Project, config: LabelConfig, destination: Destination) -> None:
         """Warn, once for a project, of a labeling config that works and may not be meant."""
@@ -191,7 +176,12 @@ def _fits(project: Project, mode: str) -> bool:
         return False
 
 
-def _parsed(project: Project) -> LabelConfig:
+def usable_config(project: Project) -> LabelConfig:
+    """Return a project's labeling config.
+
+    Raises:
+        DestinationBlocked: it is none, or shows nothing of a call.
+    """
     try:
         config = labeling_config.parse(project.label_config)
     except ConfigError as error:

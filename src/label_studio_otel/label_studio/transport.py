@@ -8,7 +8,6 @@ look the same, and after a lost response nothing may be sent again without a loo
 from __future__ import annotations
 
 import base64
-import http.client
 import io
 import json
 import socket
@@ -17,6 +16,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead, InvalidURL
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -46,11 +47,7 @@ class Response:
             return None
 
     def retry_after(self, now: float) -> float | None:
-        """Return the seconds to wait from now on, of a `Retry-After` header (RFC 9110, 10.2.3); None without one.
-
-        Args:
-            now: seconds since the epoch, as the header may hold a date.
-        """
+        """Return the seconds to wait from `now` on, seconds since the epoch, by a `Retry-After` header (RFC 9110)."""
         value = self.headers.get("retry-after", "")
         if value.isascii() and value.isdigit():
             return float(value)
@@ -112,40 +109,42 @@ class Transport:
         finally:
             connection.close()
 
-    def _connect(self, path: str, headers: dict[str, str]) -> tuple[http.client.HTTPConnection, str]:
+    def _connect(self, path: str, headers: dict[str, str]) -> tuple[HTTPConnection, str]:
         parts = urlsplit(self.url)
         try:
             connection, target = self._route(parts, path, headers)
             connection.connect()
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise DestinationBlocked(_unreachable(self.url, error), passing=True) from error
+        except (OSError, HTTPException, ValueError) as error:
+            hint = "check LABEL_STUDIO_URL and that Label Studio runs"
+            if isinstance(error, ssl.SSLCertVerificationError):
+                hint = "its certificate is not trusted; set SSL_CERT_FILE to your authority's certificates"
+            reason = f"{self.url} cannot be reached ({_named(error)}); {hint}"
+            raise DestinationBlocked(reason, passing=True) from error
         connection.sock.settimeout(self._read_timeout)
         return connection, target
 
-    def _route(self, parts: Any, path: str, headers: dict[str, str]) -> tuple[http.client.HTTPConnection, str]:
+    def _route(self, parts: Any, path: str, headers: dict[str, str]) -> tuple[HTTPConnection, str]:
         """Return a connection, through a proxy where the usual variables name one, and the request's target."""
         host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
         target = f"{parts.path.rstrip('/')}{path}"
         proxy = None if proxy_bypass(f"{host}:{port}") else _proxy(parts.scheme)
-        if parts.scheme == "http":
-            if proxy is None:
-                return http.client.HTTPConnection(host, port, timeout=CONNECT_TIMEOUT_S), target
-            headers.update(_proxy_authorization(proxy))
-            connection = http.client.HTTPConnection(proxy.hostname, proxy.port or 80, timeout=CONNECT_TIMEOUT_S)
-            return connection, f"http://{parts.netloc.rpartition('@')[2]}{target}"
-        # Kept, as reading the system's certificates takes 20 ms.
-        self._tls = self._tls or ssl.create_default_context()
+        connected: Any = partial(HTTPConnection, timeout=CONNECT_TIMEOUT_S)
+        if parts.scheme == "https":
+            # Kept, as reading the system's certificates takes 20 ms.
+            self._tls = self._tls or ssl.create_default_context()
+            connected = partial(HTTPSConnection, timeout=CONNECT_TIMEOUT_S, context=self._tls)
         if proxy is None:
-            return http.client.HTTPSConnection(host, port, timeout=CONNECT_TIMEOUT_S, context=self._tls), target
-        tunnel = http.client.HTTPSConnection(
-            proxy.hostname, proxy.port or 80, timeout=CONNECT_TIMEOUT_S, context=self._tls
-        )
-        tunnel.set_tunnel(host, port, headers=_proxy_authorization(proxy))
-        return tunnel, target
+            return connected(host, port), target
+        connection = connected(proxy.hostname, proxy.port or 80)
+        if parts.scheme == "https":
+            connection.set_tunnel(host, port, headers=_proxy_authorization(proxy))
+            return connection, target
+        headers.update(_proxy_authorization(proxy))
+        return connection, f"http://{parts.netloc.rpartition('@')[2]}{target}"
 
     def _transmit(
         self,
-        connection: http.client.HTTPConnection,
+        connection: HTTPConnection,
         method: str,
         target: str,
         body: bytes | None,
@@ -160,21 +159,21 @@ class Transport:
         """
         try:
             connection.request(method, target, body=body, headers=headers)
-        except (http.client.InvalidURL, UnicodeError) as error:
+        except (InvalidURL, UnicodeError) as error:
             raise DestinationBlocked(f"{self.url} cannot be used as a URL; check LABEL_STUDIO_URL") from error
         except OSError as error:
             return error
         return None
 
-    def _receive(self, connection: http.client.HTTPConnection, method: str, broken_off: OSError | None) -> Response:
+    def _receive(self, connection: HTTPConnection, method: str, broken_off: OSError | None) -> Response:
         until = _ReadUntil(connection.sock, time.monotonic() + self._total_timeout)
         try:
             # Not by `connection.getresponse`, which reads from the socket without a time limit for all of it.
-            response = http.client.HTTPResponse(until, method=method)  # type: ignore[arg-type]
+            response = HTTPResponse(until, method=method)  # type: ignore[arg-type]
             response.begin()
             headers = {name.lower(): value for name, value in response.getheaders()}
             return Response(response.status, headers, response.read())
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             if broken_off is not None:  # the server cannot have acted on a part of the request
                 raise Retryable(f"{self.url} broke off the connection: {broken_off}", cut_off=True) from broken_off
             raise Uncertain(f"{self.url} gave no answer: {_named(error)}") from error
@@ -215,14 +214,7 @@ def _proxy_authorization(proxy: Any) -> dict[str, str]:
     return {"Proxy-Authorization": f"Basic {base64.b64encode(credentials.encode()).decode()}"}
 
 
-def _unreachable(url: str, error: Exception) -> str:
-    hint = "check LABEL_STUDIO_URL and that Label Studio runs"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        hint = "its certificate is not trusted; set SSL_CERT_FILE to your authority's certificates"
-    return f"{url} cannot be reached ({_named(error)}); {hint}"
-
-
 def _named(error: Exception) -> str:
     """Return an error's type, with its text where that cannot quote a response or a proxy's URL with its password."""
-    is_harmless = isinstance(error, (OSError, http.client.IncompleteRead))
+    is_harmless = isinstance(error, (OSError, IncompleteRead))
     return f"{type(error).__name__}: {error}" if is_harmless and str(error) else type(error).__name__

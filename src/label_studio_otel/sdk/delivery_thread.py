@@ -13,8 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from label_studio_otel import log
-from label_studio_otel.delivery.health import Health
-from label_studio_otel.delivery.hooks import Hooks
+from label_studio_otel.delivery.hooks import Health, Hooks
 from label_studio_otel.errors import OutboxError
 from label_studio_otel.label_studio.suppression import suppressed
 from label_studio_otel.metrics import instruments
@@ -149,14 +148,13 @@ class DeliveryThread:
 
     def _new_deliverer(self, finish: ReentrantEvent) -> Deliverer:
         hooks = Hooks(
+            health=self._health,
             observe_latency=self._metrics.record_latency,
             observe_import=self._metrics.record_import,
             # An application that ends waits for this thread alone.
             pause=lambda: time.sleep(0.0 if finish.is_set() else YIELD_S),
         )
-        deliverer = fork_safe_import.deliverer()(
-            self.settings, settle_delay=SETTLE_DELAY_S, health=self._health, hooks=hooks
-        )
+        deliverer = fork_safe_import.deliverer()(self.settings, settle_delay=SETTLE_DELAY_S, hooks=hooks)
         self._metrics.counts += (deliverer.counts,)
         return deliverer
 

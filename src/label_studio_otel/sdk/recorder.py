@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from label_studio_otel import log, process
-from label_studio_otel.delivery.health import Health
+from label_studio_otel.delivery.hooks import Health
 from label_studio_otel.metrics.counts import Counts
 from label_studio_otel.metrics.server_metrics import ServerMetrics
 from label_studio_otel.sdk.delivery_thread import DeliveryThread

@@ -11,7 +11,7 @@ import pytest
 
 from label_studio_otel.cli import deliver
 from label_studio_otel.delivery.deliverer import Deliverer
-from label_studio_otel.delivery.health import Health
+from label_studio_otel.delivery.hooks import Health
 from label_studio_otel.outbox import database
 from label_studio_otel.outbox.overview import Overview
 from label_studio_otel.settings import Destination

@@ -9,9 +9,8 @@ from label_studio_otel.cli.doctor.finding import Finding, Findings, error, ok, w
 from label_studio_otel.cli.doctor.installation import SetUp
 from label_studio_otel.cli.setup import SHORTEST_TITLE
 from label_studio_otel.errors import ConfigError, DeliveryError, DestinationBlocked
-from label_studio_otel.label_studio.authorization import jwt_expiry
-from label_studio_otel.label_studio.client import LabelStudio
-from label_studio_otel.label_studio.resources import Project
+from label_studio_otel.label_studio.client import LabelStudio, Project
+from label_studio_otel.label_studio.session import jwt_expiry
 from label_studio_otel.settings import Settings, labeling_config
 from label_studio_otel.tasks import labeling_config as label_config
 
