@@ -20,11 +20,6 @@ def _processed(server: ServerMetrics) -> Values:
         yield server.total("failed"), {**server.processor, "error.type": "_OTHER"}
 
 
-def _in_memory(server: ServerMetrics) -> Values:
-    if server.writer is not None:
-        yield server.writer.backlog, server.processor
-
-
 def _processor_count(name: str) -> Callable[[ServerMetrics], Values]:
     """Return a function that reads a count of the processor; there is none outside an application's process."""
     return lambda server: [(server.total(name), server.processor)] if server.writer is not None else []
@@ -76,7 +71,7 @@ METRICS = (
         "otel.sdk.processor.span.queue.size",
         "{span}",
         "LLM calls that wait in memory because the disk refuses",
-        _in_memory,
+        lambda server: [(server.writer.backlog, server.processor)] if server.writer is not None else [],
     ),
     counter(
         "otel.sdk.exporter.span.exported",

@@ -69,9 +69,7 @@ def _add_log_processors(exporters: list[LabelStudioSpanExporter], add_span_proce
 
     open_spans = OpenSpans()
     add_span_processor(open_spans)
-    directories = set()
-    for exporter in exporters:
-        processor = LabelStudioLogRecordProcessor(open_spans=open_spans, **exporter.settings)
-        if processor.directory not in directories:  # one record of an event serves all projects of a server
-            directories.add(processor.directory)
-            add(processor)
+    processors = [LabelStudioLogRecordProcessor(open_spans=open_spans, **one.settings) for one in exporters]
+    # One record of an event serves all projects of a server.
+    for processor in {one.directory: one for one in processors}.values():
+        add(processor)

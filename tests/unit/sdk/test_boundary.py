@@ -190,7 +190,7 @@ class BoundaryTest(SdkTest):
     def _agreed(self, **settings: Any) -> Boundary:
         """Return what a processor with these settings has."""
         made = Boundary({**self.settings, **settings})
-        made.join()
+        made.warn_of_settings()
         return made
 
     def test_the_token_is_that_of_the_first_that_has_one(self) -> None:
