@@ -15,5 +15,3 @@ values are decoded, and bytes are base64 text. A span that cannot be read is cou
 
 https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/docs/specification.md
 """
-
-__all__: list[str] = []

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["KINDS", "STATUS_CODES", "Selected"]
-
 #: SpanKind and StatusCode of trace.proto by number. Kind 0 is unspecified, which means INTERNAL.
 KINDS = ("INTERNAL", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 STATUS_CODES = ("UNSET", "OK", "ERROR")

@@ -6,17 +6,12 @@ Whether a request has traces or logs is seen from its content. Metrics are not r
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, BinaryIO
 
 from label_studio_otel.errors import DecodeError
 from label_studio_otel.otlp import json
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import BinaryIO
-
-__all__ = ["Telemetry", "decode", "documents"]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 #: The tag of field 1, with which every request in protobuf begins that is not empty. It is also a line feed.

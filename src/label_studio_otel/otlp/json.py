@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from label_studio_otel.errors import DecodeError, RequestTooLarge
 from label_studio_otel.otlp.fields import KINDS, STATUS_CODES, Selected
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-__all__ = ["load", "select"]
 
 #: The errors of reading JSON that has another form than expected.
 WRONG_FORM = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)

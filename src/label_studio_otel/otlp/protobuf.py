@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,7 @@ from label_studio_otel.otlp.utf8 import repaired
 from label_studio_otel.otlp.wire import groups
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-
-__all__ = ["select"]
 
 #: The size up to which a resource or scope is cached from one request to the next.
 MAX_CACHED_BYTES = 16 << 10

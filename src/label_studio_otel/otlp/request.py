@@ -5,16 +5,12 @@ Spans and log records that are not selected are not read: most of what a Collect
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from label_studio_otel.errors import RequestTooLarge
 from label_studio_otel.otlp import json, protobuf
 from label_studio_otel.otlp.fields import Selected
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-__all__ = ["MAX_COUNT", "logs", "traces"]
 
 #: Spans, or log records, that one request may have.
 MAX_COUNT = 100_000

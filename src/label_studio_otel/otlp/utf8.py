@@ -18,8 +18,6 @@ from opentelemetry.proto.logs.v1 import logs_pb2
 from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-__all__ = ["repaired"]
-
 #: The schemas of all messages that are repaired; each is after those that it imports.
 _SCHEMAS = (common_pb2, resource_pb2, trace_pb2, logs_pb2)
 

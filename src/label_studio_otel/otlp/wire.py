@@ -23,8 +23,9 @@ trace.proto and logs.proto of OTLP 1.9
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -32,11 +33,6 @@ from google.protobuf.message import DecodeError as ProtobufError
 from google.protobuf.message_factory import GetMessageClass
 
 from label_studio_otel.errors import DecodeError, RequestTooLarge
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-__all__ = ["Group", "groups"]
 
 #: The number of the field `attributes` in a span and in a log record.
 _ATTRIBUTES = {"traces": 9, "logs": 6}

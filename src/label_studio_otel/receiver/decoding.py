@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 from label_studio_otel import pipeline, reading
+from label_studio_otel.calls.selection import Selection
 from label_studio_otel.errors import RequestTooLarge
 from label_studio_otel.otlp import request
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from label_studio_otel.calls.selection import Selection
-    from label_studio_otel.outbox.items import NewEvent, NewItem
+from label_studio_otel.outbox.items import NewEvent, NewItem
 
 Record = TypeVar("Record", "NewItem", "NewEvent")
 
-__all__ = ["MAX_BODY_BYTES", "RESPONSE_TIMEOUT_S", "RETRY_AFTER_S", "DecodedRequest", "decode"]
-
-#: The limit of bytes of a body that the OTLP specification recommends; the default of the setting `limits.body` too.
+#: The size of a body after decompression that the OTLP specification recommends.
 MAX_BODY_BYTES = 64 << 20
 #: The limit of bytes of all records of a request. They may exceed the body, as each record has a copy of its resource.
 MAX_RECORDS_BYTES = 256 << 20

@@ -10,23 +10,17 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from label_studio_otel import log
 from label_studio_otel.errors import OutboxCorrupt, OutboxError, OutboxFull
+from label_studio_otel.metrics.counts import Counts
+from label_studio_otel.outbox.items import NewEvent, NewItem
+from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.pipeline import accept
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from label_studio_otel.metrics.counts import Counts
-    from label_studio_otel.outbox.items import NewEvent, NewItem
-    from label_studio_otel.outbox.outbox import Outbox
-
-__all__ = ["GroupCommit"]
 
 #: A single request may have more than this.
 MAX_COMMIT_BYTES = 32 << 20

@@ -10,24 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import h11
 
-from label_studio_otel.receiver.settings import Limits
+from label_studio_otel.receiver.settings import Limits, Tls
 from label_studio_otel.receiver.streams import READ_BYTES, Stream, TlsStream
 from label_studio_otel.receiver.tls import Reloading, server_context
-
-if TYPE_CHECKING:
-    import ssl
-
-    from label_studio_otel.receiver.settings import Tls
-
-__all__ = ["Handler", "Head", "HttpServer", "Response"]
 
 MAX_HEAD_BYTES = 32 * 1024
 #: The number of chunks of a body after which other connections have their turn.

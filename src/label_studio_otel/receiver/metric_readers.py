@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import prometheus_client
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -20,14 +21,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from label_studio_otel import log
 from label_studio_otel._version import __version__
 from label_studio_otel.metrics import instruments
-from label_studio_otel.receiver.metrics import RECEIVER_METRICS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from label_studio_otel.receiver.metrics import ReceiverMetrics
-
-__all__ = ["MetricReaders", "exporters"]
+from label_studio_otel.receiver.metrics import RECEIVER_METRICS, ReceiverMetrics
 
 #: The format of `prometheus_client.generate_latest`.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from label_studio_otel.metrics.metric import counter, histogram, up_down_counter
+from label_studio_otel.metrics.metric import Values, counter, histogram, up_down_counter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
     from opentelemetry.metrics import Histogram
-
-    from label_studio_otel.metrics.metric import Values
-
-__all__ = ["RECEIVER_METRICS", "ReceiverMetrics"]
 
 HTTP_DURATION = "http.server.request.duration"
 RPC_DURATION = "rpc.server.call.duration"

@@ -14,30 +14,24 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import grpc
 
 from label_studio_otel import log
+from label_studio_otel.calls.selection import Selection
 from label_studio_otel.errors import DecodeError, OutboxError, RequestTooLarge
 from label_studio_otel.receiver import access
 from label_studio_otel.receiver.decoding import RESPONSE_TIMEOUT_S, RETRY_AFTER_S, decode
+from label_studio_otel.receiver.group_commit import GroupCommit
 from label_studio_otel.receiver.metrics import ReceiverMetrics
 from label_studio_otel.receiver.responses import DISK_SLOW, OUR_ERROR, OUTBOX_UNUSABLE, retry_later, success
-from label_studio_otel.receiver.settings import Limits
+from label_studio_otel.receiver.settings import Limits, Tls
 from label_studio_otel.receiver.tls import grpc_credentials
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from label_studio_otel.calls.selection import Selection
-    from label_studio_otel.receiver.group_commit import GroupCommit
-    from label_studio_otel.receiver.settings import Tls
-
-__all__ = ["OtlpGrpc"]
 
 METHODS = {
     "/opentelemetry.proto.collector.trace.v1.TraceService/Export": "traces",

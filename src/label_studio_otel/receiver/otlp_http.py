@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 from label_studio_otel import log
+from label_studio_otel.calls.selection import Selection
 from label_studio_otel.errors import DecodeError, OutboxError, RequestTooLarge
 from label_studio_otel.receiver import access
 from label_studio_otel.receiver.decoding import (
@@ -21,7 +22,8 @@ from label_studio_otel.receiver.decoding import (
     DecodedRequest,
     decode,
 )
-from label_studio_otel.receiver.http import Response
+from label_studio_otel.receiver.group_commit import GroupCommit
+from label_studio_otel.receiver.http import Head, Response
 from label_studio_otel.receiver.metrics import ReceiverMetrics
 from label_studio_otel.receiver.responses import (
     DISK_SLOW,
@@ -32,15 +34,6 @@ from label_studio_otel.receiver.responses import (
     error,
     success,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from label_studio_otel.calls.selection import Selection
-    from label_studio_otel.receiver.group_commit import GroupCommit
-    from label_studio_otel.receiver.http import Head
-
-__all__ = ["OtlpHttp", "decompressed"]
 
 #: The paths of requests. A slash may follow: clients that take a redirect for a success would lose their data.
 SIGNALS = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1/metrics": "metrics"}

@@ -6,7 +6,8 @@ https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/docs/specifica
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from google.protobuf import json_format
 from google.rpc import code_pb2
@@ -16,11 +17,6 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from label_studio_otel.receiver.http import Response
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-__all__ = ["DISK_SLOW", "JSON", "OUR_ERROR", "OUTBOX_UNUSABLE", "PROTOBUF", "error", "retry_later", "success"]
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"

@@ -11,8 +11,9 @@ import ctypes
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from label_studio_otel import log
 from label_studio_otel.calls.selection import Selection
@@ -29,14 +30,8 @@ from label_studio_otel.receiver.metric_readers import MetricReaders
 from label_studio_otel.receiver.metrics import ReceiverMetrics
 from label_studio_otel.receiver.otlp_grpc import OtlpGrpc
 from label_studio_otel.receiver.otlp_http import OtlpHttp
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from label_studio_otel.receiver.settings import ServeSettings
-    from label_studio_otel.settings import Settings
-
-__all__ = ["Bridge"]
+from label_studio_otel.receiver.settings import ServeSettings
+from label_studio_otel.settings import Settings
 
 #: How long delivery waits after a step that found nothing to do.
 POLL_INTERVAL_S = 1.0

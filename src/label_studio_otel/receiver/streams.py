@@ -9,12 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = ["READ_BYTES", "Stream", "TlsStream"]
+from collections.abc import Callable
+from typing import TypeVar
 
 READ_BYTES = 256 * 1024
 #: How long a client may read the last bytes after `close`; asyncio alone would wait for ever.

@@ -8,19 +8,14 @@ from __future__ import annotations
 
 import ssl
 import threading
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, NoReturn, TypeVar
 
 from label_studio_otel import log
 from label_studio_otel.errors import ConfigError
 from label_studio_otel.files import warn_if_others_may_read
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from label_studio_otel.receiver.settings import Tls
-
-__all__ = ["Reloading", "grpc_credentials", "server_context"]
+from label_studio_otel.receiver.settings import Tls
 
 Made = TypeVar("Made")
 #: OpenSSL's reasons when a key does not belong to the certificate. The last one is given when their algorithms differ.
