@@ -1,12 +1,12 @@
-"""Coverage-guided fuzzing of the whole path: OTLP bytes, dialects, log events and doubles, `convert`, tasks.
+"""Coverage-guided fuzzing from OTLP to tasks: decoding, dialects, log events, duplicates, `convert` and tasks.
 
     pip install atheris
     python tests/fuzz/fuzz_otlp.py [--strict] -max_total_time=300 FOLDER
 
-FOLDER keeps what was found interesting; the recorded runs of tests/cases are put into it first. The options are those
-of libFuzzer. Whatever the bytes are, only `DecodeError` and `DialectError` may come, every call can be printed, and
-every task is JSON in UTF-8 that PostgreSQL takes. With `--strict` the place where a dialect raised something else, and
-`reading.read` turned it into a `DialectError`, is printed once.
+FOLDER keeps the inputs that reached new code; the recorded runs of tests/cases are put into it first. The options are
+those of libFuzzer. For every input, only `DecodeError` and `DialectError` may be raised, every call can be printed, and
+every task is JSON in UTF-8 that PostgreSQL accepts. With `--strict`, the place where a dialect raised another error,
+which `reading.read` turned into a `DialectError`, is printed once.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _CONFIGS = [labeling_config.parse(labeling_config.template(mode)) for mode in ("
 
 
 def test_one_input(data: bytes) -> None:
-    """Take bytes all the way."""
+    """Read bytes, and render the tasks of their calls."""
     try:
         telemetry = otlp.decode(data, "fuzz")
     except DecodeError:
@@ -60,7 +60,7 @@ def _unreadable(_span: Span, _error: DialectError) -> None:
     """A span may be unreadable."""
 
 
-def _note_what_was_saved() -> None:
+def _print_other_errors() -> None:
     noted: set[tuple[str, str, int]] = set()
     read = reading._read
 
@@ -74,7 +74,7 @@ def _note_what_was_saved() -> None:
             where = (type(error).__name__, place.filename, place.lineno or 0)
             if where not in noted:
                 noted.add(where)
-                print("saved:", *where, "of", dialect.name, str(error)[:100], file=sys.stderr)
+                print("other error:", *where, "of", dialect.name, str(error)[:100], file=sys.stderr)
             return read(dialect, span)
 
     reading._read = noting
@@ -182,10 +182,10 @@ def _seed(folder: Path) -> None:
 
 
 def main() -> None:
-    """Fuzz until libFuzzer's options say that it is enough."""
+    """Fuzz as long as the options of libFuzzer say."""
     arguments = [argument for argument in sys.argv if argument != "--strict"]
     if len(arguments) < len(sys.argv):
-        _note_what_was_saved()
+        _print_other_errors()
     folder = next((argument for argument in arguments[1:] if not argument.startswith("-")), None)
     if folder is not None and not os.path.isfile(folder):
         _seed(Path(folder))

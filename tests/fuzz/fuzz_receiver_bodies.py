@@ -1,4 +1,4 @@
-"""Bodies of export requests for the fuzzing of receivers: to begin with, and what must be taken of them."""
+"""Valid bodies of export requests for the fuzzing of receivers, and a check of the calls that are stored for a body."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from support.receiving import span, traces  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
 
-#: Stands in what is said; nowhere may it come out.
+#: The content of calls; it must be in no log and in no response.
 SECRET = "S3CRET"
-#: Of an emitter that no dialect knows.
+#: A scope that no dialect reads specially.
 SCOPE = "acme"
 LARGEST_SEED = 6_000
 
 
 class FakeGroupCommit:
-    """Counts what it takes; refuses when told."""
+    """Keeps the records of requests, or refuses all where `refuses` is set."""
 
     def __init__(self) -> None:
         self.refuses = False
@@ -56,20 +56,20 @@ class FakeGroupCommit:
             raise OutboxError("it refuses")
 
 
-class Meaning(NamedTuple):
-    """What a request for traces means to somebody who reads all of it with Google's library."""
+class Content(NamedTuple):
+    """The content of a request for traces, as Google's library reads it."""
 
-    #: Keys of calls that no reader can overlook.
+    #: Keys of the spans that are certainly calls.
     calls: set[str]
-    #: Keys of all spans that have an identity.
+    #: Keys of all spans with valid ids.
     valid: set[str]
-    #: Number of calls that have none, and of all such spans.
+    #: Number of calls without valid ids, and of all spans without them.
     calls_rejected: int
     all_rejected: int
 
 
-def meaning(body: bytes) -> Meaning | None:
-    """Read a request in protobuf; None where it is no valid one."""
+def content_of(body: bytes) -> Content | None:
+    """Read a request in protobuf; return None where it is not valid."""
     try:
         request = ExportTraceServiceRequest.FromString(body)
     except DecodeError:
@@ -84,17 +84,17 @@ def meaning(body: bytes) -> Meaning | None:
             else:
                 all_rejected += 1
                 calls_rejected += is_call
-    return Meaning(calls, valid, calls_rejected, all_rejected)
+    return Content(calls, valid, calls_rejected, all_rejected)
 
 
-def check_taken(body: bytes, taken: list[Sequence[Any]], response: bytes) -> None:
-    """See that a request for traces in protobuf was taken as it is meant."""
-    if (meant := meaning(body)) is None:
+def check_stored(body: bytes, stored: list[Sequence[Any]], response: bytes) -> None:
+    """Check the records and the response of a request for traces in protobuf against its content."""
+    if (expected := content_of(body)) is None:
         return
-    keys = {":".join(one.key.split(":")[:2]) for batch in taken for one in batch}
-    assert meant.calls <= keys <= meant.valid
+    keys = {":".join(one.key.split(":")[:2]) for batch in stored for one in batch}
+    assert expected.calls <= keys <= expected.valid
     partial = ExportTraceServiceResponse.FromString(response).partial_success
-    assert meant.calls_rejected <= partial.rejected_spans <= meant.all_rejected
+    assert expected.calls_rejected <= partial.rejected_spans <= expected.all_rejected
     assert bool(partial.error_message) == bool(partial.rejected_spans)
 
 
@@ -108,7 +108,7 @@ def _is_chat(one: Any) -> bool:
 
 
 def seeds() -> Iterator[tuple[str, bytes, bool]]:
-    """Yield signal, body, and whether it is JSON."""
+    """Yield the signal and the body of valid requests, and whether it is JSON."""
     yield "traces", traces(span(1, SECRET), span(2, SECRET, traceId="", name=SECRET)), True
     yield "traces", _in_protobuf(), False
     yield "logs", _event_in_protobuf(), False
@@ -154,8 +154,8 @@ def _event_in_protobuf() -> bytes:
     return body
 
 
-class Said(logging.Handler):
-    """What was logged, and what asyncio could give to nobody."""
+class CapturedLogs(logging.Handler):
+    """Keeps what is logged, and the errors that asyncio gives to no caller."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,13 +163,13 @@ class Said(logging.Handler):
         self.errors: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it."""
+        """Keep a record."""
         self.lines.append(self.format(record))
         if record.name == "asyncio":
             self.errors.append(self.lines[-1])
 
-    def hear(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Carry out what needs no waiting, with what goes to threads in this one."""
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine in a new event loop; calls that it gives to an executor run in this thread."""
         loop = asyncio.new_event_loop()
         loop.set_exception_handler(lambda _, context: self.errors.append(repr(context)))
         loop.run_in_executor = partial(_at_once, loop)  # type: ignore[method-assign]
@@ -181,14 +181,14 @@ class Said(logging.Handler):
 
     @classmethod
     @contextmanager
-    def listening(cls) -> Iterator[Said]:
-        """Hear all while the context lasts."""
-        said, root = cls(), logging.getLogger()
-        root.addHandler(said)
+    def capturing(cls) -> Iterator[CapturedLogs]:
+        """Keep all records while the context lasts."""
+        logs, root = cls(), logging.getLogger()
+        root.addHandler(logs)
         try:
-            yield said
+            yield logs
         finally:
-            root.removeHandler(said)
+            root.removeHandler(logs)
 
 
 def _at_once(loop: asyncio.AbstractEventLoop, _executor: Any, call: Any, *arguments: Any) -> asyncio.Future[Any]:

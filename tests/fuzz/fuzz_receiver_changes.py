@@ -1,4 +1,4 @@
-"""Changes of export requests' bodies for the fuzzing of receivers: one at a time, so that the rest can be read."""
+"""Makes one change in the body of an export request, for the fuzzing of receivers. The rest stays readable."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator
 
-    #: Changes bytes, into at most so many.
+    #: Changes bytes, to at most this number.
     Mutate = Callable[[bytes, int], bytes]
 
-#: Messages in messages that are looked into.
+#: The depth down to which messages in messages are changed.
 _DEEPEST = 8
 
 
@@ -49,7 +49,7 @@ def _changed_json(body: bytes, chance: random.Random, mutate: Mutate) -> bytes:
         holder[key] = chance.choice((*_VALUES, [holder[key]], {"value": holder[key]}, json.loads(json.dumps(other[1]))))
     try:
         return json.dumps(whole, ensure_ascii=chance.random() < 0.5).encode("utf-8", "surrogatepass")
-    except (ValueError, RecursionError):  # it holds itself
+    except (ValueError, RecursionError):  # it contains itself
         return body
 
 
@@ -103,7 +103,7 @@ def _changed_protobuf(body: bytes, chance: random.Random, mutate: Mutate) -> byt
     return _bytes(message or [])
 
 
-#: Raw: unknown fields of each wire type, groups, numbers longer than need be, a field number of 0, wire type 7.
+#: Raw: unknown fields of each wire type, groups, numbers with more bytes than needed, a field number of 0, wire type 7.
 _ODD_FIELDS: tuple[list[Any], ...] = tuple(
     [None, raw]
     for raw in (
@@ -197,7 +197,7 @@ def _written(number: int) -> bytes:
 
 
 def shaken(data: bytes, max_size: int, chance: random.Random) -> bytes:
-    """Change some bytes, where libFuzzer is not there to do it."""
+    """Change some bytes, for runs without libFuzzer."""
     found = bytearray(data)
     for _ in range(chance.randrange(1, 4)):
         place = chance.randrange(len(found) + 1)

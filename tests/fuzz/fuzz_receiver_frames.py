@@ -1,4 +1,4 @@
-"""Raw HTTP/2 connections to a real server of grpcio, as its own client makes them and changed frame by frame."""
+"""Sends changed HTTP/2 connections to a real server of grpcio. The originals are recorded from grpcio's own client."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import grpc
-from fuzz_receiver_bodies import SECRET, FakeGroupCommit, Said, seeds
+from fuzz_receiver_bodies import SECRET, CapturedLogs, FakeGroupCommit, seeds
 
 from label_studio_otel.calls.selection import Selection
 from label_studio_otel.receiver.otlp_grpc import METHODS, OtlpGrpc
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 TRACES = next(method for method, signal in METHODS.items() if signal == "traces")
-#: Connections between two looks at the server.
+#: The number of connections between two checks of the server.
 EVERY = 200
 #: Seconds that a connection may be silent.
 SILENT = 0.02
 
 
 class Server:
-    """A receiver, and a client that must be answered whatever others do."""
+    """A receiver, and a client that must get responses whatever other clients do."""
 
     def __init__(self) -> None:
         selection = Selection(load({"state_dir": tempfile.gettempdir()}, {}))
@@ -42,7 +42,7 @@ class Server:
         self._ending = ExitStack()
         self._ending.callback(self.receiver.close, 1)
         self._channel = self._ending.enter_context(grpc.insecure_channel(f"127.0.0.1:{self.port}"))
-        self._said = self._ending.enter_context(Said.listening())
+        self._logs = self._ending.enter_context(CapturedLogs.capturing())
         self._sent = 0
         self._files = 0
 
@@ -53,7 +53,7 @@ class Server:
         self._ending.close()
 
     def send(self, data: bytes) -> None:
-        """Send a connection's bytes, read what comes, and go; look at the server from time to time."""
+        """Send the bytes of a connection, read the response, and close. Check the server after each `EVERY`."""
         with self._connected() as client:
             client.settimeout(SILENT)
             with suppress(OSError):
@@ -62,15 +62,15 @@ class Server:
                     continue
         self._sent += 1
         if self._sent % EVERY == 0:
-            self.look()
+            self.check()
 
-    def look(self) -> None:
-        """See that it answers, holds nothing, and said nothing that it should not."""
+    def check(self) -> None:
+        """Check that the server answers, holds no bytes or files, and has logged neither errors nor content."""
         assert any(self._is_answered() for _ in range(3))  # a client sends again what was cut off
         assert self.receiver.held <= 1 << 20
-        assert not self._said.errors, self._said.errors
-        assert not (told := [line for line in self._said.lines if SECRET in line]), told
-        self._said.lines.clear()
+        assert not self._logs.errors, self._logs.errors
+        assert not (leaked := [line for line in self._logs.lines if SECRET in line]), leaked
+        self._logs.lines.clear()
         files = len(os.listdir("/proc/self/fd"))
         self._files = self._files or files
         assert files < self._files + 100
@@ -82,15 +82,15 @@ class Server:
             return False
 
     def _connected(self) -> socket.socket:
-        """Connect, also where it has to begin again: soon."""
+        """Connect; try again for five seconds where the server resets the connection."""
         end = time.monotonic() + 5
         while time.monotonic() < end:
             with suppress(ConnectionError):
                 return socket.create_connection(("127.0.0.1", self.port), timeout=5)
-        raise AssertionError("nobody listens")
+        raise AssertionError("the server does not listen")
 
     def connections(self) -> list[bytes]:
-        """Return what grpcio's client sends for some requests, plain and compressed."""
+        """Return the bytes that grpcio's client sends for some requests, with and without compression."""
         bodies = [(signal, body) for signal, body, is_json in seeds() if not is_json][:6]
         methods = {signal: method for method, signal in METHODS.items()}
         return [
@@ -107,7 +107,7 @@ class Server:
             address = f"127.0.0.1:{listening.getsockname()[1]}"
             with grpc.insecure_channel(address, [("grpc.enable_retries", 0)], compression) as channel:
                 for _ in range(2):
-                    channel.unary_unary(method)(body, timeout=10, metadata=[("x-said", SECRET)])
+                    channel.unary_unary(method)(body, timeout=10, metadata=[("x-content", SECRET)])
             relay.join(10)
         return bytes(data)
 
@@ -176,7 +176,7 @@ def _framed(head: bytes, payload: bytes) -> bytes:
 
 
 def _odd(chance: random.Random) -> bytes:
-    """Return a frame of any type: settings, pings, resets, window updates, continuations and such as nobody knows."""
+    """Return a frame of any type: settings, pings, resets, window updates, continuations and unknown ones."""
     kind = chance.randrange(12)
     stream = chance.choice((0, 1, 3, 5, 2, (1 << 31) - 1))
     payload = chance.choice((b"", bytes(4), bytes(8), b"\0\4\x7f\xff\xff\xff", b"\0\3\0\0\0\0", b"\xff" * 5))

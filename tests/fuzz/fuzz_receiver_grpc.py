@@ -4,17 +4,17 @@
     python tests/fuzz/fuzz_receiver_grpc.py -max_total_time=300 -max_len=65536 FOLDER
     python tests/fuzz/fuzz_receiver_grpc.py --sockets -max_total_time=300 -max_len=65536 OTHER_FOLDER
 
-FOLDER keeps what was found interesting; valid requests are put into it first. The options are those of libFuzzer. An
-input's first two bytes say which method is called and what comes with it (`Call`); the handler is called as grpcio
-calls it. Whatever is sent:
+FOLDER keeps the inputs that reached new code; valid requests are put into it first. The options are those of
+libFuzzer. The first two bytes of an input are a `Call`: the method, the metadata and the state of the server. The
+handler is called as grpcio calls it. For every input:
 
-- no exception escapes, and nothing ends with INTERNAL or UNKNOWN;
-- an answer can be read by Google's library; UNAVAILABLE says twice when to come again;
-- what was answered is in the outbox and what was refused is not; no call is overlooked or made up;
-- nothing is held afterwards; content comes neither into logs nor into answers.
+- no exception leaves the handler, and no request ends with INTERNAL or UNKNOWN;
+- Google's library can read the response; UNAVAILABLE says in two places when to retry;
+- the calls of successful requests are stored, and no others; no call is missed or invented;
+- no bytes are held afterwards, and no content is in logs or responses.
 
-With `--sockets` connections as grpcio's client makes them are changed frame by frame and sent to a real server: it
-lives, answers others meanwhile, and lets go of everything.
+With `--sockets`, connections that grpcio's client made are changed frame by frame and sent to a real server. It must
+go on, respond to other clients meanwhile, and free everything.
 
 The suite runs some thousand changes of the same requests without coverage (test_fuzz_receivers.py).
 """
@@ -46,7 +46,7 @@ with atheris.instrument_imports(include=["label_studio_otel"]) if atheris else c
     from label_studio_otel.receiver.settings import Limits
     from label_studio_otel.settings import load
 
-from fuzz_receiver_bodies import SECRET, FakeGroupCommit, Said, check_taken, seeds
+from fuzz_receiver_bodies import SECRET, CapturedLogs, FakeGroupCommit, check_stored, seeds
 from fuzz_receiver_changes import changed as changed_body
 
 if TYPE_CHECKING:
@@ -72,12 +72,12 @@ REFUSALS = {"UNAUTHENTICATED", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "UNAVAI
 
 
 class Call(NamedTuple):
-    """How a message comes, by the first two bytes of an input."""
+    """The call of an input, by its first two bytes."""
 
     signal: str
     refuses: bool
     token: bool
-    #: The client ends the call without one.
+    #: The client ends the call without a message.
     no_message: bool
     crowded: bool
     metadata: tuple[tuple[str, Any], ...]
@@ -94,11 +94,11 @@ class Call(NamedTuple):
 
 
 class Aborted(Exception):
-    """What grpcio ends a handler with."""
+    """The exception with which grpcio ends a handler."""
 
 
 class Context:
-    """A call as grpcio shows it to a handler."""
+    """The context that grpcio gives to a handler."""
 
     def __init__(self, call: Call, body: bytes) -> None:
         self._call = call
@@ -127,17 +127,17 @@ def _selection() -> Selection:
     return Selection(load({"state_dir": "state", "include_errors": True}, {}))
 
 
-def _carried_out(receiver: OtlpGrpc, call: Call, context: Context) -> bytes | None:
+def _response(receiver: OtlpGrpc, call: Call, context: Context) -> bytes | None:
     handler = receiver.service(SimpleNamespace(method=SIGNALS[call.signal], invocation_metadata=call.metadata))
     try:
-        answer: bytes = handler.stream_unary(context.messages(), context)
+        response: bytes = handler.stream_unary(context.messages(), context)
     except Aborted:
         return None
-    return answer
+    return response
 
 
 def test_one_input(data: bytes) -> None:
-    """Carry out one call."""
+    """Call the handler once."""
     if len(data) < 2:
         return
     call, body = Call.of(data), data[2:]
@@ -146,20 +146,20 @@ def test_one_input(data: bytes) -> None:
     receiver = OtlpGrpc(_selection(), group_commit, token=TOKEN if call.token else None, limits=LIMITS)
     receiver.requests = int(call.crowded)
     context = Context(call, body)
-    with Said.listening() as said:
-        answer = _carried_out(receiver, call, context)
+    with CapturedLogs.capturing() as logs:
+        response = _response(receiver, call, context)
     receiver.close(0)
-    assert not said.errors, said.errors
+    assert not logs.errors, logs.errors
     assert (receiver.held, receiver.requests) == (0, int(call.crowded))
-    assert SECRET not in "".join([*said.lines, context.details])
-    if answer is None:
+    assert SECRET not in "".join([*logs.lines, context.details])
+    if response is None:
         _check_refused(call, body, context, group_commit)
     else:
         assert call.is_known
         assert not call.crowded
         assert not call.no_message
         assert not (call.refuses and group_commit.batches)
-        _check_answered(call, body, answer, group_commit)
+        _check_accepted(call, body, response, group_commit)
 
 
 def _check_refused(call: Call, body: bytes, context: Context, group_commit: FakeGroupCommit) -> None:
@@ -178,13 +178,13 @@ def _check_refused(call: Call, body: bytes, context: Context, group_commit: Fake
         assert info.retry_delay.seconds > 0
 
 
-def _check_answered(call: Call, body: bytes, answer: bytes, group_commit: FakeGroupCommit) -> None:
+def _check_accepted(call: Call, body: bytes, response: bytes, group_commit: FakeGroupCommit) -> None:
     if call.signal == "traces":
-        check_taken(body, group_commit.batches, answer)
+        check_stored(body, group_commit.batches, response)
     elif call.signal == "logs":
-        ExportLogsServiceResponse.FromString(answer)
+        ExportLogsServiceResponse.FromString(response)
     else:
-        assert answer == b""
+        assert response == b""
         assert not group_commit.batches
 
 
@@ -196,7 +196,7 @@ def changed(data: bytes, chance: random.Random, mutate: Mutate) -> bytes:
 
 
 def mutate(data: bytes, max_size: int, seed: int) -> bytes:
-    """Change a message so that it stays one, mostly."""
+    """Change an input so that it mostly stays a valid message."""
     chance = random.Random(seed)
     if len(data) < 2 or chance.random() < 0.1:
         return atheris.Mutate(data, max_size)
@@ -211,7 +211,7 @@ def inputs() -> Iterator[bytes]:
 
 
 def main() -> None:
-    """Fuzz until libFuzzer's options say that it is enough."""
+    """Fuzz as long as the options of libFuzzer say."""
     if "--sockets" in sys.argv:
         from fuzz_receiver_frames import Server, mutate_frames
 

@@ -1,15 +1,16 @@
-"""Coverage-guided fuzzing of OTLP/HTTP: all that clients can send over a connection, in pieces, cut off, reset.
+"""Coverage-guided fuzzing of OTLP/HTTP: what a client sends on a connection, in pieces, with or without an end.
 
     pip install atheris
     python tests/fuzz/fuzz_receiver_http.py -max_total_time=300 -max_len=65536 FOLDER
 
-FOLDER keeps what was found interesting; valid requests are put into it first. The options are those of libFuzzer. An
-input's first byte says how the rest comes (`Flags`); everything runs in this thread, without sockets. Whatever is sent:
+FOLDER keeps the inputs that reached new code; valid requests are put into it first. The options are those of
+libFuzzer. The first byte of an input is `Flags`: how the server gets the rest. Everything runs in this thread, without
+sockets. For every input:
 
-- no exception escapes, and nothing is answered 500;
-- each request gets one answer, in order, in its own encoding, that h11 as a client and Google's library can read;
-- what was answered 200 is in the outbox and what was answered otherwise is not; no call is overlooked or made up;
-- no bytes are held afterwards; content comes neither into logs nor into answers.
+- no exception leaves the server, and no response is 500;
+- each request gets one response, in order and in its own encoding, which h11 as a client and Google's library can read;
+- the calls of requests with response 200 are stored, and no others; no call is missed or invented;
+- no bytes are held afterwards, and no content is in logs or responses.
 
 The suite runs some thousand changes of the same requests without coverage (test_fuzz_receivers.py).
 """
@@ -38,9 +39,9 @@ with atheris.instrument_imports(include=["label_studio_otel", "h11"]) if atheris
     from label_studio_otel.receiver.settings import Limits
     from label_studio_otel.settings import load
 
-from fuzz_receiver_answers import REFUSALS, answers, check, sent
-from fuzz_receiver_bodies import SECRET, FakeGroupCommit, Said, check_taken, seeds
+from fuzz_receiver_bodies import SECRET, CapturedLogs, FakeGroupCommit, check_stored, seeds
 from fuzz_receiver_requests import PROTOBUF, export, mutated, read
+from fuzz_receiver_responses import REFUSALS, check, responses, sent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,24 +54,24 @@ TOKEN = "s3cret-token"
 LIMITS = Limits(connections=1, body=50_000, bodies=60_000, idle=20, head=20, sending=20, lingering=0.01)
 DECOMPRESSED = 200_000
 PIECES = (1 << 30, 1, 13, 1000)
-#: Bytes that come one by one, where pieces are so small; the rest comes at once.
+#: The number of small pieces; the rest comes in one piece.
 SLOW = 400
-#: The piece before which it is told to end.
+#: The piece before which the server is stopped.
 ENDS_AT = 100
 
 
 class Flags(NamedTuple):
-    """How an input comes, by the bits of its first byte."""
+    """How the server gets an input, by the bits of its first byte."""
 
     piece: int
-    #: Reset by the client at the end.
+    #: The client resets the connection at its end.
     reset: bool
     refuses: bool
     token: bool
-    #: The server is told to end in the middle.
+    #: The server is stopped before the end of the input.
     stopping: bool
     crowded: bool
-    #: Answers can no longer be written after the first bytes of one.
+    #: The connection breaks after the first bytes of a response.
     gone: bool
 
     @classmethod
@@ -79,7 +80,7 @@ class Flags(NamedTuple):
 
 
 class Transport(asyncio.Transport):
-    """A socket that is not there."""
+    """A transport without a socket, which keeps what is written."""
 
     def __init__(self, protocol: asyncio.StreamReaderProtocol, gone: bool) -> None:
         super().__init__({"peername": ("192.0.2.1", 1)})
@@ -90,7 +91,7 @@ class Transport(asyncio.Transport):
 
     def write(self, data: Any) -> None:
         if self._closing:
-            return  # as real ones do
+            return  # as a real one does
         self.written += data
         if self._gone:
             self._closing = True
@@ -122,13 +123,12 @@ class Transport(asyncio.Transport):
         pass
 
 
-class Watched:
-    """The handler, each of whose answers is looked at."""
+class CheckedHandler:
+    """`OtlpHttp` with a check of each response."""
 
     def __init__(self, group_commit: FakeGroupCommit, token: str | None) -> None:
         self._otlp = OtlpHttp(_selection(), group_commit, token=token, max_bytes=DECOMPRESSED)
         self._group_commit = group_commit
-        self.answers = 0
 
     def refuse(self, head: Head) -> Response | None:
         return self._otlp.refuse(head)
@@ -142,14 +142,13 @@ class Watched:
     async def respond(self, head: Head, body: bytes) -> Response:
         before = len(self._group_commit.batches)
         response = await self._otlp.respond(head, body)
-        self.answers += 1
         assert response.status == 200 or response.status in REFUSALS, response
-        taken = self._group_commit.batches[before:]
-        assert len(taken) <= 1
-        if taken:
+        stored = self._group_commit.batches[before:]
+        assert len(stored) <= 1
+        if stored:
             assert response.status == (503 if self._group_commit.refuses else 200)
         if response.status == 200 and head.path.startswith("/v1/traces"):
-            _check_taken(head, body, taken, response)
+            _check_stored(head, body, stored, response)
         return response
 
     def close(self) -> None:
@@ -161,11 +160,11 @@ def _selection() -> Selection:
     return Selection(load({"state_dir": "state", "include_errors": True}, {}))
 
 
-def _check_taken(head: Head, body: bytes, taken: list[Any], response: Response) -> None:
+def _check_stored(head: Head, body: bytes, stored: list[Any], response: Response) -> None:
     if head.headers.get("content-encoding", "").strip() not in ("", "identity"):
         body = decompressed(body, DECOMPRESSED)
     if response.content_type == PROTOBUF:
-        check_taken(body, taken, response.body)
+        check_stored(body, stored, response.body)
 
 
 async def _connection(data: bytes, flags: Flags, server: HttpServer) -> bytes:
@@ -215,24 +214,24 @@ def test_one_input(data: bytes) -> None:
     flags = Flags.of(data[0])
     group_commit = FakeGroupCommit()
     group_commit.refuses = flags.refuses
-    handler = Watched(group_commit, TOKEN if flags.token else None)
+    handler = CheckedHandler(group_commit, TOKEN if flags.token else None)
     server = HttpServer(handler, LIMITS)
     try:
-        with Said.listening() as said:
-            written = said.hear(_connection(data[1:], flags, server))
+        with CapturedLogs.capturing() as logs:
+            written = logs.run(_connection(data[1:], flags, server))
     finally:
         handler.close()
-    assert not said.errors, said.errors
+    assert not logs.errors, logs.errors
     assert server.held == 0
-    assert SECRET not in "".join(said.lines)
+    assert SECRET not in "".join(logs.lines)
     assert SECRET.encode() not in written
     if not flags.gone:
         expected = sent(data[1:])
-        check(answers(written, expected.asked), expected, cut_off=flags.reset or flags.crowded or flags.stopping)
+        check(responses(written, expected.requests), expected, cut_off=flags.reset or flags.crowded or flags.stopping)
 
 
 def mutate(data: bytes, max_size: int, seed: int) -> bytes:
-    """Change a request so that it stays one, mostly."""
+    """Change an input so that it mostly stays a valid request."""
     chance = random.Random(seed)
     among = chance.random()
     if among < 0.1 or not data:
@@ -248,7 +247,7 @@ def changed(data: bytes, chance: random.Random, mutate: Mutate) -> bytes:
 
 
 def inputs() -> Iterator[bytes]:
-    """Yield valid requests, one on each connection."""
+    """Yield inputs with one valid request each."""
     for signal, body, is_json in seeds():
         yield b"\0" + bytes(export(signal, body, is_json=is_json))
 
@@ -260,7 +259,7 @@ def _seed(folder: Path) -> None:
 
 
 def main() -> None:
-    """Fuzz until libFuzzer's options say that it is enough."""
+    """Fuzz as long as the options of libFuzzer say."""
     folder = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
     if folder is not None and not Path(folder).is_file():
         _seed(Path(folder))

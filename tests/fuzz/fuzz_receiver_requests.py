@@ -1,4 +1,4 @@
-"""HTTP requests on one connection for the fuzzing of the receiver: read, changed in one thing, written."""
+"""Reads, changes and writes the HTTP requests on one connection, for the fuzzing of the receiver."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ HEADERS = (
 
 @dataclass(frozen=True)
 class Request:
-    """One request, or what follows the last one that could be read."""
+    """One request, or the bytes after the last one that can be read."""
 
     line: bytes = b""
     headers: tuple[bytes, ...] = ()
@@ -86,9 +86,9 @@ class Request:
     gzipped: bool = False
     #: Bytes of each chunk, 0 for a declared length.
     chunk: int = 0
-    #: Instead of all the others.
+    #: All bytes of the request; the other fields are not used then.
     raw: bytes = b""
-    #: Whether the length is that of the body.
+    #: Whether Content-Length is the length of the body.
     honest: bool = True
 
     def __bytes__(self) -> bytes:
@@ -151,7 +151,7 @@ def _dechunked(data: bytes) -> tuple[bytes, bytes]:
 
 
 def mutated(requests: list[Request], chance: random.Random, mutate: Mutate) -> list[Request]:
-    """Return them with one change."""
+    """Return the requests with one change."""
     if not requests:
         return [export("traces", b"{}", is_json=True)]
     place = chance.randrange(len(requests))

@@ -1,6 +1,6 @@
-"""What fuzzing found, for good, and some hundred changes of valid requests in each run: the same ones, by fixed seeds.
+"""Inputs that failed in earlier fuzzing, and some hundred changed requests, the same in each run by fixed seeds.
 
-The fuzzers themselves, which are led by coverage, are run by hand: see the first lines of their files.
+The coverage-guided fuzzers are run by hand: see the first lines of their files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Changed = Callable[[bytes, random.Random, Any], bytes]
 
-#: Runs of so many inputs each.
+#: A test for each seed, with this number of inputs.
 SEEDS = range(6)
 INPUTS = 120
 
@@ -64,7 +64,7 @@ def test_changed_http_2_frames_do_not_keep_others_out() -> None:
     with frames.Server() as server:
         for data in changes(server.connections(), frames.changed, 1, 100):
             server.send(data)
-        server.look()
+        server.check()
 
 
 def field(number: int, value: bytes) -> bytes:
@@ -73,7 +73,7 @@ def field(number: int, value: bytes) -> bytes:
 
 
 def call_with(attribute: bytes) -> bytes:
-    """Return a request with a call that is told by one attribute."""
+    """Return a request with a call that has this attribute alone."""
     one = field(1, b"\1" * 16) + field(2, b"\2" * 8) + field(9, attribute)
     return field(1, field(2, field(1, field(1, b"acme")) + field(2, one)))
 

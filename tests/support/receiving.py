@@ -1,4 +1,4 @@
-"""What tests of receivers stand on: one in a thread of this process, requests over a plain socket, OTLP bodies."""
+"""Receivers in a thread of this process, requests over a plain socket, and OTLP bodies for tests of receivers."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ METRICS = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 VALID = (b"\1" * 16, b"\2" * 8)
 
 
-def span(number: int = 1, said: str = "Hello", **changed: Any) -> dict[str, Any]:
-    """Return a chat as the GenAI conventions write it, in OTLP/JSON."""
-    output = [{"role": "assistant", "parts": [{"type": "text", "content": said}], "finish_reason": "stop"}]
-    written = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": json.dumps(output)}
+def span(number: int = 1, text: str = "Hello", **changed: Any) -> dict[str, Any]:
+    """Return a chat span of the GenAI conventions in OTLP/JSON, with this text as its response."""
+    output = [{"role": "assistant", "parts": [{"type": "text", "content": text}], "finish_reason": "stop"}]
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": json.dumps(output)}
     return {
         "traceId": TRACE_ID,
         "spanId": f"{number:016x}",
         "name": "chat",
         "startTimeUnixNano": str(1_700_000_000_000_000_000 + number),
         "endTimeUnixNano": str(1_700_000_000_001_000_000 + number),
-        "attributes": [{"key": key, "value": {"stringValue": value}} for key, value in written.items()],
+        "attributes": [{"key": key, "value": {"stringValue": value}} for key, value in attributes.items()],
         **changed,
     }
 
@@ -62,7 +62,7 @@ def traces(*spans: dict[str, Any]) -> bytes:
 
 
 def traces_in_protobuf(*ids: tuple[bytes, bytes]) -> bytes:
-    """Return an export request in protobuf, a chat for each pair of ids."""
+    """Return an export request in protobuf that has a chat span for each pair of ids."""
     request = ExportTraceServiceRequest()
     spans = request.resource_spans.add().scope_spans.add().spans
     for trace_id, span_id in ids:
@@ -73,15 +73,15 @@ def traces_in_protobuf(*ids: tuple[bytes, bytes]) -> bytes:
 
 
 def bomb(size: int) -> bytes:
-    """Return gzip of so many zeros without ever having them."""
+    """Return so many zero bytes compressed by gzip, without making them all at once."""
     packer = zlib.compressobj(wbits=31)
-    piece = bytes(1 << 20)
-    return b"".join(packer.compress(piece) for _ in range(size >> 20)) + packer.flush()
+    chunk = bytes(1 << 20)
+    return b"".join(packer.compress(chunk) for _ in range(size >> 20)) + packer.flush()
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back."""
+class Response:
+    """The response to an HTTP request."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class Answer:
 
 
 class Listening:
-    """What receivers of both protocols have."""
+    """A receiver of either protocol that listens on a free port of this machine."""
 
     outbox: Outbox
     port: int
@@ -113,7 +113,7 @@ class Listening:
 
 
 class Receiver(Listening):
-    """A receiver on a free port while its context lasts; nothing is delivered."""
+    """A receiver of OTLP/HTTP on a free port while its context lasts. Nothing is delivered."""
 
     def __init__(
         self,
@@ -166,26 +166,26 @@ class Receiver(Listening):
         self.outbox.close()
 
     def stop(self) -> None:
-        """Take no more requests; those under way are answered."""
+        """Accept no more requests, and wait for the responses to those under way."""
         self._run(self.server.close(5))
 
     def _run(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
-    def post(self, body: bytes, path: str = "/v1/traces", content_type: str = JSON, **headers: str) -> Answer:
-        """Send an export request; names of headers have `_` for `-`."""
+    def post(self, body: bytes, path: str = "/v1/traces", content_type: str = JSON, **headers: str) -> Response:
+        """Send an export request. In the names of headers, `_` stands for `-`."""
         return self.send("POST", path, body, content_type=content_type, content_length=str(len(body)), **headers)
 
-    def send(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
-        """Send a request as it is."""
+    def send(self, method: str, path: str, body: bytes = b"", **headers: str) -> Response:
+        """Send a request with these headers alone."""
         lines = [f"{name.replace('_', '-')}: {value}" for name, value in {"host": "x", **headers}.items()]
         with self.connect() as client:
             client.sendall("\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode() + body)
-            return answer(client, method)
+            return read_response(client, method)
 
 
 class GrpcReceiver(Listening):
-    """A receiver of gRPC on a free port while its context lasts; nothing is delivered."""
+    """A receiver of OTLP/gRPC on a free port while its context lasts. Nothing is delivered."""
 
     def __init__(
         self,
@@ -222,7 +222,7 @@ class GrpcReceiver(Listening):
         self.outbox.close()
 
     def export(self, body: bytes, method: str = TRACES, **options: Any) -> Any:
-        """Return the answer to a request, or the error that it is."""
+        """Return the response to a request, or the RpcError with which it failed."""
         compression = options.pop("compression", grpc.Compression.NoCompression)
         unlimited = [("grpc.max_send_message_length", -1)]
         with grpc.insecure_channel(f"127.0.0.1:{self.port}", unlimited, compression) as channel:
@@ -232,8 +232,8 @@ class GrpcReceiver(Listening):
                 return error
 
 
-def answer(client: socket.socket, method: str = "POST") -> Answer:
-    """Read one answer."""
+def read_response(client: socket.socket, method: str = "POST") -> Response:
+    """Read one response."""
     response = HTTPResponse(client, method=method)
     response.begin()
-    return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+    return Response(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())

@@ -11,7 +11,6 @@ values are decoded, and bytes are base64 text. A span that cannot be read is cou
     protobuf.py      one request in protobuf
     wire.py          finds the selected spans in protobuf, without a look at the others
     utf8.py          repairs protobuf whose texts are not UTF-8
-    fields.py        what json.py and protobuf.py have in common
 
 https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/docs/specification.md
 """

@@ -10,15 +10,29 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from label_studio_otel.errors import DecodeError, RequestTooLarge
-from label_studio_otel.otlp.fields import KINDS, STATUS_CODES, Selected
+
+#: SpanKind and StatusCode of trace.proto by number. Kind 0 is unspecified, which means INTERNAL.
+KINDS = ("INTERNAL", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
+STATUS_CODES = ("UNSET", "OK", "ERROR")
 
 #: The errors of reading JSON that has another form than expected.
 WRONG_FORM = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 #: The digits of an integer of 64 bits, with its sign.
 MAX_DIGITS = 20
+
+
+class Selected(NamedTuple):
+    """The selected spans, or log records, of one request."""
+
+    #: For `Span.from_fields` or `LogRecord.from_fields`.
+    items: list[dict[str, Any]]
+    #: The number of further selected ones that cannot be read.
+    rejected: int
+    #: The number of all spans or log records in the request, selected or not.
+    span_count: int
 
 
 def load(data: bytes) -> Any:

@@ -14,7 +14,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from label_studio_otel.otlp.fields import KINDS, STATUS_CODES, Selected
+from label_studio_otel.otlp.json import KINDS, STATUS_CODES, Selected
 from label_studio_otel.otlp.utf8 import repaired
 from label_studio_otel.otlp.wire import groups
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from label_studio_otel.errors import RequestTooLarge
 from label_studio_otel.otlp import json, protobuf
-from label_studio_otel.otlp.fields import Selected
+from label_studio_otel.otlp.json import Selected
 
 #: Spans, or log records, that one request may have.
 MAX_COUNT = 100_000

@@ -16,7 +16,3 @@ request is answered with success only when its calls are on the disk, and everyt
     settings.py        the settings that only the bridge has; config_file.py: the YAML file of `serve --config`
     metrics.py         the numbers of the receivers; metric_readers.py: their publication
 """
-
-from __future__ import annotations
-
-__all__: list[str] = []

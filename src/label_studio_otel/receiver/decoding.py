@@ -13,15 +13,8 @@ from label_studio_otel.outbox.items import NewEvent, NewItem
 
 Record = TypeVar("Record", "NewItem", "NewEvent")
 
-#: The size of a body after decompression that the OTLP specification recommends.
-MAX_BODY_BYTES = 64 << 20
 #: The limit of bytes of all records of a request. They may exceed the body, as each record has a copy of its resource.
 MAX_RECORDS_BYTES = 256 << 20
-#: Seconds that a request waits for its commit; then its response is 503. Python's exporters wait ten seconds in all,
-#: their retries included.
-RESPONSE_TIMEOUT_S = 8.0
-#: Seconds after which a client should send a request again that was answered 503 (`Retry-After`).
-RETRY_AFTER_S = 5
 
 
 class DecodedRequest(NamedTuple):

@@ -46,8 +46,7 @@ class MetricReaders:
         self._provider = MeterProvider(readers, _resource(), shutdown_on_exit=False)
         instruments.register(late=True, provider=self._provider)
         meter = self._provider.get_meter("label_studio_otel", __version__)
-        made = instruments.instruments(meter, RECEIVER_METRICS, lambda: (metrics,))
-        metrics.record_in(made)
+        metrics.histograms = instruments.instruments(meter, RECEIVER_METRICS, lambda: (metrics,))
 
     def exposition(self) -> tuple[str, bytes]:
         """Return the content type and the text of all metrics for Prometheus."""

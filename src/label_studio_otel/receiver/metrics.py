@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.metrics.metric import Values, counter, histogram, up_down_counter
+from label_studio_otel.receiver.decoding import DecodedRequest
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Histogram
@@ -33,41 +34,24 @@ class ReceiverMetrics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._histograms: Mapping[str, Histogram] = {}
+        #: Durations and sizes are recorded in these, by name.
+        self.histograms: Mapping[str, Histogram] = {}
         #: Number of spans or log records by signal, protocol and kind; a kind is `readable`, `rejected` or `kept`.
         self.items: Counter[tuple[str, str, str]] = Counter()
         #: Bytes of request bodies by protocol.
         self.body_bytes: Counter[str] = Counter()
-        self.set_callbacks(filtered=lambda: 0, connections=dict, held=dict)
+        #: Returns the number of LLM calls that the settings excluded.
+        self.filtered: Callable[[], int] = lambda: 0
+        #: Return the open connections, and the bytes of request bodies in memory, by protocol.
+        self.connections: Callable[[], Mapping[str, int]] = dict
+        self.held: Callable[[], Mapping[str, int]] = dict
 
-    def set_callbacks(
-        self,
-        *,
-        filtered: Callable[[], int],
-        connections: Callable[[], Mapping[str, int]],
-        held: Callable[[], Mapping[str, int]],
-    ) -> None:
-        """Set the functions that return the numbers which other parts count themselves.
-
-        Args:
-            filtered: the LLM calls that the settings excluded.
-            connections: the open connections, by protocol.
-            held: the bytes of request bodies in memory, by protocol.
-        """
-        self.filtered = filtered
-        self.connections = connections
-        self.held = held
-
-    def record_in(self, histograms: Mapping[str, Histogram]) -> None:
-        """Record durations and sizes in these histograms, by name, from now on."""
-        self._histograms = histograms
-
-    def add_items(self, signal: str, protocol: str, *, total: int, rejected: int, kept: int) -> None:
+    def add_items(self, signal: str, protocol: str, decoded: DecodedRequest) -> None:
         """Add the spans or log records of a request that was answered with success."""
         with self._lock:
-            self.items[signal, protocol, "readable"] += total - rejected
-            self.items[signal, protocol, "rejected"] += rejected
-            self.items[signal, protocol, "kept"] += kept
+            self.items[signal, protocol, "readable"] += decoded.span_count - decoded.rejected
+            self.items[signal, protocol, "rejected"] += decoded.rejected
+            self.items[signal, protocol, "kept"] += len(decoded.records)
 
     def add_http_response(self, method: str, route: str | None, status: int, seconds: float, body_bytes: int) -> None:
         """Add a response over HTTP.
@@ -108,33 +92,24 @@ class ReceiverMetrics:
         self._record(COMMIT_SIZE, records, {})
 
     def _record(self, name: str, value: float, attributes: dict[str, Any]) -> None:
-        if (found := self._histograms.get(name)) is not None:
+        if (found := self.histograms.get(name)) is not None:
             found.record(value, attributes)
 
 
-def _received(signal: str) -> Callable[[ReceiverMetrics], Values]:
-    """Return a function that reads how many items came, and how many of them cannot be read."""
+def _items(signal: str, *kinds: str) -> Callable[[ReceiverMetrics], Values]:
+    """Return a function that reads the numbers of spans or log records of these kinds."""
 
     def read(metrics: ReceiverMetrics) -> Values:
         for (of, protocol, kind), number in list(metrics.items.items()):
-            if of == signal and kind != "kept":
+            if of == signal and kind in kinds:
                 failure = {"error.type": "rejected"} if kind == "rejected" else {}
                 yield number, {"network.protocol.name": protocol, **failure}
 
     return read
 
 
-def _kept(signal: str) -> Callable[[ReceiverMetrics], Values]:
-    """Return a function that reads how many items were written to the outbox."""
-    return lambda metrics: _by_protocol(
-        (protocol, number)
-        for (of, protocol, kind), number in list(metrics.items.items())
-        if of == signal and kind == "kept"
-    )
-
-
-def _by_protocol(numbers: Iterable[tuple[str, int]]) -> Values:
-    return [(number, {"network.protocol.name": protocol}) for protocol, number in numbers]
+def _by_protocol(numbers: Mapping[str, int]) -> Values:
+    return [(number, {"network.protocol.name": protocol}) for protocol, number in list(numbers.items())]
 
 
 #: Every metric of a receiver, in the order of the documentation.
@@ -150,9 +125,11 @@ RECEIVER_METRICS = (
         "label_studio_otel.receiver.spans",
         "{span}",
         "spans of requests that were answered with success; with `error.type` `rejected`, those that cannot be read",
-        _received("traces"),
+        _items("traces", "readable", "rejected"),
     ),
-    counter("label_studio_otel.receiver.calls", "{call}", "LLM calls among them that were taken", _kept("traces")),
+    counter(
+        "label_studio_otel.receiver.calls", "{call}", "LLM calls among them that were taken", _items("traces", "kept")
+    ),
     counter(
         "label_studio_otel.receiver.filtered",
         "{call}",
@@ -164,31 +141,31 @@ RECEIVER_METRICS = (
         "{record}",
         "log records of requests that were answered with success; with `error.type` `rejected`, those that cannot be "
         "read",
-        _received("logs"),
+        _items("logs", "readable", "rejected"),
     ),
     counter(
         "label_studio_otel.receiver.events",
         "{event}",
         "log events among them that were kept for their calls",
-        _kept("logs"),
+        _items("logs", "kept"),
     ),
     counter(
         "label_studio_otel.receiver.size",
         "By",
         "bytes of requests, over HTTP as they were sent, over gRPC decompressed",
-        lambda metrics: _by_protocol(list(metrics.body_bytes.items())),
+        lambda metrics: _by_protocol(metrics.body_bytes),
     ),
     up_down_counter(
         "label_studio_otel.receiver.held",
         "By",
         "bytes of requests that are under way",
-        lambda metrics: _by_protocol(metrics.held().items()),
+        lambda metrics: _by_protocol(metrics.held()),
     ),
     up_down_counter(
         "label_studio_otel.receiver.connections",
         "{connection}",
         "connections over HTTP",
-        lambda metrics: _by_protocol(metrics.connections().items()),
+        lambda metrics: _by_protocol(metrics.connections()),
     ),
     histogram(COMMIT_DURATION, "s", "how long the disk took to make safe what requests brought", DURATION_BOUNDARIES_S),
     histogram(COMMIT_SIZE, "{record}", "calls and log events in one commit", COMMIT_SIZE_BOUNDARIES),

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
 from typing import Any, NoReturn
 
@@ -24,12 +23,11 @@ import grpc
 
 from label_studio_otel import log
 from label_studio_otel.calls.selection import Selection
-from label_studio_otel.errors import DecodeError, OutboxError, RequestTooLarge
 from label_studio_otel.receiver import access
-from label_studio_otel.receiver.decoding import RESPONSE_TIMEOUT_S, RETRY_AFTER_S, decode
+from label_studio_otel.receiver.decoding import decode
 from label_studio_otel.receiver.group_commit import GroupCommit
 from label_studio_otel.receiver.metrics import ReceiverMetrics
-from label_studio_otel.receiver.responses import DISK_SLOW, OUR_ERROR, OUTBOX_UNUSABLE, retry_later, success
+from label_studio_otel.receiver.responses import CODES, RESPONSE_TIMEOUT_S, retry_later, status_of, success
 from label_studio_otel.receiver.settings import Limits, Tls
 from label_studio_otel.receiver.tls import grpc_credentials
 
@@ -85,6 +83,7 @@ class OtlpGrpc:
         self._decoding = threading.BoundedSemaphore(MAX_DECODING)
         self._ended = threading.Event()
         self._watch = threading.Thread(target=self._cancel_late, name="LabelStudioGrpcWatch", daemon=True)
+        self._threads = ThreadPoolExecutor(self.limits.requests + SPARE_THREADS, "LabelStudioGrpc")
         self._server: Any = None
 
     def listen(self, host: str, port: int, tls: Tls | None = None) -> int:
@@ -97,8 +96,7 @@ class OtlpGrpc:
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         credentials = None if tls is None else grpc_credentials(tls)
         logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)  # it logs metadata that is not UTF-8
-        threads = ThreadPoolExecutor(self.limits.requests + SPARE_THREADS, "LabelStudioGrpc")
-        server = grpc.server(threads, handlers=(self,), options=_options(self.limits))
+        server = grpc.server(self._threads, handlers=(self,), options=_options(self.limits))
         try:
             bound = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
         except RuntimeError:
@@ -115,6 +113,7 @@ class OtlpGrpc:
         self._ended.set()
         if self._server is not None:
             self._server.stop(timeout).wait()
+        self._threads.shutdown(wait=False)  # grpcio leaves them to wait for further requests
 
     def service(self, call: Any) -> Any:
         """Return the handler of a method, None for an unknown one. grpcio calls this."""
@@ -142,7 +141,7 @@ class OtlpGrpc:
         except grpc.RpcError:  # the client has left, or the request was cancelled
             raise
         except Exception as error:
-            refused = _refusal(error)
+            refused = error if isinstance(error, _Refused) else _refusal(*status_of(error))
             code = refused.code.name
             _end(context, refused)
         finally:
@@ -181,9 +180,7 @@ class OtlpGrpc:
             decoded = decode(self._selection, signal, body, is_json=False)
         if decoded.records:
             self._group_commit.submit(decoded.records).result(RESPONSE_TIMEOUT_S)
-        self._metrics.add_items(
-            signal, "grpc", total=decoded.span_count, rejected=decoded.rejected, kept=len(decoded.records)
-        )
+        self._metrics.add_items(signal, "grpc", decoded)
         return success(signal, is_json=False, rejected=decoded.rejected).body
 
 
@@ -198,23 +195,6 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
     ]
 
 
-def _refusal(error: Exception) -> _Refused:
-    """Return the code and the message for an error."""
-    if isinstance(error, _Refused):
-        return error
-    if isinstance(error, RequestTooLarge):
-        return _Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
-    if isinstance(error, DecodeError):
-        return _Refused(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-    if isinstance(error, FutureTimeoutError):
-        return _Refused(grpc.StatusCode.UNAVAILABLE, DISK_SLOW)
-    if isinstance(error, OutboxError):
-        return _Refused(grpc.StatusCode.UNAVAILABLE, OUTBOX_UNUSABLE)
-    # An error of ours: the same request would fail again.
-    log.warn_once("request", f"a request could not be taken: {log.kind(error)}")
-    return _Refused(grpc.StatusCode.INTERNAL, OUR_ERROR)
-
-
 def _cancel(context: Any) -> None:
     try:
         context.cancel()
@@ -222,10 +202,14 @@ def _cancel(context: Any) -> None:
         log.warn_once("cut off", f"a request could not be cut off: {log.kind(error)}")
 
 
+def _refusal(status: int, message: str) -> _Refused:
+    return _Refused(next(code for code in grpc.StatusCode if code.value[0] == CODES[status]), message)
+
+
 def _end(context: Any, refused: _Refused) -> NoReturn:
     """End a request. For one that may be sent again, Go clients read the time in the details, Python in a trailer."""
     if refused.code is grpc.StatusCode.UNAVAILABLE:
-        details, info = retry_later(str(refused), RETRY_AFTER_S)
+        details, info = retry_later(str(refused))
         context.set_trailing_metadata((("grpc-status-details-bin", details), ("google.rpc.retryinfo-bin", info)))
     context.abort(refused.code, str(refused))
     raise AssertionError("abort raises")

@@ -15,25 +15,21 @@ from label_studio_otel import log
 from label_studio_otel.calls.selection import Selection
 from label_studio_otel.errors import DecodeError, OutboxError, RequestTooLarge
 from label_studio_otel.receiver import access
-from label_studio_otel.receiver.decoding import (
-    MAX_BODY_BYTES,
-    RESPONSE_TIMEOUT_S,
-    RETRY_AFTER_S,
-    DecodedRequest,
-    decode,
-)
+from label_studio_otel.receiver.decoding import DecodedRequest, decode
 from label_studio_otel.receiver.group_commit import GroupCommit
 from label_studio_otel.receiver.http import Head, Response
 from label_studio_otel.receiver.metrics import ReceiverMetrics
 from label_studio_otel.receiver.responses import (
-    DISK_SLOW,
     JSON,
-    OUR_ERROR,
     OUTBOX_UNUSABLE,
     PROTOBUF,
+    RESPONSE_TIMEOUT_S,
+    RETRY_AFTER_S,
     error,
+    status_of,
     success,
 )
+from label_studio_otel.receiver.settings import Limits
 
 #: The paths of requests. A slash may follow: clients that take a redirect for a success would lose their data.
 SIGNALS = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1/metrics": "metrics"}
@@ -64,7 +60,7 @@ class OtlpHttp:
         group_commit: GroupCommit,
         *,
         token: str | None = None,
-        max_bytes: int = MAX_BODY_BYTES,
+        max_bytes: int = Limits().body,
         exposition: Callable[[], tuple[str, bytes]] | None = None,
         metrics_token: str | None = None,
         metrics: ReceiverMetrics | None = None,
@@ -123,17 +119,8 @@ class OtlpHttp:
             if signal == "metrics":
                 return success(signal, is_json=_is_json(head))
             return await self._export(signal, head, body)
-        except RequestTooLarge as too_large:
-            return self.error(413, str(too_large), head)
-        except DecodeError as undecodable:
-            return self.error(400, str(undecodable), head)
-        except asyncio.TimeoutError:
-            return self.error(503, DISK_SLOW, head)
-        except OutboxError:
-            return self.error(503, OUTBOX_UNUSABLE, head)
-        except Exception as bug:  # an error of ours: the same request would fail again
-            log.warn_once("request", f"a request could not be taken: {log.kind(bug)}")
-            return self.error(500, OUR_ERROR, head)
+        except Exception as failure:
+            return self.error(*status_of(failure), head)
 
     def close(self) -> None:
         """End the threads."""
@@ -160,11 +147,8 @@ class OtlpHttp:
         loop = asyncio.get_running_loop()
         decoded = await loop.run_in_executor(self._decoders, self._decode, signal, head, body)
         if decoded.records:
-            committed = asyncio.wrap_future(self._group_commit.submit(decoded.records))
-            await _wait(committed)
-        self._metrics.add_items(
-            signal, "http", total=decoded.span_count, rejected=decoded.rejected, kept=len(decoded.records)
-        )
+            await _wait(asyncio.wrap_future(self._group_commit.submit(decoded.records)))
+        self._metrics.add_items(signal, "http", decoded)
         return success(signal, is_json=_is_json(head), rejected=decoded.rejected)
 
     def _decode(self, signal: str, head: Head, body: bytes) -> DecodedRequest:
@@ -175,7 +159,9 @@ class OtlpHttp:
     async def _probe(self, head: Head) -> Response:
         if _path(head) == "/readyz":
             try:
-                await _wait(self._begin_check())
+                if self._checking is None or self._checking.done():
+                    self._checking = asyncio.get_running_loop().run_in_executor(self._prober, self._check)
+                await _wait(self._checking)
             except OutboxError as not_ready:
                 return Response(503, TEXT, f"{self._reason(not_ready, head)}\n".encode())
             except asyncio.TimeoutError:
@@ -188,11 +174,6 @@ class OtlpHttp:
         log.warn_once("ready", f"/readyz is answered 503: {not_ready}")
         may_see = access.may_send(self._token, head.headers.get("authorization", ""))
         return str(not_ready) if may_see else OUTBOX_UNUSABLE
-
-    def _begin_check(self) -> asyncio.Future[None]:
-        if self._checking is None or self._checking.done():
-            self._checking = asyncio.get_running_loop().run_in_executor(self._prober, self._check)
-        return self._checking
 
 
 async def _wait(work: asyncio.Future[None]) -> None:

@@ -6,6 +6,8 @@ https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/docs/specifica
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,15 +18,19 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from label_studio_otel import log
+from label_studio_otel.errors import DecodeError, OutboxError, RequestTooLarge
 from label_studio_otel.receiver.http import Response
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
-#: Messages of both protocols.
-DISK_SLOW = "the disk is slow; what was sent is not known to be safe"
+#: Seconds that a request waits for its commit; then its response is 503. Python's exporters wait ten seconds in all,
+#: their retries included.
+RESPONSE_TIMEOUT_S = 8.0
+#: Seconds after which a client should send a request again that was answered 503 (`Retry-After`).
+RETRY_AFTER_S = 5
 OUTBOX_UNUSABLE = "nothing can be taken now; the log of label-studio-otel says why"
-OUR_ERROR = "an error in label-studio-otel"
-#: The gRPC code of a `Status`, by HTTP status.
+#: The gRPC code, by HTTP status.
 CODES = {
     400: code_pb2.INVALID_ARGUMENT,
     401: code_pb2.UNAUTHENTICATED,
@@ -65,9 +71,24 @@ def error(status: int, message: str, *, is_json: bool, headers: Mapping[str, str
     return _response(status, body, is_json=is_json, headers=headers)
 
 
-def retry_later(message: str, seconds: int) -> tuple[bytes, bytes]:
+def status_of(failure: Exception) -> tuple[int, str]:
+    """Return the HTTP status and the message of the response to a request that failed."""
+    if isinstance(failure, RequestTooLarge):
+        return 413, str(failure)
+    if isinstance(failure, DecodeError):
+        return 400, str(failure)
+    if isinstance(failure, (asyncio.TimeoutError, concurrent.futures.TimeoutError)):
+        return 503, "the disk is slow; what was sent is not known to be safe"
+    if isinstance(failure, OutboxError):
+        return 503, OUTBOX_UNUSABLE
+    # An error of ours: the same request would fail again.
+    log.warn_once("request", f"a request could not be taken: {log.kind(failure)}")
+    return 500, "an error in label-studio-otel"
+
+
+def retry_later(message: str) -> tuple[bytes, bytes]:
     """Return a `Status` of UNAVAILABLE in protobuf, and the `RetryInfo` in its details, for the trailers of gRPC."""
-    info = RetryInfo(retry_delay={"seconds": seconds})
+    info = RetryInfo(retry_delay={"seconds": RETRY_AFTER_S})
     status = Status(code=code_pb2.UNAVAILABLE, message=message)
     status.details.add().Pack(info)
     return status.SerializeToString(), info.SerializeToString()

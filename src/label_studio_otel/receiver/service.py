@@ -151,11 +151,9 @@ class Bridge:
         )
         grpc = OtlpGrpc(self._selection, self._group_commit, token=serving.token, limits=limits, metrics=metrics)
         http = HttpServer(otlp, limits)
-        metrics.set_callbacks(
-            filtered=lambda: self._selection.filtered,
-            connections=lambda: {"http": http.connections},  # grpcio does not tell its own
-            held=lambda: {"http": http.held, "grpc": grpc.held},
-        )
+        metrics.filtered = lambda: self._selection.filtered
+        metrics.connections = lambda: {"http": http.connections}  # grpcio does not tell its own
+        metrics.held = lambda: {"http": http.held, "grpc": grpc.held}
         try:
             bound = await http.listen(serving.host, serving.port, serving.tls)
             has_grpc = serving.grpc_port is not None

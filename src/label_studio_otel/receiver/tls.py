@@ -36,7 +36,11 @@ def server_context(tls: Tls) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     _load_certificate(context, tls)
     if tls.client_ca_file is not None:
-        _load_authorities(context, tls.client_ca_file)
+        _read(tls.client_ca_file)  # its error says why a file cannot be read
+        try:
+            context.load_verify_locations(tls.client_ca_file)
+        except (ssl.SSLError, OSError):
+            raise ConfigError(f"the client authorities {tls.client_ca_file} are no certificates in PEM") from None
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 
@@ -133,14 +137,6 @@ class Reloading(Generic[Made]):
             log.resolved("TLS certificate", "the files of the TLS certificate can be used again")
             log.info("the TLS certificate was renewed")
             return self._made
-
-
-def _load_authorities(context: ssl.SSLContext, path: Path) -> None:
-    _read(path)
-    try:
-        context.load_verify_locations(path)
-    except (ssl.SSLError, OSError):
-        raise ConfigError(f"the client authorities {path} are no certificates in PEM") from None
 
 
 def _read(path: Path) -> bytes:

@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from label_studio_otel.spool import record as spool
-from support.receiving import JSON, PROTOBUF, TRACE_ID, Receiver, answer, span, traces, traces_in_protobuf
+from support.receiving import JSON, PROTOBUF, TRACE_ID, Receiver, read_response, span, traces, traces_in_protobuf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +95,7 @@ def test_expect_100_continue_is_answered(receiver: Receiver) -> None:
         client.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
         assert client.recv(100) == b"HTTP/1.1 100 \r\n\r\n"
         client.sendall(body)
-        assert answer(client).status == 200
+        assert read_response(client).status == 200
 
 
 def test_a_connection_can_have_several_requests(receiver: Receiver) -> None:
@@ -104,14 +104,14 @@ def test_a_connection_can_have_several_requests(receiver: Receiver) -> None:
     with receiver.connect() as client:
         for _ in range(3):
             client.sendall(request.encode() + body)
-            assert answer(client).status == 200
+            assert read_response(client).status == 200
     assert receiver.kept == 1
 
 
 #: What is wrong with a request, and what it is answered.
 REFUSED: dict[str, tuple[str, str, bytes, dict[str, str], int, int]] = {
     "no JSON": ("POST", "/v1/traces", b"{ secret", {"content_type": JSON}, 400, 3),
-    "no body where JSON is said": ("POST", "/v1/traces", b"", {"content_type": JSON}, 400, 3),
+    "no body where Content-Type is JSON": ("POST", "/v1/traces", b"", {"content_type": JSON}, 400, 3),
     "JSON of something else": ("POST", "/v1/traces", b"[1]", {"content_type": JSON}, 400, 3),
     "JSON that nests too deep": ("POST", "/v1/traces", b"[" * 100_000, {"content_type": JSON}, 400, 3),
     "no UTF-8": ("POST", "/v1/traces", b'{"resourceSpans": "\xff"}', {"content_type": JSON}, 400, 3),
@@ -242,7 +242,7 @@ def test_64_bit_integers_are_strings_or_numbers_and_unknown_fields_are_ignored(r
 
 
 def test_delivery_can_read_the_stored_record(receiver: Receiver) -> None:
-    receiver.post(traces(span(said="Where? " + "x" * 600)))
+    receiver.post(traces(span(text="Where? " + "x" * 600)))
 
     (item,) = receiver.outbox.due_items(1, 10)
     record = spool.decode(item.record)
@@ -270,8 +270,8 @@ def test_calls_that_the_settings_exclude_are_not_stored(tmp_path: Path) -> None:
         assert receiver.kept == 0
 
 
-@pytest.mark.parametrize(("path", "said"), [("/healthz", b"ok\n"), ("/readyz", b"ok\n"), ("/readyz/", b"ok\n")])
-def test_the_probes_answer(receiver: Receiver, path: str, said: bytes) -> None:
+@pytest.mark.parametrize(("path", "body"), [("/healthz", b"ok\n"), ("/readyz", b"ok\n"), ("/readyz/", b"ok\n")])
+def test_the_probes_are_answered(receiver: Receiver, path: str, body: bytes) -> None:
     got = receiver.send("GET", path)
-    assert (got.status, got.body) == (200, said)
+    assert (got.status, got.body) == (200, body)
     assert receiver.send("HEAD", path).body == b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
@@ -285,3 +286,12 @@ def test_a_request_that_cannot_be_cancelled_does_not_stop_the_others_from_it(
     assert cut == ["broken", "sound"]
     (message,) = [record.getMessage() for record in caplog.records]
     assert "a request could not be cut off: RuntimeError in cancel, line " in message
+
+
+def test_no_thread_is_left_when_the_receiver_is_closed(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    with GrpcReceiver(tmp_path) as receiver:
+        assert receiver.export(traces_in_protobuf(VALID)) == b""
+        assert any(thread.name.startswith("LabelStudioGrpc_") for thread in threading.enumerate())
+
+    assert _soon(lambda: not [one for one in set(threading.enumerate()) - before if "LabelStudio" in one.name])

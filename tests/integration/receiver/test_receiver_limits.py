@@ -27,7 +27,7 @@ from label_studio_otel.receiver.service import Bridge
 from label_studio_otel.receiver.settings import Limits, ServeSettings, Tls
 from label_studio_otel.receiver.settings import load as load_serve_settings
 from label_studio_otel.settings import load
-from support.receiving import JSON, PROTOBUF, Receiver, answer, bomb, span, traces
+from support.receiving import JSON, PROTOBUF, Receiver, bomb, read_response, span, traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,7 +65,7 @@ def test_an_endless_chunked_body_is_413(tmp_path: Path) -> None:
         client.sendall(head.encode())
         for _ in range(11):
             client.sendall(b"2710\r\n" + b"x" * 10_000 + b"\r\n")
-        got = answer(client)
+        got = read_response(client)
     assert (got.status, Status.FromString(got.body).code) == (413, 8)
     assert got.headers["connection"] == "close"
 
@@ -87,9 +87,9 @@ def test_connections_beyond_the_limit_are_503(tmp_path: Path) -> None:
     with Receiver(tmp_path, limits=Limits(connections=1)) as receiver:
         with receiver.connect() as first:
             first.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert answer(first, "GET").status == 200
+            assert read_response(first, "GET").status == 200
             with receiver.connect() as second:
-                got = answer(second)
+                got = read_response(second)
             assert (got.status, got.json["message"], got.headers["retry-after"]) == (503, "too many connections", "5")
         assert _soon(lambda: receiver.send("GET", "/healthz").status == 200)
 
@@ -105,7 +105,7 @@ def _soon(true: Any) -> bool:
 def test_a_head_that_comes_byte_by_byte_times_out(tmp_path: Path) -> None:
     with Receiver(tmp_path, limits=Limits(head=0.2)) as receiver, receiver.connect() as client:
         client.sendall(b"POST /v1/traces HTTP/1.1\r\nHost:")
-        got = answer(client)
+        got = read_response(client)
     assert (got.status, got.json["code"]) == (408, 4)
 
 
@@ -131,7 +131,7 @@ def test_a_silent_connection_is_closed(tmp_path: Path) -> None:
 def test_bytes_that_are_not_http_are_400(tmp_path: Path, sent: bytes) -> None:
     with Receiver(tmp_path) as receiver, receiver.connect() as client:
         client.sendall(sent)
-        got = answer(client)
+        got = read_response(client)
     assert (got.status, got.json["code"]) == (400, 3)
 
 
@@ -143,7 +143,7 @@ def test_a_body_in_chunks_of_one_byte_does_not_delay_other_clients(tmp_path: Pat
         assert receiver.post(traces(span())).status == 200
         assert time.monotonic() - began < 1
         slow.sendall(b"2\r\n{}\r\n0\r\n\r\n")
-        assert answer(slow).status == 200
+        assert read_response(slow).status == 200
 
 
 def test_connections_far_beyond_the_limit_are_closed_without_a_response(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_the_service_synchronises_every_commit(tmp_path: Path) -> None:
 
 
 class Slow(Outbox):
-    """Counts commits, and waits in the first one until told."""
+    """Counts commits, and waits in the first one until the test lets it go on."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(Database(path, synchronous="FULL"))
@@ -275,7 +275,7 @@ def test_a_request_that_fails_does_not_make_others_of_its_commit_fail(tmp_path: 
 def test_requests_under_way_are_answered_when_the_server_closes(tmp_path: Path, slow: Slow) -> None:
     with Receiver(tmp_path, outbox=slow) as receiver, ThreadPoolExecutor(2) as clients, receiver.connect() as idle:
         idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert answer(idle, "GET").status == 200
+        assert read_response(idle, "GET").status == 200
         sent = clients.submit(receiver.post, traces(span()))
         assert _soon(lambda: slow.commits)
         ended = clients.submit(receiver.stop)
@@ -307,7 +307,7 @@ def test_only_clients_with_the_token_may_send(tmp_path: Path, authorization: str
         body = traces(span())
         head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nContent-Length: {len(body)}\r\n"
         client.sendall(f"{head}Authorization: {authorization}\r\n\r\n".encode("latin-1") + body)
-        got = answer(client)
+        got = read_response(client)
         assert got.status == status
         if status == 401:
             assert (got.json["code"], got.headers["www-authenticate"]) == (16, "Bearer")
@@ -490,10 +490,10 @@ class TestProbes:
 
         with Receiver(tmp_path, token="s3cret") as receiver:
             monkeypatch.setattr(receiver.outbox, "set_counter", fail)
-            told = receiver.send("GET", "/readyz", authorization="Bearer s3cret")
+            ready = receiver.send("GET", "/readyz", authorization="Bearer s3cret")
             untold = [receiver.send("GET", "/readyz"), receiver.send("GET", "/readyz", authorization="Bearer wrong")]
 
-        assert (told.status, told.body) == (503, b"/var/lib/secret/outbox.db: disk I/O error\n")
+        assert (ready.status, ready.body) == (503, b"/var/lib/secret/outbox.db: disk I/O error\n")
         assert [(one.status, one.body) for one in untold] == [
             (503, b"nothing can be taken now; the log of label-studio-otel says why\n")
         ] * 2

@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 from label_studio_otel.receiver.settings import Limits
-from support.receiving import TRACES, GrpcReceiver, Receiver, answer, span, traces, traces_in_protobuf
+from support.receiving import TRACES, GrpcReceiver, Receiver, read_response, span, traces, traces_in_protobuf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,12 +116,12 @@ def is_left_alone(receiver: Receiver) -> bool:
     return soon(lambda: receiver.server.held == 0 and not receiver.server._connections)
 
 
-@pytest.mark.parametrize("said", [b"", b"POST /v1/tra", HEAD + b"Content-Length: 9\r\n\r\n{"])
-def test_1000_silent_connections_over_http_keep_nobody_out(tmp_path: Path, said: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"", b"POST /v1/tra", HEAD + b"Content-Length: 9\r\n\r\n{"])
+def test_1000_silent_connections_over_http_keep_nobody_out(tmp_path: Path, sent: bytes) -> None:
     with Receiver(tmp_path, limits=Limits(connections=1100)) as receiver:
         with connected(receiver, 1000) as clients:
             for client in clients:
-                client.sendall(said)
+                client.sendall(sent)
             assert soon(lambda: len(receiver.server._connections) == 1000)
             with over_http(receiver) as healthy:
                 time.sleep(0.5)
@@ -129,11 +129,11 @@ def test_1000_silent_connections_over_http_keep_nobody_out(tmp_path: Path, said:
         assert is_left_alone(receiver)
 
 
-@pytest.mark.parametrize("said", [b"", PREFACE[:9], PREFACE + SETTINGS])
-def test_1000_silent_connections_over_grpc_do_not_keep_others_out(tmp_path: Path, said: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"", PREFACE[:9], PREFACE + SETTINGS])
+def test_1000_silent_connections_over_grpc_do_not_keep_others_out(tmp_path: Path, sent: bytes) -> None:
     with GrpcReceiver(tmp_path, limits=Limits(connections=1100)) as receiver, connected(receiver, 1000) as clients:
         for client in clients:
-            client.sendall(said)
+            client.sendall(sent)
         with over_grpc(receiver) as healthy:
             time.sleep(0.5)
         assert healthy.check() == receiver.kept
@@ -145,7 +145,7 @@ def test_requests_that_come_byte_by_byte_are_answered_and_do_not_delay_others(tm
         drip(clients, HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body[:-1])
         before = receiver.server.held
         drip(clients, body[-1:])
-        assert [answer(client).status for client in clients] == [200] * 20
+        assert [read_response(client).status for client in clients] == [200] * 20
         assert before >= 20 * (len(body) - 1)
     healthy.check()
 
@@ -162,7 +162,7 @@ def test_chunks_of_one_byte_are_answered_and_do_not_delay_others(tmp_path: Path)
             sender.start()
         for client in clients:
             client.settimeout(60)
-            assert answer(client).status == 200
+            assert read_response(client).status == 200
         for sender in senders:
             sender.join()
     healthy.check()
@@ -193,7 +193,7 @@ def test_a_client_that_has_closed_its_side_reads_the_response(tmp_path: Path) ->
     with Receiver(tmp_path) as receiver, receiver.connect() as client:
         client.sendall(HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
         client.shutdown(socket.SHUT_WR)
-        assert answer(client).status == 200
+        assert read_response(client).status == 200
         assert client.recv(1) == b""
         assert receiver.kept == 1
 
@@ -203,7 +203,7 @@ def test_a_request_that_ends_in_the_middle_gets_a_400(tmp_path: Path, sent: byte
     with Receiver(tmp_path) as receiver, receiver.connect() as client:
         client.sendall(sent)
         client.shutdown(socket.SHUT_WR)
-        got = answer(client)
+        got = read_response(client)
         assert (got.status, got.json["code"], got.headers["connection"]) == (400, 3, "close")
         assert is_left_alone(receiver)
         assert receiver.kept == 0

@@ -77,11 +77,9 @@ class Watched(Receiver):
         )
         self.server.handler = self._otlp
         self.grpc = OtlpGrpc(selection, self._group_commit, metrics=self.metrics)
-        self.metrics.set_callbacks(
-            filtered=lambda: selection.filtered,
-            connections=lambda: {"http": self.server.connections},
-            held=lambda: {"http": self.server.held, "grpc": self.grpc.held},
-        )
+        self.metrics.filtered = lambda: selection.filtered
+        self.metrics.connections = lambda: {"http": self.server.connections}
+        self.metrics.held = lambda: {"http": self.server.held, "grpc": self.grpc.held}
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -211,7 +209,7 @@ def test_a_client_can_choose_no_attribute_of_a_metric(watched: Watched) -> None:
     for number in range(5):
         watched.send(f"BREW{number}", f"/said-{number}")
     watched.send("GET", "/v1/traces?said=hello")
-    watched.post(traces(span(1, said="Good morning")), authorization="Bearer s3cret")
+    watched.post(traces(span(1, text="Good morning")), authorization="Bearer s3cret")
     text = watched.send("GET", "/metrics").body.decode()
 
     assert "said" not in text

@@ -101,7 +101,7 @@ class TestARequestThatCostsMoreThanItSends:
 
 
 class SlowOutbox:
-    """Takes nothing until it is told to go on."""
+    """Accepts nothing until the test lets it go on."""
 
     def __init__(self) -> None:
         self.database = SimpleNamespace(is_removed=lambda: False)
@@ -141,7 +141,7 @@ def test_the_request_that_fills_the_outbox_is_a_success(tmp_path: Path) -> None:
 
 
 def calls(*numbers: int) -> list[NewItem]:
-    return [NewItem(Destination("Prompts"), f"{'0' * 32}:{number:016x}:1", b"said") for number in numbers]
+    return [NewItem(Destination("Prompts"), f"{'0' * 32}:{number:016x}:1", b"payload") for number in numbers]
 
 
 def fill(outbox: Outbox, numbers: Iterable[int]) -> None:

@@ -1,4 +1,4 @@
-"""What was said in a call, and what lets a client in, stands in no log and in no answer, whatever goes wrong."""
+"""Neither the content of a call nor a token is in a log or in a response, whatever fails."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from label_studio_otel.receiver.settings import Limits
 from support.receiving import (
     METRICS,
     PROTOBUF,
-    Answer,
     GrpcReceiver,
     Receiver,
-    answer,
+    Response,
+    read_response,
     span,
     traces,
     traces_in_protobuf,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET = "s3cret-Content"
-CALL = traces(span(said=SECRET))
+CALL = traces(span(text=SECRET))
 
 
 class Failing(Outbox):
@@ -38,18 +38,18 @@ class Failing(Outbox):
         raise ZeroDivisionError(f"{SECRET}: {records}")
 
 
-def cut_off(receiver: Receiver) -> Answer:
+def cut_off(receiver: Receiver) -> Response:
     with receiver.connect() as client:
         client.sendall(f"POST /{SECRET} HTTP/1.1\r\nX: {SECRET}".encode())
-        return answer(client)
+        return read_response(client)
 
 
-def without_lock(receiver: Receiver) -> Answer:
+def without_lock(receiver: Receiver) -> Response:
     receiver.holding = False
     return receiver.post(CALL)
 
 
-HTTP: dict[int, Callable[[Receiver], Answer]] = {
+HTTP: dict[int, Callable[[Receiver], Response]] = {
     400: lambda receiver: receiver.post(f'{{"resourceSpans": "{SECRET}'.encode()),
     4000: lambda receiver: receiver.post(SECRET.encode(), content_type=PROTOBUF),
     4001: lambda receiver: receiver.post(SECRET.encode(), content_encoding="gzip"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from label_studio_otel.receiver.settings import Limits
-from support.receiving import JSON, PROTOBUF, Receiver, answer, span, traces
+from support.receiving import JSON, PROTOBUF, Receiver, read_response, span, traces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +68,7 @@ def test_unusual_requests_are_answered_or_refused(tmp_path: Path, sent: bytes, s
     with Receiver(tmp_path, limits=Limits(body=100_000)) as receiver:
         with receiver.connect() as client:
             client.sendall(sent)
-            got = answer(client)
+            got = read_response(client)
         assert (got.status, receiver.kept) == (status, 1 if status == 200 else 0)
         assert got.headers.get("connection") == (None if status == 200 else "close")
 
@@ -88,6 +88,6 @@ def test_bytes_after_a_refused_request_are_not_read_as_another_request(tmp_path:
         inner = written(_LENGTH, "Authorization: Bearer s3cret-token", body=_BODY)
         with receiver.connect() as client:
             client.sendall(written(f"Content-Length: {len(inner)}", body=inner))
-            assert answer(client).status == 401
+            assert read_response(client).status == 401
             assert client.recv(1) == b""
         assert receiver.kept == 0

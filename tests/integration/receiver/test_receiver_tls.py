@@ -22,7 +22,17 @@ from label_studio_otel import log
 from label_studio_otel.errors import ConfigError
 from label_studio_otel.receiver.settings import Limits, Tls
 from label_studio_otel.receiver.tls import Reloading, grpc_credentials, server_context
-from support.receiving import JSON, TRACES, VALID, GrpcReceiver, Receiver, answer, span, traces, traces_in_protobuf
+from support.receiving import (
+    JSON,
+    TRACES,
+    VALID,
+    GrpcReceiver,
+    Receiver,
+    read_response,
+    span,
+    traces,
+    traces_in_protobuf,
+)
 from support.sdk import CALL
 
 if TYPE_CHECKING:
@@ -78,7 +88,7 @@ EXPORTERS: dict[str, Any] = {"http": HttpExporter, "grpc": GrpcExporter}
 
 
 def told_by(receiver: Any, authority: Path, own: Pair | None = None) -> dict[str, str]:
-    """Return the variables by which an application's exporter is told where to send, and whom to trust."""
+    """Return the variables that give an application's exporter its endpoint and the authority that it trusts."""
     return {
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
         "OTEL_EXPORTER_OTLP_CERTIFICATE": str(authority),
@@ -150,7 +160,7 @@ def test_plain_http_to_the_tls_port_gets_a_hint(tmp_path: Path) -> None:
     with Receiver(tmp_path, tls=server_tls(tmp_path)) as receiver:
         with receiver.connect() as client:
             client.sendall(b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
-            got = answer(client)
+            got = read_response(client)
         assert (got.status, got.body) == (400, b"this port speaks TLS\n")
         assert receiver.kept == 0
 
@@ -222,7 +232,7 @@ def test_sessions_cannot_be_resumed(tmp_path: Path) -> None:
 def post(client: ssl.SSLSocket, body: bytes) -> int:
     head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nContent-Length: {len(body)}\r\n\r\n"
     client.sendall(head.encode() + body)
-    return answer(client).status
+    return read_response(client).status
 
 
 def test_a_connection_can_have_large_requests_and_many(tmp_path: Path) -> None:
@@ -239,7 +249,7 @@ def test_a_refused_client_reads_the_reason_and_then_the_end(tmp_path: Path) -> N
         connected(receiver) as client,
     ):
         assert post(client, b"x" * 2_000_000) == 413
-        assert client.recv(1) == b""  # an end that the server said: without it OpenSSL raises
+        assert client.recv(1) == b""  # the server has sent TLS's end: without it OpenSSL raises
 
 
 def test_a_silent_connection_is_closed_with_close_notify(tmp_path: Path) -> None:
@@ -267,7 +277,7 @@ def test_silent_handshakes_count_as_connections(tmp_path: Path) -> None:
     with Receiver(tmp_path, tls=server_tls(tmp_path), limits=limits) as receiver:
         with receiver.connect() as silent:
             with connected(receiver) as client:
-                assert answer(client).status == 503
+                assert read_response(client).status == 503
             assert silent.recv(1) == b""
         with connected(receiver) as client:
             assert post(client, traces(span())) == 200

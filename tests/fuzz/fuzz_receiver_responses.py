@@ -1,4 +1,4 @@
-"""Which answers the requests on a connection must have got, told by h11 alone; for the fuzzing of the receiver."""
+"""Checks the responses on a connection against its requests as h11 reads them, for the fuzzing of the receiver."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RESPONSES = {
 PROBES = ("/healthz", "/readyz", "/metrics")
 
 
-class Asked(NamedTuple):
+class Request(NamedTuple):
     """A request as h11 reads it."""
 
     method: bytes
@@ -31,18 +31,18 @@ class Asked(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """What stood on a connection."""
+    """The requests that a client sent on a connection."""
 
-    #: Whose heads came.
-    asked: list[Asked]
-    #: How many of them came whole.
+    #: Those whose heads are complete.
+    requests: list[Request]
+    #: The number of those that are complete.
     whole: int
-    #: Whether what came next is no HTTP.
+    #: Whether the bytes after them are not HTTP.
     wrong: bool
 
 
-class Answer(NamedTuple):
-    """What came back."""
+class Response(NamedTuple):
+    """A response."""
 
     status: int
     headers: dict[bytes, bytes]
@@ -54,8 +54,8 @@ class Answer(NamedTuple):
 
 
 def sent(data: bytes) -> Sent:
-    """Read what a client sent, all at once and to its end."""
-    asked: list[Asked] = []
+    """Read all the bytes that a client sent."""
+    requests: list[Request] = []
     whole = 0
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 30)
     connection.receive_data(data)
@@ -64,31 +64,31 @@ def sent(data: bytes) -> Sent:
         while True:
             event = connection.next_event()
             if isinstance(event, h11.Request):
-                asked.append(_asked(event))
+                requests.append(_request(event))
             elif isinstance(event, h11.EndOfMessage):
                 whole += 1
                 connection.send(h11.Response(status_code=404, headers=[(b"content-length", b"0")]))
                 connection.send(h11.EndOfMessage())
                 if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
-                    return Sent(asked, whole, wrong=False)
+                    return Sent(requests, whole, wrong=False)
                 connection.start_next_cycle()
             elif not isinstance(event, h11.Data):
-                return Sent(asked, whole, wrong=False)
+                return Sent(requests, whole, wrong=False)
     except h11.RemoteProtocolError:
-        return Sent(asked, whole, wrong=True)
+        return Sent(requests, whole, wrong=True)
 
 
-def _asked(event: h11.Request) -> Asked:
+def _request(event: h11.Request) -> Request:
     kinds = ", ".join(value.decode("latin-1") for name, value in event.headers if name == b"content-type")
     path = event.target.decode("latin-1").partition("?")[0].removesuffix("/")
-    return Asked(event.method, path, kinds.partition(";")[0].strip().lower() == PROTOBUF)
+    return Request(event.method, path, kinds.partition(";")[0].strip().lower() == PROTOBUF)
 
 
-def answers(written: bytes, asked: list[Asked]) -> list[Answer]:
-    """Read what came back, as the client who asked that."""
-    found: list[Answer] = []
+def responses(written: bytes, requests: list[Request]) -> list[Response]:
+    """Read the responses as a client that sent these requests."""
+    found: list[Response] = []
     while written:
-        method = asked[len(found)].method if len(found) < len(asked) else b"GET"
+        method = requests[len(found)].method if len(found) < len(requests) else b"GET"
         client = h11.Connection(h11.CLIENT)
         client.send(h11.Request(method=method, target=b"/", headers=[(b"host", b"x")]))
         client.send(h11.EndOfMessage())
@@ -105,43 +105,43 @@ def answers(written: bytes, asked: list[Asked]) -> list[Answer]:
         written = client.trailing_data[0]
         if method == b"HEAD" and len(written) == int(headers[b"content-length"]):
             body, written = written, b""  # refused before it was known that the method is HEAD
-        found.append(Answer(status, headers, body))
+        found.append(Response(status, headers, body))
     return found
 
 
-def check(got: list[Answer], expected: Sent, *, cut_off: bool) -> None:
-    """Compare them.
+def check(got: list[Response], expected: Sent, *, cut_off: bool) -> None:
+    """Check the responses against the requests.
 
     Args:
-        cut_off: the connection ended before all could be answered.
+        cut_off: the connection ended before all responses could be sent.
     """
-    assert all(not answer.is_last for answer in got[:-1]), "answered after the last answer"
-    assert len(got) <= expected.whole + 1, "answered more than was asked"
+    assert all(not response.is_last for response in got[:-1]), "a response after the last one"
+    assert len(got) <= expected.whole + 1, "more responses than requests"
     closed = bool(got) and got[-1].is_last
     if not cut_off and not closed:
-        assert len(got) >= expected.whole, "a request without an answer"
-        assert not expected.wrong, "no answer to what is no HTTP"
-    for number, answer in enumerate(got):
-        _check_form(answer, expected.asked[number] if number < len(expected.asked) else None)
+        assert len(got) >= expected.whole, "a request without a response"
+        assert not expected.wrong, "no response to bytes that are not HTTP"
+    for number, response in enumerate(got):
+        _check_form(response, expected.requests[number] if number < len(expected.requests) else None)
 
 
-def _check_form(answer: Answer, asked: Asked | None) -> None:
-    assert answer.status == 200 or answer.status in REFUSALS, answer.status
-    kind = answer.headers[b"content-type"].decode()
-    if asked and asked.method == b"HEAD":
+def _check_form(response: Response, request: Request | None) -> None:
+    assert response.status == 200 or response.status in REFUSALS, response.status
+    kind = response.headers[b"content-type"].decode()
+    if request and request.method == b"HEAD":
         return
-    if asked and asked.path in PROBES and kind.startswith("text/plain"):
-        assert answer.status in (200, 503)
+    if request and request.path in PROBES and kind.startswith("text/plain"):
+        assert response.status in (200, 503)
         return
     assert kind in (JSON, PROTOBUF)
-    # An error in the head is answered before the encoding is known.
-    assert (kind == PROTOBUF) == bool(asked and asked.is_protobuf) or answer.status in (400, 408, 431, 503)
-    message: Any = RESPONSES[asked.path]() if answer.status == 200 and asked else Status()
+    # The response to an error in the head is made before the encoding is known.
+    assert (kind == PROTOBUF) == bool(request and request.is_protobuf) or response.status in (400, 408, 431, 503)
+    message: Any = RESPONSES[request.path]() if response.status == 200 and request else Status()
     if kind == PROTOBUF:
-        message.ParseFromString(answer.body)
+        message.ParseFromString(response.body)
     else:
-        json_format.Parse(answer.body, message)
-    if answer.status != 200:
+        json_format.Parse(response.body, message)
+    if response.status != 200:
         assert message.code
         assert message.message
-    assert (b"retry-after" in answer.headers) == (answer.status == 503)
+    assert (b"retry-after" in response.headers) == (response.status == 503)
