@@ -61,7 +61,6 @@ class Deliverer(process.ForkPart):
         self._directory = settings.directory
         self._uncertain_wait = settings.uncertain_wait
         self._health = hooks.health
-        #: Seconds between the arrival of a call and its delivery.
         self.settle_delay = settle_delay
         self.counts = hooks.counts
         self._lock = DirectoryLock(self._directory)

@@ -131,14 +131,17 @@ class Renderer:
                 break
             self._pause()
             try:
-                rendered = self._render(reader, item, config, fingerprints)
+                span, generation = reader.read(item.record)
+                self._gap_warnings.warn(span.scope_name, generation.incomplete)
+                as_dict, body = self._task(span, generation, config)
+                mark = fingerprint(span, generation) if fingerprints else None
             except (SpoolError, DialectError) as error:
                 batch.unreadable[item.id] = str(error)
                 continue
-            if batch.tasks and batch.size + len(rendered.body) > size.bytes:
+            if batch.tasks and batch.size + len(body) > size.bytes:
                 break
-            batch.size += len(rendered.body)
-            batch.tasks.append(rendered)
+            batch.size += len(body)
+            batch.tasks.append(RenderedTask(item, body, len(as_dict.get("predictions", ())), mark))
         return batch
 
     def render(self, item: Item, config: LabelConfig) -> dict[str, Any]:
@@ -162,13 +165,6 @@ class Renderer:
         except (SpoolError, DialectError):
             return rendered
         return replace(rendered, body=body, predictions=len(as_dict.get("predictions", ())))
-
-    def _render(self, reader: SpanReader, item: Item, config: LabelConfig, fingerprints: bool) -> RenderedTask:
-        span, generation = reader.read(item.record)
-        self._gap_warnings.warn(span.scope_name, generation.incomplete)
-        as_dict, body = self._task(span, generation, config)
-        mark = fingerprint(span, generation) if fingerprints else None
-        return RenderedTask(item, body, len(as_dict.get("predictions", ())), mark)
 
     def _task(self, span: Span, generation: Generation, config: LabelConfig) -> tuple[dict[str, Any], bytes]:
         try:

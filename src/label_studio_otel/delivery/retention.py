@@ -24,11 +24,7 @@ EXPIRY_INTERVAL_S = 900.0
 
 
 class Retention:
-    """The limits of one outbox.
-
-    Args:
-        path: of the outbox, for messages.
-    """
+    """The limits of one outbox, whose path is for messages."""
 
     def __init__(self, outbox: Outbox, path: Path, settings: Settings, hooks: Hooks) -> None:
         self._outbox = outbox

@@ -57,10 +57,7 @@ class BatchSender:
         self._hooks = hooks
 
     def send(self, batch: OutgoingBatch, on_sent: Callable[[], None]) -> None:
-        """Import a batch and store in the outbox what became of it.
-
-        Args:
-            on_sent: see `Transport.send`.
+        """Import a batch and store in the outbox what became of it; `on_sent` is that of `Transport.send`.
 
         Raises:
             DeliveryError: nothing more can be sent to the destination now.

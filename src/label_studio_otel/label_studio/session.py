@@ -75,10 +75,6 @@ class Session:
     ) -> Response:
         """Send a request and return its response, the status of which is below 300.
 
-        Args:
-            on_connected: see `Transport.send`; called again where the request is sent again with a new access token.
-            on_sent: see `Transport.send`.
-
         Raises:
             DeliveryError: what the response, or its absence, means; or there is no usable token.
         """

@@ -12,7 +12,7 @@ import pytest
 
 from label_studio_otel.cli import main
 from label_studio_otel.testing import AsynchronousImport, FakeLabelStudio
-from label_studio_otel.testing.store import Call, Flaws
+from label_studio_otel.testing.store import Call
 from support.delivering import State, all_tasks, copies, imports, run, states_of
 
 if TYPE_CHECKING:
@@ -49,15 +49,15 @@ def older(state: State, fake: FakeLabelStudio) -> State:
 
 def _repeat(requests: list[dict[str, Any]], fake: FakeLabelStudio) -> None:
     """Carry out the requests that Label Studio had carried out; of the last one only the acceptance."""
-    flaws = [Flaws(), Flaws(), Flaws(asynchronous=AsynchronousImport(polls=1))]
-    for request, flaw in zip(requests, flaws, strict=True):
-        status, _ = fake.store.carry_out(Call("POST", request["path"], {}, request["body"], flaw))
+    plans = [None, None, AsynchronousImport(polls=1)]
+    for request, plan in zip(requests, plans, strict=True):
+        status, _ = fake.store.carry_out(Call("POST", request["path"], {}, request["body"], asynchronous=plan))
         assert status == 201
 
 
 def _create_missing_project(fake: FakeLabelStudio) -> None:
     body = {"title": "By its id", "label_config": fake.store.projects[1]["label_config"]}
-    assert fake.store.carry_out(Call("POST", "/api/projects/", {}, body, Flaws()))[1]["id"] == 2
+    assert fake.store.carry_out(Call("POST", "/api/projects/", {}, body))[1]["id"] == 2
 
 
 def _run_for(deliverer: Deliverer, state: State, seconds: int) -> None:
@@ -151,7 +151,7 @@ def test_a_late_copy_of_a_call_that_was_looked_up_is_deleted(older: State, fake:
     run(deliverer)
     (seventh,) = [task for task in fake.tasks(1) if task["data"]["span_id"] == "0000000000000007"]
     body = [{"data": seventh["data"], "predictions": seventh["predictions"]}]
-    assert fake.store.carry_out(Call("POST", "/api/projects/1/import", {}, body, Flaws()))[0] == 201
+    assert fake.store.carry_out(Call("POST", "/api/projects/1/import", {}, body))[0] == 201
     assert copies(fake)["7"] == 2
     _run_for(deliverer, older, 960)
     assert copies(fake)["7"] == 1
@@ -183,7 +183,7 @@ def test_what_is_parked_is_sent_where_the_spool_holds_an_unread_retry(older: Sta
 
 def test_a_destination_whose_project_is_still_missing_holds_up_no_other(older: State, fake: FakeLabelStudio) -> None:
     _create_missing_project(fake)
-    assert fake.store.carry_out(Call("DELETE", "/api/projects/2/", {}, None, Flaws()))[0] == 204
+    assert fake.store.carry_out(Call("DELETE", "/api/projects/2/", {}, None))[0] == 204
     deliverer = older.deliverer()
     _run_for(deliverer, older, 960)
     assert states_of(deliverer) == {"delivered": 18, "pending": 2, "doubled": 2}
