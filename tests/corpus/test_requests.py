@@ -26,7 +26,7 @@ def test_no_call_of_a_recorded_request_is_passed_over() -> None:
                     for span in decode(body, name).spans
                     if reading.is_llm_call(span["attributes"], span["scope"]["name"])
                 ]
-                picked = request.traces(body, reading.keys(), is_json=name.endswith(".json"))
+                picked = request.select("traces", body, reading.keys(), is_json=name.endswith(".json"))
                 taken = [one for one in picked.items if reading.is_llm_call(one["attributes"], one["scope"]["name"])]
                 assert taken == whole, f"{run.name} {name}"
                 calls += len(whole)
@@ -47,7 +47,7 @@ def test_no_event_of_a_recorded_request_is_passed_over() -> None:
                     for record in decode(body, name).logs
                     if (record["eventName"] or record["attributes"].get("event.name")) in MESSAGE_EVENTS
                 ]
-                found = request.logs(body, is_json=name.endswith(".json")).items
+                found = request.select("logs", body, reading.keys(), is_json=name.endswith(".json")).items
                 assert [one for one in found if one in whole] == whole, f"{run.name} {name}"
                 events += len(whole)
     assert events > 100

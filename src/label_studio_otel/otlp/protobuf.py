@@ -26,16 +26,7 @@ MAX_CACHED_BYTES = 16 << 10
 
 
 def select(signal: str, data: bytes, keys: frozenset[str] | None = None, max_count: float = math.inf) -> Selected:
-    """Return the spans (`traces`) or log records (`logs`) of a request.
-
-    Args:
-        keys: only those are read that have one of these attributes, or a name as an event; None for all.
-        max_count: how many spans or records the request may have.
-
-    Raises:
-        DecodeError: it is not a request for this signal.
-        RequestTooLarge: it has more spans or records.
-    """
+    """Return the same as `json.select`, for the bytes of a request in protobuf. It raises the same errors."""
     kind, read = (Span, _span) if signal == "traces" else (LogRecord, _log)
     found: list[dict[str, Any]] = []
     rejected = count = 0

@@ -21,34 +21,27 @@ _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 _EVENT_KEYS = frozenset({"event.name"})
 
 
-def traces(data: bytes, keys: frozenset[str], *, is_json: bool, max_count: int = MAX_COUNT) -> Selected:
-    """Return the spans of a request that have one of these attributes; those without valid ids are rejected.
+def select(signal: str, data: bytes, keys: frozenset[str], *, is_json: bool, max_count: int = MAX_COUNT) -> Selected:
+    """Return the spans (`traces`) with one of these attributes and valid ids, or the log records (`logs`) with a name.
+
+    Spans without valid ids are counted as rejected.
 
     Raises:
         DecodeError: the request is not OTLP; the message quotes nothing of it.
-        RequestTooLarge: it has more spans than `max_count`, or its JSON has too many parts.
+        RequestTooLarge: it has more spans or log records than `max_count`, or its JSON has too many parts.
     """
-    spans, rejected, count = _select("traces", data, keys, max_count, is_json=is_json)
-    valid = [span for span in spans if _has_ids(span)]
-    return Selected(valid, rejected + len(spans) - len(valid), count)
-
-
-def logs(data: bytes, *, is_json: bool, max_count: int = MAX_COUNT) -> Selected:
-    """Return the log records of a request that are events: those with a name.
-
-    Raises:
-        DecodeError: the request is not OTLP; the message quotes nothing of it.
-        RequestTooLarge: it has more log records than `max_count`, or its JSON has too many parts.
-    """
-    return _select("logs", data, _EVENT_KEYS, max_count, is_json=is_json)
-
-
-def _select(signal: str, data: bytes, keys: frozenset[str], max_count: int, *, is_json: bool) -> Selected:
+    if signal == "logs":
+        keys = _EVENT_KEYS
     if not is_json:
-        return protobuf.select(signal, data, keys, max_count)
-    if len(data) > MAX_JSON_PARTS and sum(map(data.count, (b",", b"[", b"{"))) > MAX_JSON_PARTS:
+        found = protobuf.select(signal, data, keys, max_count)
+    elif len(data) > MAX_JSON_PARTS and sum(map(data.count, (b",", b"[", b"{"))) > MAX_JSON_PARTS:
         raise RequestTooLarge(f"the request has more than {MAX_JSON_PARTS} parts")
-    return json.select(signal, json.load(data), keys, max_count)
+    else:
+        found = json.select(signal, json.load(data), keys, max_count)
+    if signal == "logs":
+        return found
+    valid = [span for span in found.items if _has_ids(span)]
+    return Selected(valid, found.rejected + len(found.items) - len(valid), found.span_count)
 
 
 def _has_ids(span: Mapping[str, Any]) -> bool:

@@ -23,7 +23,7 @@ trace.proto and logs.proto of OTLP 1.9
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -72,11 +72,10 @@ def groups(
     """
     try:
         scopes = _scopes(data, max_count)  # first, as it checks the count before anything is made of the items
-        if keys is None:
-            for resource, scope, items in scopes:
-                yield Group(resource, scope, [data[item] for item in items], len(items))
-            return
-        for (resource, scope, items), places in zip(scopes, _selected_places(signal, data, keys), strict=True):
+        selected: Iterable[Iterable[int]] = (
+            (range(len(items)) for _, _, items in scopes) if keys is None else _selected_places(signal, data, keys)
+        )
+        for (resource, scope, items), places in zip(scopes, selected, strict=True):
             yield Group(resource, scope, [data[items[place]] for place in places], len(items))
     except (ProtobufError, LookupError, ValueError):
         raise DecodeError(f"no OTLP request for {signal} in protobuf") from None

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from label_studio_otel import pipeline, reading
 from label_studio_otel.calls.selection import Selection
 from label_studio_otel.errors import RequestTooLarge
 from label_studio_otel.otlp import request
 from label_studio_otel.outbox.items import NewEvent, NewItem
-
-Record = TypeVar("Record", "NewItem", "NewEvent")
 
 #: The limit of bytes of all records of a request. They may exceed the body, as each record has a copy of its resource.
 MAX_RECORDS_BYTES = 256 << 20
@@ -34,21 +32,19 @@ def decode(selection: Selection, signal: str, body: bytes, *, is_json: bool) -> 
         DecodeError: the body is not OTLP.
         RequestTooLarge: it has too many spans or log records, or their records have too many bytes.
     """
+    if signal == "metrics":
+        return DecodedRequest()
+    found = request.select(signal, body, reading.keys(), is_json=is_json)
+    made: Iterable[NewItem | NewEvent]
     if signal == "traces":
-        spans, rejected, count = request.traces(body, reading.keys(), is_json=is_json)
-        return DecodedRequest(_bounded(pipeline.new_item(*one) for one in selection.calls(spans)), rejected, count)
-    if signal == "logs":
-        logs, rejected, count = request.logs(body, is_json=is_json)
-        return DecodedRequest(_bounded(pipeline.new_event(one) for one in selection.events(logs)), rejected, count)
-    return DecodedRequest()
-
-
-def _bounded(records: Iterable[Record]) -> list[Record]:
-    found = []
+        made = (pipeline.new_item(*one) for one in selection.calls(found.items))
+    else:
+        made = (pipeline.new_event(one) for one in selection.events(found.items))
+    records = []
     size = 0
-    for record in records:
+    for record in made:
         size += len(record.payload)
         if size > MAX_RECORDS_BYTES:
             raise RequestTooLarge(f"the request comes to more than {MAX_RECORDS_BYTES} bytes, a resource for each call")
-        found.append(record)
-    return found
+        records.append(record)
+    return DecodedRequest(records, found.rejected, found.span_count)

@@ -72,7 +72,7 @@ class TestARequestThatCostsMoreThanItSends:
     def test_a_large_resource_is_not_cached_across_requests(self) -> None:
         protobuf._read_cached.cache_clear()
         for size in (100, 20_000):
-            spans, _, _ = requests.traces(with_resource("x" * size, 1), KEYS, is_json=False)
+            spans, _, _ = requests.select("traces", with_resource("x" * size, 1), KEYS, is_json=False)
             assert spans[0]["resource"] == {"service.name": "x" * size}
 
         assert protobuf._read_cached.cache_info().currsize == 2  # the small one, and the scope of both
@@ -81,7 +81,7 @@ class TestARequestThatCostsMoreThanItSends:
         monkeypatch.setattr(requests, "MAX_JSON_PARTS", 1000)
 
         with pytest.raises(RequestTooLarge, match="more than 1000 parts"):
-            requests.traces(b'{"unknown": [' + b"[]," * 600 + b"[]]}", KEYS, is_json=True)
+            requests.select("traces", b'{"unknown": [' + b"[]," * 600 + b"[]]}", KEYS, is_json=True)
 
     def test_the_bytes_that_wait_for_a_slow_disk_are_limited(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(group_commit, "MAX_WAITING_BYTES", 1000)

@@ -39,7 +39,7 @@ def request(*scopes: list[dict[str, str]]) -> bytes:
 
 
 def selected(data: bytes, keys: frozenset[str] = KEYS, **options: Any) -> list[tuple[str, str, str]]:
-    spans, rejected, _ = requests.traces(data, keys, is_json=False, **options)
+    spans, rejected, _ = requests.select("traces", data, keys, is_json=False, **options)
     assert rejected == 0
     return [(span["spanId"][-2:], span["resource"]["service.name"], span["scope"]["name"]) for span in spans]
 
@@ -111,7 +111,7 @@ def test_a_span_that_cannot_be_read_does_not_affect_the_others() -> None:
     data = request([{**CALL, "a": "broken"}, CALL])
     data = data.replace(b"\x0a\x06broken", b"\x0a\x7fbroken")
 
-    spans, rejected, _ = requests.traces(data, KEYS, is_json=False)
+    spans, rejected, _ = requests.select("traces", data, KEYS, is_json=False)
 
     assert [span["spanId"] for span in spans] == ["0000000000000002"]
     assert rejected == 1
@@ -144,9 +144,9 @@ def test_a_request_with_too_many_spans_is_an_error(is_json: bool) -> None:
     if is_json:
         data = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [{}] * 3}]}]}).encode()
 
-    assert requests.traces(data, KEYS, is_json=is_json, max_count=3).items == []
+    assert requests.select("traces", data, KEYS, is_json=is_json, max_count=3).items == []
     with pytest.raises(RequestTooLarge, match="the request has more than 2 spans or log records"):
-        requests.traces(data, KEYS, is_json=is_json, max_count=2)
+        requests.select("traces", data, KEYS, is_json=is_json, max_count=2)
 
 
 def test_scopes_without_spans_count_too() -> None:
@@ -161,7 +161,7 @@ def test_only_log_records_that_are_events_are_read() -> None:
     records.add(event_name="gen_ai.choice")
     records.add().attributes.add(key="event.name").value.string_value = "gen_ai.user.message"
 
-    found, rejected, _ = requests.logs(message.SerializeToString(), is_json=False)
+    found, rejected, _ = requests.select("logs", message.SerializeToString(), KEYS, is_json=False)
 
     assert [(one["eventName"], one["attributes"]) for one in found] == [
         ("gen_ai.choice", {}),
@@ -178,7 +178,7 @@ def test_selected_spans_are_those_with_a_key_when_all_are_read(scopes: list[list
     data = request(*scopes)
     whole = [span for span in decode(data, "x").spans if not KEYS.isdisjoint(span["attributes"])]
 
-    assert requests.traces(data, KEYS, is_json=False) == (whole, 0, sum(map(len, scopes)))
+    assert requests.select("traces", data, KEYS, is_json=False) == (whole, 0, sum(map(len, scopes)))
 
 
 @given(st.binary(max_size=60))
