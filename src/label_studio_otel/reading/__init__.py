@@ -1,9 +1,10 @@
-"""Reads an LLM call: a span comes in, a `Generation` goes out, whoever wrote the span.
+"""Reads an LLM call: a span comes in, a `Generation` goes out, whichever emitter wrote the span.
 
-`emitters` say where each emitter writes what, `forms` read what stands there, `table` joins the two. A dialect is what
-reads the spans of one emitter; the first dialect in `DIALECTS` that matches a span reads the whole of it, so fields of
-two dialects are never mixed. Spans around a call match none. What a span lacks is named in `incomplete` (`gaps`).
-Dialects of other packages (`registered`) are asked before ours, as somebody installed them on purpose.
+`emitters` name the attributes that each emitter writes, `forms` read the values of these attributes, and `table` reads
+a span by both. A dialect reads the spans of one emitter. The first dialect in `DIALECTS` that matches a span reads the
+whole span, so fields of two dialects are never mixed. A span around a call matches none. What a span lacks is named in
+`incomplete` (`gaps`). Dialects of other packages (`registered`) are asked before ours, because somebody installed them
+on purpose.
 """
 
 from __future__ import annotations
@@ -46,31 +47,31 @@ __all__ = [
 
 
 class Dialect(Protocol):
-    """What reads the spans of an emitter; ours are tables (`table.AttributeTable`)."""
+    """Reads the spans of one emitter. Our dialects are tables (`table.AttributeTable`)."""
 
     @property
     def name(self) -> str:
-        """How logs and `DialectError` name it."""
+        """The name in logs, in `DialectError` and in the output of `convert`."""
         ...
 
     @property
     def keys(self) -> frozenset[str]:
-        """Attributes of which a span of this dialect has at least one."""
+        """Names of attributes. A span of this dialect has at least one of them."""
         ...
 
     def matches(self, attributes: Mapping[str, Any], scope_name: str) -> bool:
-        """Return whether a span is an LLM call of this dialect; spans around a call are none."""
+        """Return whether a span is an LLM call of this dialect; False for a span around a call."""
         ...
 
     def operation(self, attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str | None:
-        """Return the operation of the `Generation` that `read` gives, of a span that `matches`.
+        """Return the operation that `read` gives to the `Generation`; called only for a span that `matches`.
 
-        Runs in the application's thread for every LLM call where `operations` is set, so it reads no more than it must.
+        Runs in the application's thread for every LLM call if the setting `operations` is set, so it must be fast.
         """
         ...
 
     def read(self, span: Span) -> Generation:
-        """Read a span that `matches`.
+        """Return the LLM call of a span; called only for a span that `matches`.
 
         Raises:
             DialectError: an attribute has a type that no emitter writes.
@@ -97,20 +98,20 @@ _FAILURES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeE
 
 @functools.cache
 def _known() -> tuple[frozenset[str], tuple[Dialect, ...]]:
-    """Return all dialects, those of other packages first, and all their keys."""
+    """Return the names of all attributes that dialects know, and all dialects, those of other packages first."""
     known: tuple[Dialect, ...] = (*registered(), *DIALECTS)
     return frozenset[str]().union(*(dialect.keys for dialect in known)), known
 
 
 def keys() -> frozenset[str]:
-    """Return attributes of which every LLM call has at least one, whatever its dialect."""
+    """Return the names of attributes of which every LLM call has at least one, whatever its dialect."""
     return _known()[0]
 
 
 def is_llm_call(attributes: Mapping[str, Any], scope_name: str) -> bool:
-    """Return whether this span is an LLM call; runs in the application's thread for every span that ends.
+    """Return whether a span is an LLM call. Runs in the application's thread for every span that ends.
 
-    `isdisjoint` walks the attributes once; `in` takes the lock of the SDK's attribute mapping for each key.
+    `isdisjoint` reads the attributes once; `in` would take the lock of the SDK's attribute mapping for each key.
     """
     known_keys, known = _known()
     if known_keys.isdisjoint(attributes):
@@ -122,7 +123,7 @@ def is_llm_call(attributes: Mapping[str, Any], scope_name: str) -> bool:
 
 
 def operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str | None:
-    """Return the operation that `read` gives of an LLM call; None where the call cannot be read."""
+    """Return the operation that `read` gives to an LLM call; None if the call cannot be read."""
     for dialect in _known()[1]:
         if dialect.matches(attributes, scope_name):
             try:
@@ -133,33 +134,33 @@ def operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) ->
 
 
 def read(span: Span) -> Generation:
-    """Read an LLM call.
+    """Return the LLM call of a span.
 
     Raises:
-        DialectError: no dialect knows the span, or its dialect cannot read it.
+        DialectError: no dialect matches the span, or its dialect cannot read it.
     """
     return _read(dialect_of(span), span)
 
 
 def is_supplement(attributes: Mapping[str, Any], scope_name: str) -> bool:
-    """Return True for a span without messages that knows facts of an LLM call: its models, ids and token counts."""
+    """Return whether a span has no messages, but facts of an LLM call: its models, ids and token counts."""
     return anthropic_sdk.DIALECT.matches(attributes, scope_name)
 
 
 def read_supplement(span: Span) -> Generation:
-    """Read a span for which `is_supplement` is true.
+    """Return the facts of a span for which `is_supplement` is true, as a `Generation` without messages.
 
     Raises:
-        DialectError: it cannot be read.
+        DialectError: the span cannot be read.
     """
     return _read(anthropic_sdk.DIALECT, span)
 
 
 def dialect_of(span: Span) -> Dialect:
-    """Return the dialect that reads this span.
+    """Return the dialect that reads a span.
 
     Raises:
-        DialectError: no dialect knows the span.
+        DialectError: no dialect matches the span.
     """
     for dialect in _known()[1]:
         if dialect.matches(span.attributes, span.scope_name):

@@ -1,4 +1,4 @@
-"""Typed access to values that an emitter wrote: each helper returns the type that its name says, or an empty value."""
+"""Helpers for values of any type: each returns a value of the type that its name says, or an empty value."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ MAX_COUNT = 1 << 53
 
 
 def as_text(value: Any) -> str | None:
-    """Return a string, None for anything else."""
+    """Return the value if it is a string, else None."""
     return value if isinstance(value, str) else None
 
 
 def as_dict(value: Any) -> dict[str, Any]:
-    """Return an object, an empty one for anything else."""
+    """Return the value if it is a dictionary, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a list, also of a tuple; an empty one for anything else."""
+    """Return the value if it is a list; a tuple as a list; an empty list for anything else."""
     return value if isinstance(value, list) else list(value) if isinstance(value, tuple) else []
 
 
 def json_of(text: str) -> Any:
-    """Return the value of a JSON text, None where it is no JSON or nested beyond the interpreter's depth."""
+    """Return the decoded value of a JSON text; None for invalid JSON or JSON that is nested too deeply for Python."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -51,12 +51,12 @@ def json_of(text: str) -> Any:
 
 
 def decoded(value: Any) -> Any:
-    """Return the value of a JSON text, None where a text is no JSON; what is no text is returned as it is."""
+    """Return the decoded value of a JSON text, None for a text that is not JSON; anything but a text unchanged."""
     return json_of(value) if isinstance(value, str) else value
 
 
 def objects_of(value: Any) -> tuple[dict[str, Any], ...]:
-    """Return the objects of a list, or of the JSON of a list; each item can be JSON, too."""
+    """Return the dictionaries in a list. The list and each of its items may also be JSON texts."""
     items = decoded(value)
     if not isinstance(items, (list, tuple)):
         return ()
@@ -64,7 +64,7 @@ def objects_of(value: Any) -> tuple[dict[str, Any], ...]:
 
 
 def identifier(fields: Mapping[str, Any], *names: str) -> str | None:
-    """Return the first of these fields that is a string and not empty."""
+    """Return the first of these fields whose value is a string that is not empty; None if there is none."""
     for name in names:
         value = fields.get(name)
         if isinstance(value, str) and value:
@@ -73,7 +73,7 @@ def identifier(fields: Mapping[str, Any], *names: str) -> str | None:
 
 
 def first_text(attributes: Mapping[str, Any], *names: str) -> str | None:
-    """Return the first of these attributes that is a number or a string that is not empty, as a string."""
+    """Return the first of these attributes that is a number or a non-empty string, as a string; None for none."""
     for name in names:
         value = attributes.get(name)
         if isinstance(value, str) and value:
@@ -84,7 +84,10 @@ def first_text(attributes: Mapping[str, Any], *names: str) -> str | None:
 
 
 def integer(attributes: Mapping[str, Any], name: str) -> int | None:
-    """Return a count; 0 is a count, text, booleans and what is below 0 or beyond a double's whole numbers are none."""
+    """Return an attribute as a count: a whole number from 0 to `MAX_COUNT`; None for any other value.
+
+    A float with a whole value is a count; a text or a boolean is none.
+    """
     value = attributes.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MAX_COUNT:
         return None
@@ -92,7 +95,7 @@ def integer(attributes: Mapping[str, Any], name: str) -> int | None:
 
 
 def first_integer(attributes: Mapping[str, Any], *names: str) -> int | None:
-    """Return the first of these attributes that is a count."""
+    """Return the first of these attributes that is a count (see `integer`); None if there is none."""
     for name in names:
         count = integer(attributes, name)
         if count is not None:
@@ -101,7 +104,7 @@ def first_integer(attributes: Mapping[str, Any], *names: str) -> int | None:
 
 
 def string_list(value: Any) -> tuple[str, ...]:
-    """Return the strings of a list, or of the JSON of a list."""
+    """Return the strings in a list. The list may also be a JSON text."""
     if isinstance(value, str) and not value.startswith("["):
         return ()  # an error of the JSON decoder takes longer than all else
     return tuple(item for item in as_list(decoded(value)) if isinstance(item, str))

@@ -1,4 +1,4 @@
-"""Why a call failed: the span's exception event, `error.type` and status.
+"""The error of a failed call, from the span's exception event, its `error.type` and its status.
 
 https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/exceptions/exceptions-spans.md
 """
@@ -23,7 +23,10 @@ EXCEPTION_MESSAGE = "exception.message"
 
 
 def error_of(span: Span) -> str | None:
-    """Return a failed call's error as "Type: message", from the exception, else the status; None where it did not."""
+    """Return the error of a failed call as "Type: message"; None if the call did not fail.
+
+    Both come from the exception event; without one, from `error.type` and the message of the status.
+    """
     if span.status_code != "ERROR":
         return None
     kind = error_type_of(span)
@@ -34,13 +37,13 @@ def error_of(span: Span) -> str | None:
 
 
 def error_type_of(span: Span) -> str | None:
-    """Return the class of a failed call's exception, else `error.type`; None where the call did not fail."""
+    """Return the class of the exception of a failed call, else its `error.type`; None if the call did not fail."""
     if span.status_code != "ERROR":
         return None
     return first_text(exception_of(span), EXCEPTION_TYPE) or first_text(span.attributes, ERROR_TYPE)
 
 
 def exception_of(span: Span) -> Mapping[str, Any]:
-    """Return the attributes of the last exception event; none where there is no event."""
+    """Return the attributes of the last exception event, an empty mapping if there is no such event."""
     events = [event for event in span.events if event.name == EXCEPTION_EVENT]
     return events[-1].attributes if events else {}

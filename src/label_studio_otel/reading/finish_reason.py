@@ -64,7 +64,10 @@ _ENUM_CLASS = re.compile(r"[A-Za-z]\w*Reason\.")
 
 
 def finish_reason(raw: Any) -> str | None:
-    """Return the conventions' word; a word that is in no table stays as it came, None where nothing was said."""
+    """Return the conventions' word for a provider's finish reason.
+
+    A word that is not in the table is returned unchanged. None for an unknown reason or a value that is no text.
+    """
     if not isinstance(raw, str):
         return None
     word = _ENUM_CLASS.sub("", raw, count=1).strip().replace("-", "_").lower()
@@ -72,6 +75,6 @@ def finish_reason(raw: Any) -> str | None:
 
 
 def implied_reason(parts: Sequence[Part]) -> str | None:
-    """Return `tool_call` for an answer that ends with a whole tool call, else None."""
+    """Return `tool_call` if the parts of an answer end with a complete tool call, else None."""
     last = parts[-1] if parts else None
     return "tool_call" if isinstance(last, ToolCallPart) and isinstance(last.arguments, dict) else None

@@ -1,4 +1,4 @@
-"""The gaps that a span can have, for all dialects: a reason for programs, a sentence for the labeler."""
+"""The gaps that a span can have, for all dialects. A `Gap` has a reason for programs and a sentence for the labeler."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 
 def attributes_dropped(number: int) -> Gap:
-    """The SDK evicted attributes."""
+    """Return the gap of a span whose oldest attributes the SDK dropped, because it had too many."""
     return Gap(
         "attributes_dropped",
         f"{number} attributes of the span were dropped by the application's OpenTelemetry SDK "
@@ -38,7 +38,7 @@ def attributes_dropped(number: int) -> Gap:
 
 
 def events_dropped(number: int) -> Gap:
-    """The SDK evicted span events."""
+    """Return the gap of a span whose oldest events the SDK dropped, because it had too many."""
     return Gap(
         "events_dropped",
         f"{number} events of the span were dropped by the application's OpenTelemetry SDK "
@@ -47,7 +47,7 @@ def events_dropped(number: int) -> Gap:
 
 
 def truncated(attribute: str) -> Gap:
-    """A length limit cut a value."""
+    """Return the gap of an attribute that a length limit of the SDK cut."""
     return Gap(
         "attribute_truncated",
         f"{attribute} ends in the middle of its JSON: a length limit of the application's OpenTelemetry SDK cut it "
@@ -56,12 +56,12 @@ def truncated(attribute: str) -> Gap:
 
 
 def choices_missing(asked: int, held: int) -> Gap:
-    """The call asked for several answers, and not all are there."""
+    """Return the gap of a call that asked for more choices than its span holds."""
     return Gap("choices_missing", f"The call asked for {asked} answers, and its span holds {held}.")
 
 
 def content_not_captured(switch: str) -> Gap:
-    """The instrumentation leaves messages out.
+    """Return the gap of a span without messages: the instrumentation is set to record none.
 
     Args:
         switch: what the user must set, such as `set TRACELOOP_TRACE_CONTENT=true`.
@@ -73,7 +73,7 @@ def content_not_captured(switch: str) -> Gap:
 
 
 def log_events_missing() -> Gap:
-    """The messages are log events, and none came."""
+    """Return the gap of a call whose messages are log events, none of which arrived."""
     return Gap(
         "log_events_missing",
         "The messages of this call are log events, and none came: send the application's logs the same way as its "
@@ -82,17 +82,17 @@ def log_events_missing() -> Gap:
 
 
 def redacted(attribute: str, switch: str) -> Gap:
-    """The instrumentation wrote a placeholder."""
+    """Return the gap of an attribute that holds a placeholder in place of its content; `switch` brings it back."""
     return Gap("redacted", f"{attribute} was replaced by a placeholder in the application ({switch}).")
 
 
 def media_not_captured(kind: str) -> Gap:
-    """The instrumentation leaves this kind of media out."""
+    """Return the gap of media that the instrumentation does not record; `kind` names them in the plural."""
     return Gap("media_not_captured", f"The instrumentation of the application does not record {kind}.")
 
 
 def message_without_content() -> Gap:
-    """The instrumentation stopped in the middle of a message."""
+    """Return the gap of a span whose last message has a role and no content."""
     return Gap(
         "message_without_content",
         "The last message of the span says who spoke and not what: the instrumentation of the application dropped it, "
@@ -101,26 +101,26 @@ def message_without_content() -> Gap:
 
 
 def no_input() -> Gap:
-    """Only the answer is there."""
+    """Return the gap of a span that holds an answer and no input messages."""
     return Gap("no_input", "The span holds no input messages.")
 
 
 def no_output() -> Gap:
-    """Only the question is there, and the call did not fail."""
+    """Return the gap of a span that holds input messages and no answer, though the call did not fail."""
     return Gap("no_output", "The span holds no answer of the model.")
 
 
 def missing(
     span: Span, messages: Sequence[Message], choices: Sequence[Choice], switch: str, *, failed: bool
 ) -> Iterator[Gap]:
-    """Yield what a span lacks that has its messages as attributes.
+    """Yield the gaps of a span whose emitter writes messages into attributes.
 
     Args:
-        span: the call's.
-        messages: what was read of the question.
-        choices: what was read of the answer.
-        switch: what the user must set to have both.
-        failed: whether no answer is what there was.
+        span: the span of the call.
+        messages: the input messages that were read.
+        choices: the choices that were read.
+        switch: what the user must set to have messages recorded.
+        failed: whether the call failed; a failed call needs no answer.
     """
     if span.dropped_attributes:
         yield attributes_dropped(span.dropped_attributes)

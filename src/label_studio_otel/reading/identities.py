@@ -1,4 +1,4 @@
-"""Who and what a call belonged to: the attributes that every instrumentation can have beside its own."""
+"""The attributes for the user, the session and the conversation of a call, which any instrumentation can write."""
 
 from __future__ import annotations
 

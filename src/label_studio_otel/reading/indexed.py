@@ -1,4 +1,4 @@
-"""Lists that an instrumentation wrote flat, one attribute a field: `gen_ai.prompt.0.role`, `gen_ai.prompt.1.role`."""
+"""Lists that an instrumentation wrote one attribute for each field: `gen_ai.prompt.0.role`, `gen_ai.prompt.1.role`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _DIGITS = 9  # an index that no list reaches, and no work to read
 
 
 def indexed(attributes: Mapping[str, Any], prefix: str) -> dict[int, dict[str, Any]]:
-    """Return the fields of each item below `prefix`, in the order of the indices; indices may be missing.
+    """Return the items of such a list by index, in order, each as a dictionary of its fields. Indices may be missing.
 
     Args:
-        attributes: where to look; items of items are read by a second call.
-        prefix: with the dot before the index.
+        attributes: of the span, or the fields of an item that contains a list itself.
+        prefix: the beginning of the attributes' names, with the dot before the index.
     """
     found: dict[int, dict[str, Any]] = {}
     for name, value in attributes.items():
@@ -29,12 +29,14 @@ def indexed(attributes: Mapping[str, Any], prefix: str) -> dict[int, dict[str, A
 
 
 def repair_first(messages: dict[int, dict[str, Any]], role: str, content: str) -> None:
-    """Complete the oldest message, of which the SDK can have evicted attributes; remove it where its role is not clear.
+    """Add the missing role of the oldest message; remove the message if its role is unclear.
+
+    The SDK may have dropped attributes of that message.
 
     Args:
-        messages: in the order of the indices.
-        role: the field that says who spoke.
-        content: the field that holds the text.
+        messages: by index, in order; changed in place.
+        role: name of the field for the role.
+        content: name of the field for the text.
     """
     if not messages:
         return

@@ -1,4 +1,4 @@
-"""Providers by the names of the classes that call them: the last resort, where a span names none."""
+"""Finds the provider by the name of the class that called it, for spans that do not name their provider."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ _SCOPE = re.compile(r"\w+\.instrumentation\.(anthropic|cohere|groq|openai)(?:\.v
 
 
 def provider_of_class(span_name: str, scope_name: str) -> str | None:
-    """Return the provider of a span that is named after a class, such as `ChatOpenAI.chat`, else of the scope's."""
+    """Return the provider of a class by the name of the span, as `ChatOpenAI.chat`, else by the name of the scope.
+
+    None if neither contains a known provider.
+    """
     found = _CLASS.match(span_name)
     scope = _SCOPE.fullmatch(scope_name)
     return _PROVIDERS[found[1]] if found else scope[1] if scope else None

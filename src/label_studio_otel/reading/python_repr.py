@@ -1,4 +1,4 @@
-"""Values that an instrumentation wrote with Python's `str`, where JSON was meant."""
+"""Reads values that an instrumentation wrote with Python's `repr` in place of JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TOKEN = re.compile(r"""'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*"|[{}]""
 
 
 def literal_of(text: str) -> Any:
-    """Return the list or dictionary that a `repr` shows, None where it shows none or what no literal can say."""
+    """Return the list or dictionary of a `repr`; None if the text is no `repr` of one, or contains other objects."""
     if text[:1] not in ("{", "["):
         return None
     try:
@@ -23,7 +23,10 @@ def literal_of(text: str) -> Any:
 
 
 def literals_of(text: str) -> tuple[list[dict[str, Any]], str]:
-    """Return the dictionaries with which a text begins, one `repr` joined to the next, and what follows them."""
+    """Return the dictionaries at the beginning of a text, and the rest of the text.
+
+    The text is one `repr` after the other, without anything between them.
+    """
     found: list[dict[str, Any]] = []
     start = depth = 0
     for match in _TOKEN.finditer(text):

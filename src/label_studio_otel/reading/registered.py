@@ -1,8 +1,9 @@
-"""Dialects that other packages bring, under the entry point group `label_studio_otel_dialect`.
+"""Dialects of other packages, under the entry point group `label_studio_otel_dialect`.
 
-An entry point names a module or an object with `name`, `keys`, `matches`, `read` and, where it has one, `operation`:
-without it the operation is the one that `read` finds in the attributes alone. One that cannot be used is named
-in the log and left out; one that raises later is as if it did not match: `matches` runs in the application's thread.
+An entry point names a module or an object with `name`, `keys`, `matches` and `read`, and perhaps `operation`. Without
+`operation`, the operation is that of `read` for a span with nothing but the attributes. A dialect that cannot be loaded
+is logged and left out. If `matches` raises, the span counts as not matched, because it runs in the application's
+thread.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ GROUP = "label_studio_otel_dialect"
 
 @dataclass(slots=True)
 class Registered:
-    """A dialect of another package, of which only `DialectError` comes."""
+    """A dialect of another package. It raises no other error than `DialectError`."""
 
     name: str
     keys: frozenset[str]
     dialect: Any
 
     def matches(self, attributes: Mapping[str, Any], scope_name: str) -> bool:
-        """Ask the dialect; an error is a no."""
+        """Return what the dialect returns; False if it raises."""
         try:
             return bool(self.dialect.matches(attributes, scope_name))
         except Exception as error:  # whatever a stranger raises must not reach the application
@@ -42,7 +43,7 @@ class Registered:
             return False
 
     def operation(self, attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str | None:
-        """Ask the dialect; None where it fails."""
+        """Return the operation that the dialect returns; None if it raises."""
         try:
             if hasattr(self.dialect, "operation"):
                 return str(self.dialect.operation(attributes, scope_name, span_name))
@@ -51,10 +52,10 @@ class Registered:
             return None
 
     def read(self, span: Span) -> Generation:
-        """Read a span.
+        """Return the LLM call of a span.
 
         Raises:
-            DialectError: the dialect cannot read it, or failed.
+            DialectError: the dialect raised this or any other error.
         """
         try:
             generation: Generation = self.dialect.read(span)
@@ -67,7 +68,7 @@ class Registered:
 
 @functools.cache
 def registered() -> tuple[Registered, ...]:
-    """Return the dialects that are installed, loaded at the first call."""
+    """Return the dialects of installed packages. They are loaded at the first call."""
     from importlib.metadata import entry_points  # noqa: PLC0415 - slow, and needed at the first span only
 
     try:

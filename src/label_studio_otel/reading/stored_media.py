@@ -1,4 +1,4 @@
-"""Media that a tracer cut out of a message and keeps in a store of its own: a note stands in their place."""
+"""Media that a tracer removed from a message and keeps in its own store. The message holds a note in their place."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def with_stored_media(
     note: Callable[[str, str], Part | None],
     incomplete: list[Gap],
 ) -> tuple[tuple[Message, ...], tuple[Choice, ...]]:
-    """Return messages and answers with the notes read, and a gap for each kind of media that is elsewhere.
+    """Return messages and choices in which each note became a part that refers to the media.
 
     Args:
-        messages: as they were read, a note where the media belong.
-        choices: likewise.
-        note: reads a note, given it and the modality of its part; None for anything else.
-        incomplete: receives the gaps.
+        messages: as they were read, with notes.
+        choices: as they were read, with notes.
+        note: returns the part for a note, given its text and the modality of its part; None for a text that is no note.
+        incomplete: a gap is added for each kind of media that was removed.
     """
     kinds: dict[str, None] = {}
 

@@ -1,8 +1,7 @@
-"""A dialect as a table: what marks the LLM calls of an emitter, and which attributes hold what.
+"""A dialect as a table: which attributes only the LLM calls of an emitter have, and which attributes hold which field.
 
-`AttributeTable` is data that `read` interprets, and from which `matches`, `keys` and docs/dialects.md are made. An
-emitter that writes something in a way of its own has a function beside its table, which calls `read` with what it
-found.
+`read` reads a span by an `AttributeTable`; `matches`, `keys` and docs/dialects.md are made from it too. If a table
+cannot describe how an emitter writes a call, a function beside the table reads that part and passes it to `read`.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _JSON_WORDS = ("null", "true", "false")
 
 @dataclass(frozen=True, kw_only=True)
 class AttributeTable:
-    """Where an emitter writes an LLM call. Of several attributes the first that says something is read."""
+    """The attributes in which an emitter writes an LLM call. If a field has several, the first with a value is read."""
 
     #: As logs, `convert` and `DialectError` name the dialect.
     name: str
@@ -89,7 +88,7 @@ class AttributeTable:
 
     @cached_property
     def identities(self) -> Mapping[str, Names]:
-        """The attributes for who and what the call belonged to, the emitter's own before those of all."""
+        """The attributes for user, session, conversation, run and prompt by field, the emitter's own first."""
         return {field: (*getattr(self, field), *shared) for field, shared in IDENTITIES.items()}
 
     @cached_property
@@ -99,12 +98,12 @@ class AttributeTable:
 
     @property
     def keys(self) -> frozenset[str]:
-        """Attributes of which a span of this dialect has at least one."""
+        """Names of attributes. A span of this dialect has at least one of them."""
         return frozenset(self.marks)
 
     @cached_property
     def matches(self) -> Callable[[Mapping[str, Any], str], bool]:
-        """Whether a span with these attributes, of a scope of this name, is an LLM call of this dialect."""
+        """Returns whether a span with these attributes and this name of its scope is an LLM call of this dialect."""
         return self.tells or self._is_marked
 
     def _is_marked(self, attributes: Mapping[str, Any], scope_name: str) -> bool:
@@ -117,17 +116,17 @@ class AttributeTable:
         return False
 
     def operation(self, attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
-        """Return the operation that `read` gives."""
+        """Return the operation that `read` gives to the call."""
         if self.operates is not None:
             return self.operates(attributes, scope_name, span_name)
         return operation_of(first_value(attributes, self.request))
 
     def read(self, span: Span) -> Generation:
-        """Read an LLM call; what its span does not hold is named in `incomplete`."""
+        """Return the LLM call of a span; its gaps are in `incomplete`."""
         return self.reads(span) if self.reads is not None else read(self, span)
 
     def text(self, attributes: Mapping[str, Any], names: Names) -> str | None:
-        """Return the first of these attributes that says something, as text."""
+        """Return the first of these attributes that has a value, as a text; None if none has."""
         if not self.texts_are_json:
             return first_text(attributes, *names)
         for name in names:
@@ -138,7 +137,7 @@ class AttributeTable:
 
 
 def _decoded_text(value: Any) -> Any:
-    """Return the value of a JSON text, a text that is no JSON as it came; None for one of which a quote was cut."""
+    """Return the value of a JSON text; a text that is not JSON unchanged; None for a text in quotes that was cut."""
     if not isinstance(value, str) or value[:1] not in _JSON_BEGINNINGS:
         return None if value in _JSON_WORDS else value
     found = decoded(value)
@@ -146,7 +145,7 @@ def _decoded_text(value: Any) -> Any:
 
 
 def first_value(attributes: Mapping[str, Any], names: Names) -> Any:
-    """Return the first of these attributes that is there, None where there is none."""
+    """Return the value of the first of these attributes that exists, None if none does."""
     for name in names:
         value = attributes.get(name)
         if value is not None:
@@ -163,15 +162,15 @@ def read(
     attributes: Mapping[str, Any] | None = None,
     **known: Any,
 ) -> Generation:
-    """Read an LLM call by its table.
+    """Return the LLM call of a span, read by its table.
 
     Args:
-        table: the emitter's.
-        span: the call's.
-        request: as it was read, None to read it from the table's attributes.
-        response: likewise.
-        attributes: where to look, in place of the span's.
-        known: fields of `Generation` as they were read, in place of what the table says.
+        table: of the emitter.
+        span: of the call.
+        request: the request if it was read already, None to read it from the table's attributes.
+        response: likewise the response.
+        attributes: used in place of the span's.
+        known: fields of `Generation` that were read already; the table is not asked for them.
     """
     attributes = span.attributes if attributes is None else attributes
     request = request or request_of(first_value(attributes, table.request))
@@ -211,7 +210,7 @@ def read(
 
 
 def _identities(table: AttributeTable, attributes: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return who and what the call belonged to; most spans say nothing of it, and are not asked for each name."""
+    """Return the fields for user, session, conversation, run and prompt that the attributes hold."""
     held = table.all_identities.intersection(attributes)
     if not held:
         return {}
@@ -229,9 +228,9 @@ def _count(table: AttributeTable, attributes: Mapping[str, Any], field: str) -> 
 def _with_reasons(
     choices: tuple[Choice, ...], table: AttributeTable, attributes: Mapping[str, Any]
 ) -> tuple[Choice, ...]:
-    """Give the choices the reasons that stand apart from them, where there is one for each.
+    """Return the choices with the finish reasons of the table's attribute, if there is one for each choice.
 
-    An answer without content is often not written, and its reason is: it becomes an empty choice.
+    If there are no choices, each reason becomes an empty choice: an answer without content is often not written.
     """
     if not table.finish_reason or (choices and all(choice.finish_reason for choice in choices)):
         return choices
@@ -249,7 +248,7 @@ def _with_reasons(
 def _incomplete(
     table: AttributeTable, span: Span, request: Request, response: Response, fields: dict[str, Any]
 ) -> Iterator[Gap]:
-    """Yield what is missing, and put what is known of stored media into the fields."""
+    """Yield the gaps of a call; notes in `fields` become parts that refer to the stored media."""
     for said, names in ((request, table.request), (response, table.response)):
         if said.is_cut:
             yield gaps.truncated(next(name for name in names if span.attributes.get(name) is not None))

@@ -1,6 +1,6 @@
-"""JSON that a length limit cut: what can be read of it.
+"""Reads the beginning of JSON that a length limit cut.
 
-The SDK cuts a long attribute at a number of characters, anywhere and without a mark
+The SDK cuts a long attribute at a number of characters, at any place and without a mark
 (https://opentelemetry.io/docs/specs/otel/common/#attribute-limits).
 """
 
@@ -33,9 +33,9 @@ _NAMES = frozenset(
 
 
 def beginning_of(text: str) -> Any:
-    """Return what the beginning of a JSON text says: a text that is cut stays with what is there of it.
+    """Return the value of the beginning of a JSON text; None if nothing can be read.
 
-    Half a name, number, key or identifier is left out. None where nothing can be read.
+    A text at the end is kept up to the cut. What is useless in part is left out: numbers, keys, names, ids and types.
     """
     scan = _Scan(text)
     for match in _SIGN.finditer(text):
@@ -45,7 +45,7 @@ def beginning_of(text: str) -> Any:
 
 
 class _Scan:
-    """Walks over the tokens, and knows what is open and where the last value ended that can be kept."""
+    """Reads token after token, and keeps the open brackets and the end of the last value that can be kept."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -56,11 +56,11 @@ class _Scan:
         self._whole = 0
 
     def closed(self) -> str:
-        """Return the text up to there, with all closed that is open."""
+        """Return the text up to the end of the last value that can be kept, with all open brackets closed."""
         return self._text[: self._whole] + self._kept + "".join(reversed(self._open))
 
     def take(self, match: re.Match[str]) -> bool:
-        """Take one token; False where the text is no JSON."""
+        """Read one token; return False if the text is not JSON."""
         sign = match[0]
         if sign in _CLOSING:
             self._open.append(_CLOSING[sign])

@@ -1,7 +1,7 @@
-"""Joins the messages of one turn, and gives the results of tools the ids of their calls.
+"""Joins the messages of one turn of the model, and gives tool results the ids of their tool calls.
 
-OpenAI's Responses API has each tool call as an item of its own, and an id of the item (`fc_…`) beside that of the call
-(`call_…`), which the result carries; OpenLLMetry writes the item's. Others write results without any id.
+In OpenAI's Responses API each tool call is an item. It has an id of the item (`fc_…`) and an id of the call (`call_…`);
+the result has the latter. OpenLLMetry writes the id of the item. Other emitters write results without any id.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ _ITEM_ID = "fc_"
 
 
 def join_turns(messages: Iterable[Message]) -> tuple[Message, ...]:
-    """Return the messages, those of one turn as one; results get the ids of calls where their numbers are equal."""
+    """Return the messages; tool calls that follow an answer of the same role become parts of that answer.
+
+    Results without an id get the ids of the calls before them, if there are as many results as calls.
+    """
     result = list(_whole_turns(messages))
     start = 0
     while start < len(result):
@@ -53,7 +56,7 @@ def _only_calls(message: Message) -> bool:
 
 
 def _turn(asking: Message, answers: Sequence[Message]) -> Iterator[Message]:
-    """Yield a message that calls tools, and the results that follow it."""
+    """Yield a message with tool calls and the results that follow it, with equal ids."""
     calls = [part.id for part in asking.parts if isinstance(part, ToolCallPart) and part.id]
     results = [part.id for message in answers if (part := _result_of(message))]
     if len(calls) != len(results):

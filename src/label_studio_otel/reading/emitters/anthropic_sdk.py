@@ -1,6 +1,6 @@
-"""The Anthropic SDK's own span: no line of what was said, but facts that the instrumentation's span may lack.
+"""The span of the Anthropic SDK itself. It has no messages, but facts that the span of the instrumentation may lack.
 
-It stands beside the span of whatever instruments the SDK, so it never is a call of its own (`gen_ai`).
+It stands beside the span of an instrumentation of the SDK, so it is no LLM call of its own (`gen_ai`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CACHED_TOKENS = ("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_wri
 
 
 def _read(span: Span) -> Generation:
-    """Read the facts; the only choice is empty, and has the reason why the answer ended."""
+    """Return the facts; the only choice is empty and has the finish reason."""
     generation = gen_ai.DIALECT.read(span)
     reason = finish_reason(span.attributes.get(STOP_REASON))
     choices = (Choice(Message("assistant", ()), reason),)
@@ -33,7 +33,7 @@ def _read(span: Span) -> Generation:
 
 
 def _uncached(span: Span, count: int | None) -> int | None:
-    """Return the provider's own count of the input, which the SDK adds those of the cache to."""
+    """Return the provider's count of input tokens: the SDK's count without those of the cache, which it adds."""
     cached = sum(integer(span.attributes, name) or 0 for name in CACHED_TOKENS)
     return count - cached if count is not None and count >= cached else None
 

@@ -1,8 +1,8 @@
-"""Spans of Google's Agent Development Kit before it followed the conventions: `call_llm`, with Gemini's own JSON.
+"""Google's Agent Development Kit before it followed the conventions: `call_llm` spans, with JSON in Gemini's form.
 
 https://github.com/google/adk-python/blob/v1.18.0/src/google/adk/telemetry/tracing.py (trace_call_llm)
 
-Later versions write the conventions' `generate_content`, which `gen_ai` reads; spans of tools have an empty request.
+Later versions write the conventions' `generate_content`, which `gen_ai` reads. Spans of tools have an empty request.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OPENINFERENCE_KIND = "openinference.span.kind"
 
 
 def _tells(attributes: Mapping[str, Any], scope_name: str) -> bool:
-    """Return whether a span is a call, by its request; what a tool did has an operation or the tool's name."""
+    """Return whether a span is an LLM call: it has a request, and neither an operation nor the name of a tool."""
     return (
         attributes.get(REQUEST) is not None
         and attributes.get(OPERATION) is None

@@ -4,9 +4,9 @@ https://github.com/deepset-ai/haystack/blob/v2.20.0/haystack/core/pipeline/base.
 https://github.com/deepset-ai/haystack/blob/v2.20.0/haystack/tracing/utils.py (coerce_tag_value)
 https://github.com/deepset-ai/haystack/blob/v2.20.0/haystack/dataclasses/chat_message.py (to_dict)
 
-Every component of a pipeline has the same span. A generator, of chats or of texts, is one that takes messages or a
-prompt and gives replies, whatever its class is. What JSON cannot say, such as tools, makes the whole value a Python
-`repr`; media are replaced by their size.
+The spans of all components have the same name. A component is a generator, so an LLM call, if it takes messages or a
+prompt and gives replies, whatever its class is. If a value contains an object that JSON cannot hold, such as a tool,
+Haystack writes the whole value as a Python `repr`. In place of media it writes their size.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _CLASSES = {
 
 
 def _tells(attributes: Mapping[str, Any], scope_name: str) -> bool:
-    """Return whether a component is a generator, or a span is an agent's call of one."""
+    """Return whether a span is of a generator, or of an agent that calls a generator."""
     if OUTPUT_SPEC not in attributes:
         return STEP_INPUT in attributes or STEP_OUTPUT in attributes
     takes, gives = attributes.get(INPUT_SPEC), attributes.get(OUTPUT_SPEC)
@@ -91,7 +91,7 @@ def _read(span: Span) -> Generation:
 
 
 def _provider(component: str) -> str | None:
-    """Return the provider that a generator is named after: `OpenAIChatGenerator`."""
+    """Return the provider in the name of a generator, as in `OpenAIChatGenerator`; None for another name."""
     provider = component.removesuffix("Generator").removesuffix("Chat")
     return provider.lower() if provider and provider != component else None
 
@@ -112,7 +112,7 @@ def _value(span: Span, names: tuple[str, ...], incomplete: list[Gap]) -> Mapping
 
 
 def _shown(text: str) -> Any:
-    """Return what a Python `repr` shows, objects as their fields; None where it shows nothing."""
+    """Return the value of a Python `repr`, with each object as its fields; None if the text is no `repr`."""
     import ast  # noqa: PLC0415 - only few calls need it
 
     try:
@@ -143,7 +143,7 @@ def _message(raw: Any, default_role: str, incomplete: list[Gap]) -> Message:
 
 
 def _field(raw: Mapping[str, Any], key: str) -> Any:
-    """Return a field of a message: `to_dict` names it otherwise than the object does."""
+    """Return a field of a message; in the `repr` its name begins with an underscore, in `to_dict` it does not."""
     return raw.get(f"_{key}", raw.get(key))
 
 
@@ -165,7 +165,7 @@ def _parts(block: Any, incomplete: list[Gap]) -> Iterator[Part]:
 
 
 def _replies(given: Mapping[str, Any]) -> list[tuple[Any, Mapping[str, Any]]]:
-    """Return the replies, each with its `meta`: a text's stands beside it."""
+    """Return the replies, each with its metadata: a message has them in itself, a text beside it."""
     replies, metas = given.get("replies"), given.get("meta")
     if not isinstance(replies, list):
         return []

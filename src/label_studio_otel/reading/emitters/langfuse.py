@@ -70,12 +70,15 @@ def _read(span: Span) -> Generation:
 
 
 def _is_text(output: Any, choices: tuple[Choice, ...]) -> bool:
-    """Return whether a text was answered; an object went to a chat model, OpenAI's Responses API."""
+    """Return whether the output is one text. An object as output means a chat model or OpenAI's Responses API."""
     return output is None or [choice.message.parts for choice in choices] == [(TextPart(output),)]
 
 
 def _usage(attributes: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """Return the tokens in and out; details that were taken out of their sum are put back."""
+    """Return the counts of input and output tokens.
+
+    The LangChain handler subtracts parts, such as cached tokens, and writes them beside the rest; they are added again.
+    """
     details = as_dict(decoded(table.first_value(attributes, DIALECT.usage)))
     counts = {key: count for key, count in details.items() if type(count) is int and 0 <= count <= MAX_COUNT}
     tokens_in = counts.get("prompt_tokens", counts.get("input_tokens"))

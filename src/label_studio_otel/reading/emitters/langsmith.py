@@ -2,10 +2,10 @@
 
 https://github.com/langchain-ai/langsmith-sdk/blob/v0.4.43/python/langsmith/_internal/otel/_otel_exporter.py
 
-The inputs and outputs of a run stand under `gen_ai.prompt` and `gen_ai.completion`, each one JSON text, on spans of
-every kind; `langsmith.span.kind` says which is a call. Session and user are the run's metadata;
+The inputs and outputs of a run are in `gen_ai.prompt` and `gen_ai.completion`, each as one JSON text, on spans of all
+kinds; `langsmith.span.kind` says which is an LLM call. Session and user are in the run's metadata;
 `langsmith.trace.session_name` is the name of the project. A failed run of LangChain has the status OK and an empty
-answer: its exception event is the sign, with the class and a traceback inside the message.
+answer. It is recognized by its exception event, whose message contains the class and a traceback.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _read(span: Span) -> Generation:
 
 
 def _failure(span: Span) -> tuple[str | None, str | None]:
-    """Return the class and the words of a failed run's exception, without its traceback."""
+    """Return the class and the error text of a failed run, without the traceback; (None, None) if it did not fail."""
     message = first_text(exception_of(span), EXCEPTION_MESSAGE)
     if message is None:
         return error_type_of(span), error_of(span)

@@ -3,8 +3,8 @@
 https://github.com/mlflow/mlflow/blob/v3.6.0/mlflow/tracing/constant.py (SpanAttributeKey)
 https://github.com/mlflow/mlflow/blob/v3.6.0/mlflow/entities/span.py
 
-Every attribute's value is JSON, a text therefore in quotes. Inputs and outputs are the provider's, those of LangChain
-mostly in OpenAI's form. Media were moved into attachments.
+The value of each attribute is JSON, so a text is in quotes. Inputs and outputs have the provider's form; those of
+LangChain mostly have OpenAI's form. Media were moved into attachments.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _response(span: Span) -> Response:
 
 
 def _streamed(span: Span) -> list[dict[str, Any]]:
-    """Return the choices that a whole stream of Chat Completions makes; none where there is no such stream."""
+    """Return the choices of a Chat Completions stream from its chunks; an empty list if it has none or some are missing."""
     if span.dropped_events:
         return []
     values = (event.attributes.get(CHUNK) for event in span.events if event.name.startswith(CHUNK_EVENT))
@@ -115,7 +115,7 @@ def _streamed(span: Span) -> list[dict[str, Any]]:
 
 
 def _last_tokens(span: Span) -> Mapping[str, Any]:
-    """Return what the provider said at the end of a stream of LangChain's; MLflow's output has nothing of it."""
+    """Return the response's fields in the last chunks of a LangChain stream, such as its id; MLflow's output lacks them."""
     found: dict[str, Any] = {}
     tokens = [event.attributes.get(TOKEN_CHUNK) for event in span.events if event.name == TOKEN_EVENT]
     for token in tokens[-_LAST:]:
@@ -127,7 +127,7 @@ def _last_tokens(span: Span) -> Mapping[str, Any]:
 
 
 def _with_reason(choices: tuple[Choice, ...], streamed: Mapping[str, Any]) -> tuple[Choice, ...]:
-    """Give a streamed answer the reason that its last pieces have."""
+    """Return a streamed choice with the finish reason of the stream's last chunks; other choices unchanged."""
     if len(choices) != 1:
         return choices
     said = finish_reason(streamed.get("finish_reason") or streamed.get("stop_reason"))
@@ -136,7 +136,7 @@ def _with_reason(choices: tuple[Choice, ...], streamed: Mapping[str, Any]) -> tu
 
 
 def _wire(attributes: Mapping[str, Any]) -> str | None:
-    """Return the provider in whose form the messages are; LangChain's and others' forms are no provider's."""
+    """Return the provider whose form the messages have; None for LangChain's form and other forms of libraries."""
     form = DIALECT.text(attributes, (MESSAGE_FORMAT,))
     return form if form in _PROVIDERS else None
 

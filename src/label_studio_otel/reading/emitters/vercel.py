@@ -6,8 +6,8 @@ https://github.com/vercel/ai/blob/ai%404.3.19/packages/ai/core/generate-text/gen
 https://github.com/vercel/ai/blob/ai%406.0.0/packages/ai/src/generate-text/generate-text.ts
 https://github.com/vercel/ai/blob/%40ai-sdk/otel%401.0.0/packages/otel/src/legacy-open-telemetry.ts
 
-The prompt has the SDK's own form (`forms.vercel`). What the model said is spread over attributes; a text with tool
-calls beside it can be empty.
+The prompt has the SDK's own form (`forms.vercel`). The answer is in several attributes; its text can be empty beside
+tool calls.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _parts(attributes: Mapping[str, Any]) -> Iterator[Part]:
 
 
 def _listed(value: Any, reader: Callable[[Mapping[str, Any]], Part | None]) -> Iterator[Part]:
-    """Read a JSON list of parts; a text that is none, such as one cut short, stays text."""
+    """Yield the parts of a JSON list, read by `reader`; a text that is not JSON, as one that was cut, stays a text."""
     if not isinstance(value, str):
         return
     items = json_of(value)

@@ -1,13 +1,13 @@
-"""The forms in which requests, responses and messages stand in an attribute, whoever wrote it.
+"""The forms of requests, responses and messages in an attribute, whichever emitter wrote it.
 
-In come values of any type; out go the messages, choices and tools of a `Generation`. A form is one file and is told
-by the keys of a value; `request_of`, `response_of` and `message_of` read any value in any form. They raise nothing
-and lose nothing: what has no known form stays as it came, as a text or an `UnknownPart`.
+In come values of any type; out go the messages, choices and tools of a `Generation`. A file reads one form. A form is
+recognized by the keys of a value; `request_of`, `response_of` and `message_of` read a value in any form. They raise
+no error and lose nothing: a value of no known form is kept as it is, as a text or an `UnknownPart`.
 
-- `anthropic`, `bedrock`, `google`, `openai`, `openai_responses`: the providers' own; `openai_chunks`: a stream's pieces
-- `gen_ai`: OpenTelemetry's GenAI conventions; `langchain`, `llama_index`, `haystack_repr`, `vercel`: the libraries'
-- `unwrapping`: JSON, JSON in JSON, a Python `repr`, bytes; `parts`, `media`: what the forms have in common
-- `any_message`, `request`, `response`: tell the forms apart
+- `anthropic`, `bedrock`, `google`, `openai`, `openai_responses`: the providers' forms; `openai_chunks`: streamed chunks
+- `gen_ai`: OpenTelemetry's GenAI conventions; `langchain`, `llama_index`, `haystack_repr`, `vercel`: forms of libraries
+- `unwrapping`: JSON, JSON in JSON, a Python `repr`, bytes; `parts`, `media`: what several forms need
+- `any_message`, `request`, `response`: recognize the form
 """
 
 from label_studio_otel.reading.forms.any_message import message_of, messages_of

@@ -1,4 +1,4 @@
-"""Messages of Anthropic's Messages API, as instrumentations copy them from the wire.
+"""Messages of Anthropic's Messages API, as instrumentations copy them from the request and the response.
 
 https://github.com/anthropics/anthropic-sdk-python/blob/v0.75.0/src/anthropic/types/content_block_param.py
 """
@@ -19,22 +19,22 @@ __all__ = ["KINDS", "block_of", "choices_of", "message_of", "system_of"]
 
 
 def block_of(raw: Any) -> Part:
-    """Read one block; an unknown one is kept as it came."""
+    """Return a content block as a part; an unknown block as an `UnknownPart`."""
     return parts.part_by_type(raw, _READERS)
 
 
 def message_of(raw: Mapping[str, Any]) -> Message:
-    """Read a message of a request, or a response."""
+    """Return a message of a request, or a response, as a message."""
     return parts.message(identifier(raw, "role") or "user", system_of(raw.get("content")))
 
 
 def system_of(raw: Any) -> tuple[Part, ...]:
-    """Read the request's `system`: a text or a list of blocks."""
+    """Return the parts of a content: a text or a list of blocks, as `system` of a request is."""
     return tuple(map(block_of, raw)) if isinstance(raw, (list, tuple)) else parts.plain(raw)
 
 
 def choices_of(response: Mapping[str, Any]) -> tuple[Choice, ...] | None:
-    """Read the one answer of a response; None where it is none."""
+    """Return the one choice of a response; None if the value is no response."""
     if response.get("role") != "assistant" or "stop_reason" not in response:
         return None
     return (Choice(message_of(response), finish_reason(response["stop_reason"])),)
@@ -45,7 +45,7 @@ def _tool_use(raw: Mapping[str, Any]) -> Part | None:
 
 
 def _tool_result(raw: Mapping[str, Any]) -> Part:
-    """Read the result of a tool; blocks of text alone are one text, which is what the model reads."""
+    """Return the result of a tool; several text blocks become one text, as the model reads them."""
     content = raw.get("content")
     if isinstance(content, list) and all(isinstance(block, dict) and block.get("type") == "text" for block in content):
         texts = [block.get("text") for block in content]
@@ -55,7 +55,7 @@ def _tool_result(raw: Mapping[str, Any]) -> Part:
 
 
 def _media(raw: Mapping[str, Any]) -> Part | None:
-    """Read an image or document; `source` says where it is."""
+    """Return an image or a document, by its `source`; None if that has no known type."""
     modality = "image" if raw.get("type") == "image" else "file"
     source = raw.get("source")
     if not isinstance(source, dict):

@@ -1,4 +1,4 @@
-"""Reads a message in any form; the form is told by the keys of the message."""
+"""Reads a message in any form; the form is recognized by the keys of the message."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["is_item", "is_message", "is_tool", "message_of", "messages_of"]
 
 
 def message_of(raw: Any, default_role: str = "user") -> Message:
-    """Read one message; a value that is none becomes a message of the default role."""
+    """Return one message; a value that is no message becomes a message of the default role."""
     if isinstance(raw, dict) and not (raw.keys() <= _IN_ALL_FORMS and isinstance(raw.get("content"), str)):
         for is_form, read in _FORMS:
             if is_form(raw):
@@ -25,23 +25,23 @@ def message_of(raw: Any, default_role: str = "user") -> Message:
 
 
 def messages_of(raws: Iterable[Any]) -> tuple[Message, ...]:
-    """Read messages; those of the Responses API are items, of which several can be one."""
+    """Return the messages of a list; several items of the Responses API can become one message."""
     listed = list(raws)
     return openai_responses.messages_of(listed) if any(map(is_item, listed)) else tuple(map(message_of, listed))
 
 
 def is_message(raw: Any) -> bool:
-    """Return whether this is a message or an item, and no other object that somebody put in a list."""
+    """Return whether a value in a list is a message or an item, and no other object."""
     return isinstance(raw, dict) and (isinstance(raw.get("role"), str) or langchain.is_message(raw) or is_item(raw))
 
 
 def is_item(raw: Any) -> bool:
-    """Return whether this is an item of the Responses API, a message among them."""
+    """Return whether a value is an item of the Responses API, perhaps a message."""
     return openai_responses.is_item(raw) or (isinstance(raw, dict) and raw.get("type") == "message")
 
 
 def is_tool(raw: dict[str, Any]) -> bool:
-    """Return whether this is the definition of a tool, which Langfuse's LangChain handler puts after the messages."""
+    """Return whether a value is a tool's definition, which Langfuse's LangChain handler writes after the messages."""
     return raw.get("role") == "tool" and "tool_call_id" not in raw and isinstance(raw.get("content"), dict)
 
 

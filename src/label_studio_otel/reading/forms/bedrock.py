@@ -1,7 +1,7 @@
-"""Content blocks of Amazon Bedrock's Converse API: objects whose one key is their kind.
+"""Content blocks of Amazon Bedrock's Converse API: objects with one key, which is the kind of the block.
 
-https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ContentBlock.html. Strands writes them whatever the
-model's provider is.
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ContentBlock.html. Strands writes them for the
+models of all providers.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ __all__ = ["PLACEHOLDER", "are_blocks", "block_of", "is_message", "media_of", "m
 
 
 def are_blocks(value: Any) -> TypeGuard[list[dict[str, Any]]]:
-    """Return whether this is a list of nothing but such blocks."""
+    """Return whether a value is a list that contains only such blocks."""
     return isinstance(value, list) and all(isinstance(item, dict) and _kind(item) is not None for item in value)
 
 
 def block_of(raw: dict[str, Any]) -> Part:
-    """Read one block; an unknown one is kept as it came."""
+    """Return a block as a part; an unknown block as an `UnknownPart`."""
     kind = _kind(raw) or ""
     reader = _READERS.get(kind)
     return (reader(raw[kind]) if reader else None) or UnknownPart(raw)
 
 
 def is_message(raw: Mapping[str, Any]) -> bool:
-    """Return whether this is a message whose content is such blocks."""
+    """Return whether the content of a message is a list of such blocks."""
     return bool(raw.get("content")) and are_blocks(raw["content"])
 
 
 def message_of(raw: Mapping[str, Any], default_role: str) -> Message:
-    """Read a message that `is_message`."""
+    """Return the message of a value for which `is_message` is true."""
     return parts.message(str(raw.get("role", default_role)), tuple(map(block_of, raw["content"])))
 
 
 def text_of(content: Any) -> Any:
-    """Return what a tool answered: texts become one text, a single `json` its value; anything else stays."""
+    """Return a tool's result: several texts as one text, a single `json` as its value, any other content unchanged."""
     if not isinstance(content, list) or not content or not all(isinstance(item, dict) for item in content):
         return content
     if len(content) == 1 and content[0].keys() == {"json"}:
@@ -51,7 +51,7 @@ def text_of(content: Any) -> Any:
 
 
 def _plain_text(item: dict[str, Any]) -> str | None:
-    """Return the text of a block that is nothing else, in Bedrock's form, Anthropic's or the conventions'."""
+    """Return the text of a block with only a text, in Bedrock's form, Anthropic's or the conventions'; else None."""
     if item.keys() not in ({"text"}, {"type", "text"}, {"type", "content"}) or item.get("type", "text") != "text":
         return None
     return as_text(item.get("text", item.get("content")))
@@ -71,13 +71,13 @@ def _tool_result(raw: Any) -> Part | None:
 
 
 def reasoning_of(raw: Any) -> Part | None:
-    """Read the value of `reasoningContent`."""
+    """Return the reasoning in the value of `reasoningContent`; None if it has no text."""
     text = as_dict(raw).get("reasoningText")
     return parts.reasoning(text.get("text") if isinstance(text, dict) else text)
 
 
 def media_of(kind: str, raw: Any) -> Part | None:
-    """Read the value of `image`, `document` or `video`."""
+    """Return the media in the value of `image`, `document` or `video`; None if they are not there."""
     source = as_dict(raw).get("source")
     if not isinstance(source, dict) or source.get("bytes") == PLACEHOLDER:
         return None

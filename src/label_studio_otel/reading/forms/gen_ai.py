@@ -4,15 +4,15 @@ The schemas are gen-ai-input-messages.json and gen-ai-output-messages.json
 (https://github.com/open-telemetry/semantic-conventions/tree/v1.37.0/docs/gen-ai); for the parts see `gen_ai_parts`.
 Instrumentations differ from the schemas:
 
-- OpenLLMetry writes the role of a streamed answer as "unknown", an empty answer as `parts: []`, and a tool call of
-  Anthropic or of OpenAI's Responses API twice: as `tool_call` and as a text, the JSON of its block (OpenLIT: its
-  `repr`);
-- the results of tools stand in a message of the user (Anthropic, Google, Pydantic AI) or as plain text in one of the
-  tool (LiteLLM, OpenLIT), with the id beside the parts or without;
-- LiteLLM leaves `tool_calls` beside `parts`;
-- a length limit of the SDK cuts the JSON in the middle, without a mark (`truncated_json`).
+- OpenLLMetry writes the role "unknown" for a streamed answer, and `parts: []` for an empty answer. It writes a tool
+  call of Anthropic or of OpenAI's Responses API twice: as `tool_call` and as a text that is the JSON of its block.
+  OpenLIT writes the `repr` in place of the JSON;
+- tool results are in a message of the user (Anthropic, Google, Pydantic AI), or are plain text in a message of the tool
+  (LiteLLM, OpenLIT). The id of the call is beside the parts, or missing;
+- LiteLLM writes `tool_calls` beside `parts`;
+- a length limit of the SDK cuts the JSON at any place, without a mark (`truncated_json`).
 
-An unknown part or message becomes an `UnknownPart`, text that is no JSON stays text.
+An unknown part or message becomes an `UnknownPart`. A text that is not JSON stays a text.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ _UNKNOWN_ROLE = "unknown"
 
 
 def split(value: Any) -> tuple[list[Any], bool]:
-    """Take a list of messages or parts apart: its items, and whether a length limit cut it.
+    """Return the items of a list of messages or parts, and whether a length limit cut the list.
 
-    Text that is no JSON is one item. Of a list that is cut, the last item may be half of one (`drop_partial_end`).
+    A text that is not JSON is one item. In a list that was cut, the last item may be incomplete (`drop_partial_end`).
 
     Raises:
-        TypeError: neither text nor structured.
+        TypeError: the value is neither a text nor structured; the message is the name of its type.
     """
     cut = False
     value = text_of(value)
@@ -86,7 +86,7 @@ def _decoded_object(item: Any) -> Any:
 
 
 def messages_of(raw: Any, default_role: str) -> Iterator[Message]:
-    """Read one message, the results of tools in it as messages of the tool, as OpenAI's wire has them."""
+    """Yield one message; each tool result in it is yielded as a message of the role `tool`, as in OpenAI's form."""
     message = message_of(raw, default_role)
     said: list[Part] = []
     for part in message.parts:
@@ -102,13 +102,13 @@ def messages_of(raw: Any, default_role: str) -> Iterator[Message]:
 
 
 def is_message(raw: Mapping[str, Any]) -> bool:
-    """Return whether this is a message with parts that have a type."""
+    """Return whether a value is a message with `parts` that have a `type`."""
     found = raw.get("parts") if "content" not in raw else None
     return isinstance(found, list) and any(isinstance(part, dict) and "type" in part for part in found)
 
 
 def message_of(raw: Any, default_role: str) -> Message:
-    """Read one message; a text becomes a message of the default role."""
+    """Return one message; a text becomes a message of the default role."""
     if not isinstance(raw, dict):
         return Message(default_role, (parts.text_or_unknown(raw),))
     if "parts" not in raw and langchain.is_message(raw):
@@ -147,12 +147,12 @@ _SAID_ELSEWHERE = frozenset({"content", "parts", "tool_calls", "refusal", "reaso
 
 
 def _without_blanks(said: tuple[Part, ...]) -> tuple[Part, ...]:
-    """Drop the empty texts beside which something is said: they stand where a tool is called, or a stream ended."""
+    """Return the parts without the empty texts that stand beside a tool call or at the end of a stream."""
     return tuple(part for part in said if part != TextPart("")) or said[:1]
 
 
 def _without_repeated_calls(said: tuple[Part, ...]) -> Iterator[Part]:
-    """Yield a tool call once that stands in `content` and in `tool_calls`, or also as the text of its block."""
+    """Yield the parts, each tool call once, though it can be in `content`, in `tool_calls` and in a text."""
     calls = {part.id for part in said if isinstance(part, ToolCallPart) and part.id}
     called: set[str | None] = set()
     for part in said:
@@ -164,7 +164,7 @@ def _without_repeated_calls(said: tuple[Part, ...]) -> Iterator[Part]:
 
 
 def _results(raw: Mapping[str, Any], said: tuple[Part, ...]) -> tuple[Part, ...]:
-    """Read what a tool said in plain text as its result."""
+    """Return the plain texts of a tool's message as one tool result."""
     texts = [part.content for part in said if isinstance(part, TextPart)]
     if not texts or len(texts) != len(said):
         return said
@@ -172,7 +172,7 @@ def _results(raw: Mapping[str, Any], said: tuple[Part, ...]) -> tuple[Part, ...]
 
 
 def drop_partial_end(messages: Iterable[Message]) -> list[Message]:
-    """Drop what cannot be read of the end of a list that was cut: half a part, or a message of nothing else."""
+    """Return the messages of a list that was cut, without the part or message at the end that is incomplete."""
     whole = list(messages)
     last = whole[-1] if whole else None
     if last is None or not last.parts:

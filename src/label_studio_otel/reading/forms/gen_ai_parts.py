@@ -4,12 +4,12 @@ The schemas are gen-ai-input-messages.json and gen-ai-output-messages.json
 (https://github.com/open-telemetry/semantic-conventions/tree/v1.37.0/docs/gen-ai).
 Instrumentations differ from the schemas:
 
-- OpenLLMetry writes a data URL as `uri`, and sound and files as a text: the JSON of OpenAI's part;
-- Pydantic AI says `thinking` for `reasoning`, `result` for `response`, `binary`/`media_type` for `blob`/`mime_type`,
-  `image-url` for `uri`, and writes tool arguments as a JSON string;
-- OpenLIT writes what it does not know as `{"type": kind, "content": repr(part)}`;
-- Strands leaves Bedrock's own value beside the kind: `{"type": "image", "content": {"format": …, "source": …}}`;
-- LiteLLM and OpenLLMetry leave parts in the provider's own form (`openai_parts`, `anthropic`).
+- OpenLLMetry writes a data URL as `uri`, and sound and files as a text that is the JSON of OpenAI's part;
+- Pydantic AI writes `thinking` for `reasoning`, `result` for `response`, `binary`/`media_type` for `blob`/`mime_type`,
+  `image-url` for `uri`, and the arguments of a tool as a JSON text;
+- OpenLIT writes an unknown part as `{"type": kind, "content": repr(part)}`;
+- Strands writes Bedrock's value beside the kind: `{"type": "image", "content": {"format": …, "source": …}}`;
+- LiteLLM and OpenLLMetry keep parts in the provider's form (`openai_parts`, `anthropic`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SHORTEST_MEDIA = 64
 
 
 def part_of(raw: Any) -> Part:
-    """Read one part of a message; one of a kind we do not know, or not in its kind's form, is kept as it came."""
+    """Return one part of a message; a part of an unknown kind, or with unexpected fields, as an `UnknownPart`."""
     if not isinstance(raw, dict):
         return parts.text_or_unknown(raw)
     kind = raw.get("type", raw.get("kind"))
@@ -49,14 +49,14 @@ def part_of(raw: Any) -> Part:
 
 
 def _without_kind(raw: dict[str, Any]) -> Part:
-    """Read a part of Google's or Bedrock's, or media whose kind Google's ADK leaves out."""
+    """Return a part of Google's or Bedrock's, or media for which Google's ADK writes no kind."""
     if _mime_type(raw):
         return _blob(raw) or UnknownPart(raw)
     return bedrock.block_of(raw) if bedrock.are_blocks([raw]) else google.part_of(raw)
 
 
 def media_withheld(part: Part) -> bool:
-    """Return whether the media of a part was replaced by a placeholder."""
+    """Return whether the emitter wrote a placeholder for the media of a part."""
     raw = as_dict(part.raw) if isinstance(part, UnknownPart) else {}
     content = raw.get("content", raw.get("data", raw.get("image")))
     source = as_dict(as_dict(content).get("source"))
@@ -64,13 +64,13 @@ def media_withheld(part: Part) -> bool:
 
 
 def content_withheld(part: Part) -> bool:
-    """Return whether a part of a known kind came without its content: the emitter does not record it."""
+    """Return whether a part of a known kind has no content, because the emitter does not record content."""
     raw = as_dict(part.raw) if isinstance(part, UnknownPart) else {}
     return identifier(raw, "type") in _READERS and _CONTENTS.isdisjoint(raw)
 
 
 def dumped(text: str) -> Any:
-    """Return the objects that a text was made of, by JSON or by Python's `repr`; None where it was none."""
+    """Return the value of a text that is JSON or a Python `repr` of an object or list; None for any other text."""
     return (json_of(text) or literal_of(text)) if text[:1] in ("{", "[") else None
 
 
@@ -83,7 +83,7 @@ def _wrapped(raw: Mapping[str, Any], kind: str) -> Part | None:
 
 
 def _dumped_media(part: TextPart) -> Part:
-    """Read sound and files that were written as the JSON of their part; other text that looks like JSON stays text."""
+    """Return the sound, image or file whose JSON a text is; any other text unchanged, also if it is JSON."""
     if not part.content.startswith(_DUMPED):
         return part
     found = openai_parts.part_of(json_of(part.content) or beginning_of(part.content))
@@ -110,7 +110,7 @@ def _tool_call(raw: Mapping[str, Any]) -> Part | None:
 
 
 def _function_call(raw: Mapping[str, Any]) -> Part | None:
-    """Read a tool call as OpenAI's Responses API has it; its results carry `call_id`."""
+    """Return a tool call in the form of OpenAI's Responses API; its id is the `call_id`, which the result has too."""
     return parts.call(raw.get("name"), parts.arguments_of(raw.get("arguments")), identifier(raw, "call_id", "id"))
 
 
@@ -123,7 +123,7 @@ def _tool_response(raw: Mapping[str, Any]) -> Part | None:
 
 
 def _tool_use(raw: Mapping[str, Any]) -> Part | None:
-    """Read Anthropic's block as LangChain keeps it of a stream: the arguments stand beside the empty input."""
+    """Return Anthropic's tool call as LangChain keeps it of a stream, its arguments in `partial_json`; else None."""
     arguments = raw.get("partial_json")
     if raw.get("input") or not isinstance(arguments, str):
         return None

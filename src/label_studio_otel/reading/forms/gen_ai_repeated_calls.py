@@ -1,8 +1,8 @@
-"""Drops tool calls that a message has a second time: in a text that is the JSON or the `repr` of the answer's blocks.
+"""Removes tool calls that a message holds a second time, in a text that is the JSON or the `repr` of its blocks.
 
-OpenLLMetry and OpenLIT write the content of a LangChain message as text; where that is a list of blocks (Anthropic,
-OpenAI's Responses API), the text is the list, and its tool calls stand beside it again, as they should. Of a stream
-OpenLIT joins the `repr` of one block to that of the next.
+OpenLLMetry and OpenLIT write the content of a LangChain message as a text. If that content is a list of blocks
+(Anthropic, OpenAI's Responses API), the text is the list, and the message has the tool calls again as parts. For a
+stream, OpenLIT writes the `repr` of one block after the other into one text.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _STREAMED = (*_CALLS, "text", "reasoning", "thinking", "refusal")
 
 
 def without_repeated_calls(text: str, calls: set[str]) -> Iterator[Part]:
-    """Yield what a text says, without the tool calls that its message has itself.
+    """Yield the parts of a text, without the tool calls that its message has as parts.
 
     Args:
-        text: what somebody said; text that looks like JSON is just that, unless it holds one of the calls.
+        text: of the message. It is read as JSON or `repr` only if it contains one of the calls, or chunks of a stream.
         calls: the ids of the message's tool calls.
     """
     blocks = _echo(text, calls) if calls else None
@@ -51,7 +51,7 @@ def _echo(text: str, calls: set[str]) -> list[dict[str, Any]] | None:
 
 
 def _chunks(text: str) -> tuple[list[dict[str, Any]], str]:
-    """Return the blocks of a stream with which a text begins: each has its index in the answer; and what follows."""
+    """Return the blocks of a stream at the beginning of a text, each with an index, and the rest of the text."""
     if not text.startswith("{'") or "'index': " not in text:
         return [], text
     chunks, rest = literals_of(text)
@@ -76,6 +76,6 @@ def _text(chunk: dict[str, Any], kind: str) -> str:
 
 
 def _before_chunks(text: str, calls: set[str]) -> str:
-    """Return the text before the chunks of one of the calls."""
+    """Return the text up to the first chunk of one of the calls."""
     places = [text.find(f"{{'id': '{call}', 'input': {{}}, 'name': ") for call in calls] if text.endswith("}") else []
     return text[: min((place for place in places if place >= 0), default=len(text))]

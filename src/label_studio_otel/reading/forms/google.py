@@ -20,7 +20,7 @@ __all__ = ["choices_of", "is_message", "message_of", "messages_of", "part_of", "
 
 
 def messages_of(request: Mapping[str, Any]) -> tuple[Message, ...] | None:
-    """Read a request: the system instruction, then the contents; None where it is none."""
+    """Return the messages of a request: the system instruction, then the contents; None if it is no request."""
     contents = request.get("contents")
     if isinstance(contents, (str, dict)):
         contents = [contents]
@@ -33,7 +33,7 @@ def messages_of(request: Mapping[str, Any]) -> tuple[Message, ...] | None:
 
 
 def choices_of(response: Mapping[str, Any]) -> tuple[Choice, ...] | None:
-    """Read a response with its candidates, or the one candidate that ADK makes of it; None where it is none."""
+    """Return the choices of a response with candidates, or of ADK's single candidate; None if it is no response."""
     candidates = response.get("candidates")
     if not isinstance(candidates, list):
         candidates = [response] if _is_content(response.get("content")) else None
@@ -41,23 +41,23 @@ def choices_of(response: Mapping[str, Any]) -> tuple[Choice, ...] | None:
 
 
 def tools_of(request: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    """Return the declarations of the functions in a request; tools that are no functions have none."""
+    """Return the declarations of the functions in a request; tools of other kinds have no declaration."""
     groups = objects_of(as_dict(request.get("config")).get("tools") or request.get("tools"))
     return tuple(tool for group in groups for tool in objects_of(_field(group, "function_declarations")))
 
 
 def is_message(raw: Mapping[str, Any]) -> bool:
-    """Return whether this is a content: a role and parts."""
+    """Return whether a value is Google's Content, a role with parts."""
     return "content" not in raw and isinstance(raw.get("parts"), list)
 
 
 def message_of(raw: Mapping[str, Any], default_role: str) -> Message:
-    """Read a content as one message."""
+    """Return a Content as one message."""
     return parts.message(_role(raw, default_role), _parts(raw))
 
 
 def part_of(raw: Any) -> Part:
-    """Read one part; an unknown one is kept as it came."""
+    """Return one part; an unknown part as an `UnknownPart`."""
     if not isinstance(raw, dict):
         return parts.text_or_unknown(raw)
     said = (parts.reasoning if raw.get("thought") is True else parts.text)(raw.get("text"))
@@ -65,7 +65,7 @@ def part_of(raw: Any) -> Part:
 
 
 def _messages(raw: Any) -> Iterator[Message]:
-    """Yield a content as a message; results of tools among its parts are the tools'."""
+    """Yield a Content as a message; its tool results are yielded before it, as a message of the role `tool`."""
     found = _parts(raw)
     results = tuple(part for part in found if isinstance(part, ToolResponsePart))
     if results:
@@ -123,6 +123,6 @@ def _modality(mime_type: Any) -> str:
 
 
 def _field(raw: Mapping[str, Any], name: str) -> Any:
-    """Return a field by its name in snake case or camel case."""
+    """Return a field, whether its name is in snake case or in camel case."""
     head, *tail = name.split("_")
     return raw.get(name, raw.get(head + "".join(word.capitalize() for word in tail)))

@@ -1,4 +1,4 @@
-"""Haystack's chat messages as Python's `repr` shows them: OpenInference writes them so into its JSON.
+"""Haystack's chat messages as a Python `repr`, which OpenInference writes into its JSON.
 
 https://github.com/deepset-ai/haystack/blob/v2.20.0/haystack/dataclasses/chat_message.py
 """
@@ -24,14 +24,14 @@ _CUT = "..."  # how the `repr` of an image ends
 
 
 def messages_of(raws: Any) -> tuple[Message, ...] | None:
-    """Read a list of messages; None where one of them is no such `repr`."""
+    """Return the messages of a list; None if one of its items is no such `repr`."""
     found = [_read(raw) for raw in raws] if isinstance(raws, list) else []
     messages = tuple(message for message, _ in filter(None, found))
     return messages if messages and len(messages) == len(found) else None
 
 
 def choices_of(raws: Any) -> tuple[Choice, ...] | None:
-    """Read a list of replies; None where one of them is no such `repr`."""
+    """Return the choices of a list of replies; None if one of its items is no such `repr`."""
     found = [_read(raw) for raw in raws] if isinstance(raws, list) else []
     known = list(filter(None, found))
     if not known or len(known) != len(found):
@@ -57,7 +57,7 @@ def _read(raw: Any) -> tuple[Message, Mapping[str, Any]] | None:
 
 
 def value_of(node: ast.expr) -> Any:
-    """Return what an expression shows: an object as its fields, its class among them."""
+    """Return the value of an expression; an object becomes a dictionary of its fields, with its class as `class`."""
     import ast  # noqa: PLC0415
 
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -70,7 +70,7 @@ def value_of(node: ast.expr) -> Any:
 
 
 def parts_of(block: Any) -> tuple[Part, ...]:
-    """Read one of a message's contents: its fields and its class."""
+    """Return the parts of one content of a message, which is the dictionary of its fields and its class."""
     match block:
         case {"class": "TextContent", "text": str(text)}:
             return (TextPart(text),)

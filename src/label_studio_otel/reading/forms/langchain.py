@@ -1,14 +1,14 @@
-"""LangChain's messages and generations, as its tracers dump them.
+"""LangChain's messages and generations, as its tracers write them.
 
-Three forms of a message are met: `{"lc": 1, "type": "constructor", "id": […, "HumanMessage"], "kwargs": {…}}`
-(`langchain_core.load.dumps`), its `model_dump` (`{"type": "human", "content": …}`) and `messages_to_dict`
+A message has one of three forms: `{"lc": 1, "type": "constructor", "id": […, "HumanMessage"], "kwargs": {…}}`
+(`langchain_core.load.dumps`), its `model_dump` (`{"type": "human", "content": …}`), or `messages_to_dict`
 (`{"type": "human", "data": {…}}`).
 
 - https://github.com/langchain-ai/langchain/blob/langchain-core%3D%3D1.0.0/libs/core/langchain_core/messages/ai.py
 - https://github.com/langchain-ai/langchain/blob/langchain-core%3D%3D1.0.0/libs/core/langchain_core/messages/content.py
 
-A tool call stands in `tool_calls`, mostly a second time in `additional_kwargs`, and a third time among the content's
-blocks where the provider has it there: it is read once, at its place among the blocks.
+A tool call is in `tool_calls`, mostly also in `additional_kwargs`, and, with some providers, also among the blocks of
+the content. It is read once, at its place among the blocks.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _ONLY_LANGCHAIN_BLOCKS = frozenset({"reasoning", "function_call", "custom_tool_c
 
 
 def messages_of(inputs: Any) -> tuple[Message, ...] | None:
-    """Read what a model was called with: `{"messages": [[…]]}`, `{"prompts": […]}` or messages; None where none."""
+    """Return the messages of an input: `{"messages": [[…]]}`, `{"prompts": […]}` or a list; None for other values."""
     if isinstance(inputs, dict):
         prompts = inputs.get("prompts", inputs.get("prompt"))
         if isinstance(prompts, (str, list)):
@@ -71,13 +71,13 @@ def messages_of(inputs: Any) -> tuple[Message, ...] | None:
 
 
 def choices_of(outputs: Any) -> tuple[Choice, ...] | None:
-    """Read what a model gave: `{"generations": [[…]]}`; None where it is nothing of the kind."""
+    """Return the choices of an output, `{"generations": [[…]]}`; None for any other value."""
     generations = _flat(outputs.get("generations")) if isinstance(outputs, dict) else []
     return tuple(_choice(raw) for raw in generations) or None
 
 
 def response_of(outputs: Any) -> dict[str, Any]:
-    """Return what the provider said about its response: `id`, `model_name`, `finish_reason`, … where it said it."""
+    """Return what an output holds of the provider's response: `id`, `model_name`, `finish_reason`, … if known."""
     found: dict[str, Any] = {}
     if not isinstance(outputs, dict):
         return found
@@ -94,13 +94,13 @@ def response_of(outputs: Any) -> dict[str, Any]:
 
 
 def is_message(raw: Any) -> bool:
-    """Return whether this is a dumped message, in any of the three forms."""
+    """Return whether a value is a message, in any of the three forms."""
     fields = _fields(raw)
     return "content" in fields and _kind(raw, fields) in _ROLES
 
 
 def is_message_with_role(raw: Mapping[str, Any]) -> bool:
-    """Return whether this is a message that somebody gave a `role` for LangChain's `type`: its other keys tell."""
+    """Return whether a value is a LangChain message with `role` in place of `type`, by its other keys."""
     if str(raw.get("role", "user")) not in _OPENAI_ROLES:
         return False
     if not _ONLY_LANGCHAIN.isdisjoint(raw):
@@ -112,12 +112,12 @@ def is_message_with_role(raw: Mapping[str, Any]) -> bool:
 
 
 def message_with_role(raw: Mapping[str, Any], default_role: str) -> Message:
-    """Read a message that `is_message_with_role`."""
+    """Return the message of a value for which `is_message_with_role` is true."""
     return message_of({**raw, "type": raw.get("role", default_role)})
 
 
 def message_of(raw: Any, default_role: str = "user") -> Message:
-    """Read one message; what is none is kept as it came."""
+    """Return one message; a value that is no message becomes a message with an `UnknownPart`."""
     fields = _fields(raw)
     role = _ROLES.get(_kind(raw, fields)) if "content" in fields else None
     if role is None:
@@ -141,7 +141,7 @@ def _fields(raw: Any) -> Mapping[str, Any]:
 
 
 def _kind(raw: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
-    """Return the kind of a message by its `type`, else by the name of its class, without `Chunk`."""
+    """Return the `type` of a message, else the name of its class, in lower case and without `chunk`; empty for none."""
     kind = fields.get("type") or raw.get("type")
     if kind is None or kind == "constructor":
         path = raw.get("id")
@@ -174,14 +174,14 @@ def _calls(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> list[Part]:
 
 
 def _call(raw: Any) -> Part:
-    """Read LangChain's tool call, or a provider's that stands in its place."""
+    """Return a tool call in LangChain's form or a provider's."""
     if isinstance(raw, dict) and "args" in raw:
         return parts.call(raw.get("name"), parts.arguments_of(raw["args"]), raw.get("id")) or tool_call_of(raw)
     return tool_call_of(raw)
 
 
 def _content(content: Any, *, has_more: bool) -> tuple[Part, ...]:
-    """Read the content; LangChain writes an empty text beside a tool call or a refusal, where the wire has none."""
+    """Return the parts of the content; none for an empty text beside a tool call or a refusal (`has_more`)."""
     if isinstance(content, list):
         return tuple(part for block in content for part in _block(block))
     return () if content == "" and has_more else parts.plain(content)
@@ -203,7 +203,7 @@ def _block(raw: Any) -> tuple[Part, ...]:
 
 
 def _standard_media(raw: Mapping[str, Any]) -> Part | None:
-    """Read LangChain's own blocks of media; the providers' are left to others."""
+    """Return media in LangChain's form; None for a block in a provider's form."""
     kind, mime_type = raw.get("type"), raw.get("mime_type", "")
     if kind not in ("image", "audio", "video", "file"):
         return None
@@ -234,6 +234,6 @@ def _finish(metadata: Mapping[str, Any], message: Message) -> str | None:
 
 
 def _flat(value: Any) -> list[Any]:
-    """Return a list of lists as one list: the outer one is the batch, of which a span holds one."""
+    """Return a list of lists as one list. The outer list is the batch, and a span holds one input of it."""
     items = as_list(value)
     return [inner for item in items for inner in (item if isinstance(item, list) else [item])]

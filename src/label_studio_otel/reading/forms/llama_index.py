@@ -1,4 +1,4 @@
-"""Messages of LlamaIndex, whose content stands in `blocks`.
+"""Messages of LlamaIndex, which have their content in `blocks`.
 
 https://github.com/run-llama/llama_index/blob/v0.14.0/llama-index-core/llama_index/core/base/llms/types.py
 """
@@ -11,12 +11,12 @@ __all__ = ["is_message", "with_content"]
 
 
 def is_message(raw: dict[str, Any]) -> bool:
-    """Return whether this is a message with blocks."""
+    """Return whether a value is a message with `blocks`."""
     return "content" not in raw and isinstance(raw.get("blocks"), list)
 
 
 def with_content(raw: dict[str, Any]) -> dict[str, Any]:
-    """Return the message with its blocks as `content`, each as LangChain writes it."""
+    """Return the message with its blocks as `content`, each in the form of a LangChain block."""
     return {**raw, "content": list(map(_block, raw["blocks"]))}
 
 

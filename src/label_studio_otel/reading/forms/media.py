@@ -1,4 +1,4 @@
-"""Images, sound and files as providers take them: a link, a data URL or base64 with its kind."""
+"""Makes parts of images, sound and files from a link, a data URL, base64 or the id of a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FAMILIES = frozenset({"image", "audio", "video"})
 
 
 def by_reference(uri: Any, modality: str, mime_type: Any = "") -> BlobPart | UriPart | None:
-    """Read a link; a data URL in base64 is the media itself. None where it is no text."""
+    """Return the part for a link; a data URL in base64 becomes inline media. None if it is no text."""
     if not isinstance(uri, str) or not uri:
         return None
     header = _DATA_URL.match(uri[:200])
@@ -26,7 +26,7 @@ def by_reference(uri: Any, modality: str, mime_type: Any = "") -> BlobPart | Uri
 
 
 def inline(content: Any, mime_type: Any, modality: str) -> BlobPart | UriPart | None:
-    """Read base64; some write a data URL where base64 belongs. None where it is no text."""
+    """Return the part for base64 or for a data URL, which some write in its place. None if it is no text."""
     if not isinstance(content, str) or not content:
         return None
     if content.startswith("data:"):
@@ -36,7 +36,7 @@ def inline(content: Any, mime_type: Any, modality: str) -> BlobPart | UriPart | 
 
 
 def by_id(file_id: Any, modality: str) -> FilePart | None:
-    """Read media that the provider keeps. None where there is no id."""
+    """Return the part for media that the provider keeps under an id. None if there is no id."""
     return FilePart(modality, file_id) if isinstance(file_id, str) and file_id else None
 
 

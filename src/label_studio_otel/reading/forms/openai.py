@@ -1,13 +1,13 @@
-"""Requests and responses of OpenAI's APIs, as instrumentations copy them from the wire.
+"""Requests and responses of OpenAI's APIs, as instrumentations copy them.
 
-The shapes, by OpenAI's names:
+The forms, by OpenAI's names:
 
 - Chat Completions: https://github.com/openai/openai-python/blob/v2.8.0/src/openai/types/chat/chat_completion_message_param.py
 - Completions: https://github.com/openai/openai-python/blob/v2.8.0/src/openai/types/completion.py
 - Responses: https://github.com/openai/openai-python/blob/v2.8.0/src/openai/types/responses/response_input_item_param.py
 
-Everybody who speaks OpenAI's form with an addition of their own is read too: `reasoning_content` (DeepSeek, vLLM) and
-`reasoning` (OpenRouter) beside `content`, Anthropic's blocks inside it.
+Additions of other providers are read too: `reasoning_content` (DeepSeek, vLLM) and `reasoning` (OpenRouter) beside
+`content`, and Anthropic's blocks in `content`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["choices_of", "content_of", "message_of", "messages_of"]
 
 
 def messages_of(request: Mapping[str, Any]) -> tuple[Message, ...] | None:
-    """Read the messages of a request to any of the three APIs, or to Anthropic's; None where it is none."""
+    """Return the messages of a request to one of the three APIs, or to Anthropic's; None if it is no such request."""
     if isinstance(request.get("messages"), list):
         system = anthropic.system_of(request.get("system"))
         messages = tuple(message_of(raw) for raw in request["messages"])
@@ -42,7 +42,7 @@ def messages_of(request: Mapping[str, Any]) -> tuple[Message, ...] | None:
 
 
 def choices_of(response: Mapping[str, Any]) -> tuple[Choice, ...] | None:
-    """Read the answers in a response of any of the three APIs, or of Anthropic's; None where it is none."""
+    """Return the choices of a response of one of the three APIs, or of Anthropic's; None if it is no such response."""
     if isinstance(response.get("choices"), list):
         ordered = sorted(response["choices"], key=_index)
         return tuple(_choice(raw) for raw in ordered)
@@ -52,7 +52,7 @@ def choices_of(response: Mapping[str, Any]) -> tuple[Choice, ...] | None:
 
 
 def message_of(raw: Any, default_role: str = "user") -> Message:
-    """Read one message of Chat Completions; a text becomes a message of the default role."""
+    """Return one message of Chat Completions; a text becomes a message of the default role."""
     if not isinstance(raw, dict):
         return Message(default_role, (parts.text_or_unknown(raw),))
     role = identifier(raw, "role") or default_role
@@ -82,7 +82,7 @@ def content_of(content: Any, *, has_more: bool) -> Iterator[Part]:
 
     Args:
         content: a text or a list of parts.
-        has_more: the message has a tool call or a refusal, beside which clients write an empty text for no content.
+        has_more: the message has a tool call or a refusal. Beside these, clients write an empty text for no content.
     """
     if isinstance(content, list):
         yield from map(part_of, content)
@@ -91,7 +91,7 @@ def content_of(content: Any, *, has_more: bool) -> Iterator[Part]:
 
 
 def _spoken(audio: Any) -> Iterator[Part]:
-    """Read an answer that was spoken: its sound, and its words."""
+    """Yield the parts of a spoken answer: its transcript and its sound."""
     if not isinstance(audio, dict):
         return
     if isinstance(audio.get("transcript"), str) and audio["transcript"]:

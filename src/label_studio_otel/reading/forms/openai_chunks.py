@@ -1,4 +1,4 @@
-"""The pieces of a streamed answer of OpenAI's Chat Completions, put together as they are without streaming.
+"""Joins the chunks of a streamed answer of OpenAI's Chat Completions to the choices of an answer without streaming.
 
 https://github.com/openai/openai-python/blob/v2.8.0/src/openai/types/chat/chat_completion_chunk.py
 """
@@ -13,7 +13,7 @@ _TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
 
 
 def choices_of_chunks(chunks: list[Any]) -> list[dict[str, Any]]:
-    """Return the choices that the chunks make, in order; none where one of the chunks is of another kind."""
+    """Return the choices of all chunks by index, in the form of a response; an empty list if one is no chunk."""
     choices: dict[int, dict[str, Any]] = {}
     for chunk in chunks:
         pieces = chunk.get("choices") if isinstance(chunk, dict) else None
@@ -41,7 +41,7 @@ def _add(choices: dict[int, dict[str, Any]], piece: dict[str, Any]) -> None:
 
 
 def _add_call(calls: list[dict[str, Any]], piece: dict[str, Any]) -> None:
-    """Add a piece of a tool call: the first has its id and name, the others more of its arguments."""
+    """Add a piece of a tool call to the calls: the first has id and name, the next ones more of the arguments."""
     index = _index(piece)
     call = next((call for call in calls if call["index"] == index), None)
     if call is None:

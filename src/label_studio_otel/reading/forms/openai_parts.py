@@ -14,12 +14,12 @@ __all__ = ["KINDS", "joined", "part_of", "tool_call_of"]
 
 
 def part_of(raw: Any) -> Part:
-    """Read one part of a message's content, in OpenAI's form or Anthropic's; an unknown one is kept as it came."""
+    """Return one part of a message's content in the form of OpenAI or Anthropic; an unknown one as an `UnknownPart`."""
     return parts.part_by_type(raw, _READERS, anthropic.block_of)
 
 
 def tool_call_of(raw: Any) -> Part:
-    """Read one of a message's `tool_calls`: a function's, or a custom tool's, whose input is a text."""
+    """Return one of a message's `tool_calls`: of a function, or of a custom tool, whose `input` is a text."""
     if not isinstance(raw, dict):
         return UnknownPart(raw)
     called = raw.get("function") or raw.get("custom") or raw
@@ -30,7 +30,7 @@ def tool_call_of(raw: Any) -> Part:
 
 
 def joined(content: Any) -> Any:
-    """Return the result of a tool: a list of nothing but texts is one text, which is what the model reads."""
+    """Return the result of a tool; a list that contains only texts as one text, as the model reads it."""
     return parts.joined_texts(content, part_of)
 
 

@@ -2,8 +2,8 @@
 
 https://github.com/openai/openai-python/blob/v2.8.0/src/openai/types/responses/response_input_item_param.py
 
-A turn of the model is items in a row: what it thought, what it said, each function that it calls. They become one
-message, as in all other forms.
+One turn of the model is a series of items: its reasoning, its text, and each function call. They become one message, as
+in all other forms.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CALLS = ("function_call", "custom_tool_call")
 
 
 def input_of(request: Mapping[str, Any]) -> tuple[Message, ...]:
-    """Read a request: the instructions, then the input, which is a text or items."""
+    """Return the messages of a request: the instructions, then the `input`, which is a text or a list of items."""
     said = request.get("input")
     messages = messages_of(said) if isinstance(said, list) else (Message("user", (TextPart(str(said)),)),)
     instructions = request.get("instructions")
@@ -36,13 +36,13 @@ def input_of(request: Mapping[str, Any]) -> tuple[Message, ...]:
 
 
 def choices_of(response: Mapping[str, Any]) -> tuple[Choice, ...]:
-    """Read the one answer of a response."""
+    """Return the one choice of a response."""
     said = tuple(part for raw in response["output"] for part in _item(raw)[1])
     return (Choice(Message("assistant", said), finish_of(response, said)),)
 
 
 def messages_of(items: Iterable[Any]) -> tuple[Message, ...]:
-    """Read items; those of one turn of the model become one message."""
+    """Return the messages of items; the items of one turn of the model become one message."""
     messages: list[Message] = []
     for raw in items:
         role, said = _item(raw)
@@ -55,18 +55,18 @@ def messages_of(items: Iterable[Any]) -> tuple[Message, ...]:
 
 
 def is_item(raw: Any) -> bool:
-    """Return whether this is an item, and no plain message."""
+    """Return whether a value is an item that is no message: a tool call, a tool result or reasoning."""
     return isinstance(raw, dict) and raw.get("type") in (*_RESULTS, *_CALLS, "reasoning")
 
 
 def tool_call_of(raw: Mapping[str, Any]) -> Part:
-    """Read a function call; `id` names the item, `call_id` the call that the result refers to."""
+    """Return a tool call. Its id is the `call_id`, which the result has too; `id` is the id of the item."""
     arguments = parts.arguments_of(raw["arguments"]) if "arguments" in raw else raw.get("input")
     return parts.call(raw.get("name"), arguments, raw.get("call_id") or raw.get("id")) or UnknownPart(raw)
 
 
 def reasoning_of(raw: Mapping[str, Any]) -> tuple[Part, ...]:
-    """Read what the model thought: in full where the provider gives it, else its summary; often neither."""
+    """Return the reasoning of an item: the whole text if the provider gives it, else the summary; often nothing."""
     for key in ("content", "summary"):
         texts = [part.get("text") for part in as_list(raw.get(key)) if isinstance(part, dict)]
         if thoughts := tuple(ReasoningPart(text) for text in texts if isinstance(text, str) and text):
@@ -92,14 +92,17 @@ def _item(raw: Any) -> tuple[str, tuple[Part, ...]]:
 
 
 def _continues(raw: Any, last: Message) -> bool:
-    """Return whether the item belongs to the message before it: a second text or thought starts a new turn."""
+    """Return whether an item belongs to the message before it. A second text or reasoning begins a new turn."""
     if isinstance(raw, dict) and raw.get("type") in _CALLS:
         return True
     return all(isinstance(part, ReasoningPart) for part in last.parts)
 
 
 def finish_of(response: Mapping[str, Any], said: tuple[Part, ...]) -> str | None:
-    """Return why the answer ended: `status`, or the reason of an incomplete one, or the tool call that it ends with."""
+    """Return the finish reason of a response, None if it is not known.
+
+    It is the reason of an incomplete response, else `tool_call` if a complete one has tool calls, else its `status`.
+    """
     details, status = response.get("incomplete_details"), response.get("status")
     if isinstance(details, dict) and details.get("reason"):
         return finish_reason(details["reason"])

@@ -1,7 +1,7 @@
-"""Makes parts and messages of fields of any type, for all forms.
+"""Makes parts and messages from fields of any type, for all forms.
 
-A function returns None where a field does not have the type that its part needs; the caller then tries another reader,
-or keeps the value as it came.
+A function returns None if a field does not have the type that its part needs. The caller then tries another reader, or
+keeps the value as an `UnknownPart`.
 """
 
 from __future__ import annotations
@@ -41,42 +41,42 @@ __all__ = [
 
 
 def text(value: Any) -> TextPart | None:
-    """Return a string as a text."""
+    """Return a string as a text part, None for any other value."""
     return TextPart(value) if isinstance(value, str) else None
 
 
 def reasoning(value: Any) -> ReasoningPart | None:
-    """Return a string as a thought."""
+    """Return a string as a reasoning part, None for any other value."""
     return ReasoningPart(value) if isinstance(value, str) else None
 
 
 def refusal(value: Any) -> RefusalPart | None:
-    """Return a string as a refusal."""
+    """Return a string as a refusal part, None for any other value."""
     return RefusalPart(value) if isinstance(value, str) else None
 
 
 def call(name: Any, arguments: Any, identifier: Any) -> ToolCallPart | None:
-    """Return a tool call, its arguments as they came; None where the tool has no name."""
+    """Return a tool call with these arguments, unchanged; None if the name is no string."""
     return ToolCallPart(name, arguments, as_text(identifier) or None) if isinstance(name, str) else None
 
 
 def result(response: Any, identifier: Any) -> ToolResponsePart:
-    """Return the result of a tool."""
+    """Return a tool result with this response, unchanged, and the id of its call."""
     return ToolResponsePart(response, as_text(identifier) or None)
 
 
 def text_or_unknown(value: Any) -> Part:
-    """Return a string as a text, anything else as it came."""
+    """Return a string as a text part, any other value as an `UnknownPart`."""
     return text(value) or UnknownPart(value)
 
 
 def plain(content: Any) -> tuple[Part, ...]:
-    """Return content that is no list of parts: nothing for None."""
+    """Return a content that is no list as its one part; no part for None."""
     return () if content is None else (text_or_unknown(content),)
 
 
 def prompts(texts: Iterable[str]) -> tuple[Message, ...]:
-    """Return texts that a model goes on with, or that are all that was asked: a message of the user each."""
+    """Return texts that were given to a completion model, each as a message of the user."""
     return tuple(Message("user", (TextPart(one),)) for one in texts)
 
 
@@ -85,12 +85,12 @@ def part_by_type(
     readers: Mapping[str, Callable[[Mapping[str, Any]], Part | None]],
     otherwise: Callable[[Any], Part] = UnknownPart,
 ) -> Part:
-    """Read a part whose `type` says what it is.
+    """Return a part whose kind is in the key `type`.
 
     Args:
-        raw: an object, or a string, which is a text.
+        raw: an object, or a string, which becomes a text part.
         readers: a reader for each type.
-        otherwise: reads an object whose type has no reader, or whose reader returned None.
+        otherwise: reads an object if its type has no reader, or if its reader returned None.
     """
     if isinstance(raw, str):
         return TextPart(raw)
@@ -100,29 +100,30 @@ def part_by_type(
 
 
 def arguments_of(value: Any) -> Any:
-    """Return a tool call's arguments as an object; a text that is no JSON of one, such as one cut short, stays text."""
+    """Return the arguments of a tool call, decoded if they are JSON of an object or a list, else unchanged."""
     found = decoded(value)
     return found if isinstance(found, (dict, list)) else value
 
 
 def joined_texts(content: Any, part_of: Callable[[Any], Part]) -> Any:
-    """Return a list of nothing but texts as one text, as the model reads the result of a tool; else the content."""
+    """Return a list of nothing but texts as one text, as the model reads a tool result; any other content unchanged."""
     parts = [part_of(raw) for raw in content] if isinstance(content, list) else []
     texts = [part.content for part in parts if isinstance(part, TextPart)]
     return "".join(texts) if texts and len(texts) == len(parts) else content
 
 
 def message(role: str, parts: tuple[Part, ...], name: Any = None) -> Message:
-    """Return a message; one of nothing but results of tools is the tool's, whatever its role is."""
+    """Return a message; its role is `tool` if it contains only tool results, whatever role is given."""
     if parts and isinstance(parts[0], ToolResponsePart) and all(isinstance(part, ToolResponsePart) for part in parts):
         role = "tool"
     return Message(role, parts, name if isinstance(name, str) and name else None)
 
 
 def with_calls(content: Iterable[Part], calls: Iterable[Part]) -> Iterator[Part]:
-    """Yield the content, then the calls; a call that stands in both is yielded once, in its place in the content.
+    """Yield the content, then the calls; a call that is in both is yielded once, at its place in the content.
 
-    LangChain has a call twice: in the provider's block, where a stream leaves its arguments empty, and in its own form.
+    LangChain has a call twice: in the provider's block, whose arguments are empty after a stream, and in its own form.
+    What is yielded is the one in `calls`.
     """
     waiting = list(calls)
     by_id = {call.id: call for call in waiting if isinstance(call, ToolCallPart) and call.id}

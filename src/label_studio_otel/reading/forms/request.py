@@ -1,7 +1,7 @@
 """Reads the request of a call in any form.
 
-LangSmith, Langfuse and MLflow copy what the traced function got: a provider's request, LangChain's dump of one, or a
-list of messages. The form is told by the keys of the value.
+LangSmith, Langfuse and MLflow copy the arguments of the traced function: a provider's request, LangChain's dump of one,
+or a list of messages. The form is recognized by the keys of the value.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OBJECT = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>")
 
 
 class Request(NamedTuple):
-    """What a model was asked."""
+    """The request of a call, as it was read."""
 
     messages: tuple[Message, ...]
     model: str | None = None
@@ -40,7 +40,7 @@ class Request(NamedTuple):
 
 
 def request_of(value: Any) -> Request:
-    """Read any value as a request; one of no known form becomes the one message of a user."""
+    """Return the request of any value; a value of no known form becomes one message of the user."""
     content, is_cut = unwrapped(value)
     known = known_request(content)
     if known is not None:
@@ -51,7 +51,7 @@ def request_of(value: Any) -> Request:
 
 
 def operation_of(value: Any) -> str:
-    """Return the operation of `request_of`; of most values without reading the messages."""
+    """Return the operation that `request_of` gives, for most values without reading the messages."""
     content = decoded(value)
     if isinstance(content, dict) and isinstance(content.get("messages"), list):
         return "chat"
@@ -59,7 +59,7 @@ def operation_of(value: Any) -> str:
 
 
 def unknown_value(value: Any) -> tuple[Part, ...]:
-    """Return a value of no known form as one part, a text or as it came; nothing where it says nothing."""
+    """Return a value of no known form as one part, a text or an `UnknownPart`; no part for an empty value."""
     if value in (None, "null") or (isinstance(value, str) and OBJECT.fullmatch(value)):
         return ()
     content = decoded(value) if isinstance(value, str) and value.lstrip()[:1] == "{" else value
@@ -75,7 +75,7 @@ def unknown_value(value: Any) -> tuple[Part, ...]:
 
 
 def known_request(value: Any) -> Request | None:
-    """Read a request; None where it is none of a known form, such as a text."""
+    """Return the request of a value; None for a value of no known form, such as a text."""
     if isinstance(value, list):
         return _request_of_list(value)
     if not isinstance(value, dict):
@@ -94,14 +94,14 @@ def known_request(value: Any) -> Request | None:
 
 
 def _arguments(value: Mapping[str, Any]) -> list[Any]:
-    """Return what a traced function was called with that can be a request."""
+    """Return those arguments of a traced function that can be a request."""
     if value.keys() == {"args", "kwargs"} and isinstance(value["args"], list):
         return [value["kwargs"], *value["args"]]
     return [item for item in value.values() if isinstance(item, dict)] if len(value) == 1 else []
 
 
 def _request_of_list(value: list[Any]) -> Request | None:
-    """Read messages without a request around them; texts are prompts."""
+    """Return the request of a list of messages, or of texts, which are prompts; None for any other list."""
     flat = [inner for item in value for inner in (item if isinstance(item, list) else [item])]
     if flat and all(isinstance(text, str) for text in flat):
         return Request(parts.prompts(flat), operation="text_completion")
@@ -123,7 +123,7 @@ def _messages_of(value: Mapping[str, Any]) -> tuple[Message, ...] | None:
 
 
 def _system(value: Mapping[str, Any]) -> tuple[Part, ...]:
-    """Return what stands apart: `system` of Anthropic's and Bedrock's APIs, `instructions` of OpenAI's Responses."""
+    """Return the system message beside the messages: `system` (Anthropic, Bedrock) or `instructions` (OpenAI)."""
     system = value.get("system") or value.get("instructions")
     if system and bedrock.are_blocks(system):
         return tuple(map(bedrock.block_of, system))

@@ -1,4 +1,4 @@
-"""Reads the response of a call in any form; the form is told by the keys of the value (see `request`)."""
+"""Reads the response of a call in any form; the form is recognized by the keys of the value (see `request`)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MESSAGE_KEYS = frozenset({"blocks", "content", "function_call", "parts", "tool_
 
 
 class Response(NamedTuple):
-    """What a model answered."""
+    """The response of a call, as it was read."""
 
     choices: tuple[Choice, ...]
     id: str | None = None
@@ -36,7 +36,7 @@ class Response(NamedTuple):
 
 
 def response_of(value: Any) -> Response:
-    """Read any value as a response; one of no known form becomes the one answer."""
+    """Return the response of any value; a value of no known form becomes one choice."""
     content, is_cut = unwrapped(value)
     known = known_response(content) if isinstance(content, (dict, list)) else None
     if known is not None:
@@ -46,7 +46,7 @@ def response_of(value: Any) -> Response:
 
 
 def known_response(value: Any) -> Response | None:
-    """Read a response of a known form, or a text; None where it says nothing."""
+    """Return the response of a value of a known form, or of a text; None if it has no choice."""
     choices = tuple(map(_with_reason, _choices_of(value) or ()))
     if not choices:
         return None
@@ -66,7 +66,7 @@ def known_response(value: Any) -> Response | None:
 
 
 def _with_reason(choice: Choice) -> Choice:
-    """Say why an answer ended that ends in tool calls: most forms of a bare message have no place for the reason."""
+    """Return a choice with the finish reason `tool_call` if it has none and ends with a tool call."""
     parts = choice.message.parts
     if choice.finish_reason or not parts or not isinstance(parts[-1], ToolCallPart):
         return choice
@@ -88,12 +88,12 @@ def _langchain_message(value: Mapping[str, Any]) -> tuple[Choice, ...] | None:
 
 
 def _message_with_calls(value: Mapping[str, Any]) -> tuple[Choice, ...] | None:
-    """Read a message that has the fields of a response, as LangSmith makes it of Anthropic's."""
+    """Return the choice of a message that has the fields of a response, as LangSmith writes Anthropic's; else None."""
     return _bare(value) if "tool_calls" in value and "content" in value else None
 
 
 def _dumped_choices(value: Mapping[str, Any]) -> tuple[Choice, ...] | None:
-    """Read choices of Chat Completions in whose messages MLflow left LangChain's blocks."""
+    """Return choices of Chat Completions in whose messages MLflow kept LangChain's blocks; None for other choices."""
     raws = value.get("choices")
     if not isinstance(raws, list) or not raws or not all(map(_is_dumped, raws)):
         return None
@@ -106,7 +106,7 @@ def _is_dumped(raw: Any) -> bool:
 
 
 def _bare(value: Mapping[str, Any]) -> tuple[Choice, ...] | None:
-    """Read a message without a response around it, or what a traced function gave under some name."""
+    """Return the choices of a message without a response around it, or of an output under a name; else None."""
     if is_item(value):
         return _items_choices([value])
     if not _MESSAGE_KEYS.isdisjoint(value):
@@ -131,7 +131,7 @@ _READERS: tuple[Callable[[Mapping[str, Any]], tuple[Choice, ...] | None], ...] =
 
 
 def _choices_of_list(value: list[Any]) -> tuple[Choice, ...] | None:
-    """Read the items of one answer, or one message or text for each of several."""
+    """Return one choice for a list of items, or one choice for each message or text in a list; else None."""
     if any(map(is_item, value)) and all(map(is_message, value)):
         return _items_choices(value)
     choices = [_choices_of(raw) for raw in value if isinstance(raw, (dict, str))]
@@ -139,7 +139,7 @@ def _choices_of_list(value: list[Any]) -> tuple[Choice, ...] | None:
 
 
 def _items_choices(items: list[Any]) -> tuple[Choice, ...]:
-    """Read the items of a response of which nothing else is there."""
+    """Return the choice of a list of items, of which the rest of the response is missing."""
     status = items[-1].get("status") if isinstance(items[-1], dict) else None
     return openai_responses.choices_of({"output": items, "status": status})
 

@@ -1,4 +1,4 @@
-"""Unwraps the value of an attribute: JSON, JSON in JSON, a Python `repr`, bytes, or a structured value."""
+"""Decodes the value of an attribute, which may be JSON, JSON in JSON, a Python `repr`, bytes or a structured value."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _OBJECTS = ("{", "[{", "[[")
 
 
 def text_of(value: Any) -> Any:
-    """Return bytes as text, anything else as it is."""
+    """Return bytes as a text, anything else unchanged."""
     return value.decode("utf-8", "replace") if isinstance(value, (bytes, bytearray)) else value
 
 
 def whole(text: str) -> dict[str, Any] | list[Any] | None:
-    """Return the object or list that a text is the JSON of, or the JSON of its JSON, or the `repr` of; None of none."""
+    """Return the object or list that a text holds as JSON, as JSON in JSON or as `repr`; None if it holds neither."""
     if text.lstrip()[:1] not in _BEGINNINGS:
         return None  # an error of the JSON decoder takes longer than all else
     found = json_of(text)
@@ -32,9 +32,9 @@ def whole(text: str) -> dict[str, Any] | list[Any] | None:
 
 
 def unwrapped(value: Any) -> tuple[Any, bool]:
-    """Return the value that an attribute holds, and whether it is only the beginning of one that a length limit cut.
+    """Return the value of an attribute, and whether a length limit cut it, so that only the beginning was read.
 
-    A text that holds no list and no object is returned as it came: a text can look like JSON.
+    A text that holds neither a list nor an object is returned unchanged, because any text can look like JSON.
     """
     text = text_of(value)
     if not isinstance(text, str):

@@ -1,8 +1,8 @@
-"""Messages of the Vercel AI SDK's prompt, which has the SDK's own form, whoever the provider is.
+"""Messages of the Vercel AI SDK's prompt, which has the SDK's form for all providers.
 
 https://github.com/vercel/ai/blob/ai%406.0.0/packages/provider/src/language-model/v3/language-model-v3-prompt.ts
 
-A file is base64 or a link, without a mark which of them it is.
+A file is base64 or a link; no field says which of the two.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _ONLY_VERCEL = frozenset({"toolCallId", "mediaType"})
 
 
 def is_message(raw: Mapping[str, Any]) -> bool:
-    """Return whether this is a message with parts that only this form has."""
+    """Return whether a message has parts with keys that only this form has."""
     content = as_list(raw.get("content"))
     return any(isinstance(part, dict) and not _ONLY_VERCEL.isdisjoint(part) for part in content)
 
 
 def message_of(raw: Any, default_role: str = "user") -> Message:
-    """Read one message; what is no object is of the default role."""
+    """Return one message; a value that is no object becomes a message of the default role."""
     if not isinstance(raw, dict):
         return Message(default_role, (parts.text_or_unknown(raw),))
     content = raw.get("content")
@@ -37,12 +37,12 @@ def message_of(raw: Any, default_role: str = "user") -> Message:
 
 
 def part_of(raw: Any) -> Part:
-    """Read one part; an unknown one is kept as it came."""
+    """Return one part; an unknown part as an `UnknownPart`."""
     return parts.part_by_type(raw, _READERS)
 
 
 def file_of(raw: Mapping[str, Any]) -> Part | None:
-    """Read a file of version 5 and later, or an image of version 4."""
+    """Return a file of version 5 or later, or an image of version 4; None if its data is no text."""
     data = raw["data"] if "data" in raw else raw.get("image")
     if isinstance(data, dict):  # tagged since version 7
         data = data.get("data") or data.get("url")
@@ -56,7 +56,7 @@ def file_of(raw: Mapping[str, Any]) -> Part | None:
 
 
 def tool_call_of(raw: Mapping[str, Any]) -> Part | None:
-    """Read a tool call; None where the tool has no name."""
+    """Return a tool call; None if the tool has no name."""
     arguments = raw["input"] if "input" in raw else raw.get("args")
     return parts.call(raw.get("toolName"), parts.arguments_of(arguments), raw.get("toolCallId"))
 
@@ -67,7 +67,7 @@ def _tool_result(raw: Mapping[str, Any]) -> Part:
 
 
 def _untagged(output: Any) -> Any:
-    """Return what a tool gave: since version 5 it is tagged as text, json, error-text, content, …"""
+    """Return a tool's output. Since version 5 it is an object with a type (text, json, content, …) and a value."""
     if not isinstance(output, dict) or not isinstance(output.get("type"), str) or "value" not in output:
         return output
     return parts.joined_texts(output["value"], part_of) if output["type"] == "content" else output["value"]

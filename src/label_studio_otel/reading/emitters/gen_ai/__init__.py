@@ -1,12 +1,13 @@
-"""OpenTelemetry's GenAI conventions, as all write them whose span has a `gen_ai.operation.name`.
+"""OpenTelemetry's GenAI conventions, as written by every emitter whose spans have a `gen_ai.operation.name`.
 
 OpenLLMetry (langchain and openai from 0.55, anthropic from 0.54), OpenTelemetry's own GenAI instrumentations, Pydantic
 AI, Logfire, OpenLIT, Strands, Semantic Kernel, Agent Framework, Google ADK, LiteLLM, the AI SDK 7 and others.
 https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/gen-ai/gen-ai-spans.md
 
-The operation tells an LLM call from the spans around it, which carry the same messages (`invoke_agent`,
-`execute_task`, …). The messages stand on the span, in an event of details or in an event each (`events`),
-or in two of these places; the first that has them is read. The system message becomes the first one, wherever it was.
+The operation distinguishes an LLM call from the spans around it (`invoke_agent`, `execute_task`, …), which have the
+same messages. The messages are in attributes of the span, in one event with all details, or in one event for each
+message (`events`), or in two of these places; the first place that has them is read. The system message becomes the
+first message, wherever it was.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ SCOPES_WITHOUT_MESSAGES = ("com.anthropic.sdk.python",)
 
 
 def _tells(attributes: Mapping[str, Any], scope_name: str) -> bool:
-    """Return whether a span is an LLM call: agents, tasks, tools and embeddings have other operations, or a kind."""
+    """Return whether a span is an LLM call: its operation is one, and no attribute of another dialect excludes it."""
     return (
         _known_operation(attributes) is not None
         and scope_name not in SCOPES_WITHOUT_MESSAGES
@@ -86,7 +87,7 @@ def _operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -
 
 
 def _read(span: Span) -> Generation:
-    """Read an LLM call.
+    """Return the LLM call of a span.
 
     Raises:
         DialectError: an attribute that should hold messages is neither text nor structured.
@@ -112,7 +113,7 @@ def _read(span: Span) -> Generation:
 
 
 def _with_raw_usage(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the attributes with the provider's own counts; Logfire adds those of the cache to Anthropic's input."""
+    """Return the attributes with the provider's token counts; Logfire's own add Anthropic's cached tokens."""
     usage = decoded(attributes.get(RAW_USAGE))
     if not isinstance(usage, dict):
         return attributes

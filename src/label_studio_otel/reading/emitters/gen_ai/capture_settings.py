@@ -1,4 +1,4 @@
-"""What instrumentations leave out of an LLM span, and the setting that brings it back; told by the scope's name."""
+"""What each instrumentation leaves out of an LLM span, and the setting that brings it back, by the scope's name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["CaptureSettings", "capture_settings_of"]
 
 @dataclass(frozen=True, slots=True)
 class CaptureSettings:
-    """One instrumentation, or a family that shares its settings."""
+    """What an instrumentation, or several with the same settings, leaves out."""
 
     #: What switches the content on.
     switch: str
@@ -64,5 +64,5 @@ _BY_SCOPE: tuple[tuple[str, CaptureSettings], ...] = (
 
 
 def capture_settings_of(scope_name: str) -> CaptureSettings:
-    """Return the settings of the instrumentation with this scope; of an unknown one, the conventions' own switch."""
+    """Return the settings of the instrumentation with this scope; those of the conventions if it is not known."""
     return next((emitter for prefix, emitter in _BY_SCOPE if scope_name.startswith(prefix)), CaptureSettings(_GENAI))

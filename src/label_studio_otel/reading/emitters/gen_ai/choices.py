@@ -1,9 +1,13 @@
-"""The answers of a model in `gen_ai.output.messages`: one message each, where the emitter keeps to the conventions.
+"""The choices in `gen_ai.output.messages`. By the conventions each message is one choice.
 
-What was met beyond them: Google's ADK writes each chunk of a stream as a message, without a finish reason but for the
-last; OpenLLMetry writes each item of an answer of OpenAI's Responses API as a message, LiteLLM the user's role,
-OpenTelemetry's LangChain instrumentation "error" where it found no reason, and OpenLLMetry's and OpenLIT's none or
-"stop" for Anthropic: an answer that ends in tool calls stopped for them, which is how Gemini has it, too.
+Emitters differ from the conventions:
+
+- Google's ADK writes each chunk of a stream as a message, and only the last one has a finish reason;
+- OpenLLMetry writes each item of a response of OpenAI's Responses API as a message;
+- LiteLLM writes the role of the user;
+- OpenTelemetry's LangChain instrumentation writes the finish reason "error" if it finds none;
+- OpenLLMetry and OpenLIT write none or "stop" for Anthropic's tool calls, and Gemini itself says "stop": the finish
+  reason of an answer that ends with a tool call is read as `tool_call`.
 """
 
 from __future__ import annotations
@@ -35,13 +39,13 @@ _IDS_OF_ONE_ANSWER = ("resp_", "msg_")
 
 
 def finish_reasons(attributes: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the reasons that the span has, in their order."""
+    """Return the finish reasons of the span, in their order."""
     single = attributes.get(FINISH_REASON)
     return string_list(attributes.get(FINISH_REASONS)) or (tuple(single.split(",")) if isinstance(single, str) else ())
 
 
 def choices_of(items: Sequence[Any], attributes: Mapping[str, Any], span: Span) -> tuple[Choice, ...]:
-    """Read the answers; those that are pieces of one become one."""
+    """Return the choices; chunks of a stream and items of one answer become one choice."""
     reasons = finish_reasons(attributes)
     # OpenLLMetry writes each reason once, however many choices there are: only equal counts can be matched.
     known: Sequence[str | None] = reasons if len(reasons) == len(items) else (None,) * len(items)
@@ -58,7 +62,7 @@ def choices_of(items: Sequence[Any], attributes: Mapping[str, Any], span: Span) 
 
 
 def choices_without_content(attributes: Mapping[str, Any], span: Span) -> tuple[Choice, ...]:
-    """Return an empty answer for each finish reason: an answer without content is not written, its reason is."""
+    """Return an empty choice for each finish reason: of an answer without content often only the reason is written."""
     return choices_of([{"parts": []} for _ in finish_reasons(attributes)], attributes, span)
 
 
@@ -91,7 +95,7 @@ def _joined(choices: Sequence[Choice], parts: tuple[Part, ...], reason: str | No
 
 
 def _of_chunks(choices: Sequence[Choice]) -> tuple[Part, ...]:
-    """Return what the chunks of a stream say together; its last one can be the whole again."""
+    """Return the parts of all chunks of a stream; a last chunk that repeats all others is left out."""
     *before, last = choices
     parts = _texts_joined(before)
     return parts if last.message.parts == parts else _texts_joined(choices)

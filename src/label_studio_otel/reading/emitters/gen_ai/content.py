@@ -1,4 +1,4 @@
-"""What was said in an LLM call that follows the GenAI conventions: messages, answers, tools, and what is missing."""
+"""The messages, choices and tools of an LLM call that follows the GenAI conventions, and the gaps."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ REASONING = "gen_ai.content.reasoning"
 
 @dataclass(slots=True)
 class Content:
-    """What was said."""
+    """Messages, choices, tools and gaps of a call."""
 
     messages: tuple[Message, ...] = ()
     choices: tuple[Choice, ...] = ()
@@ -52,12 +52,12 @@ class Content:
 
 
 def read(span: Span, sources: Sequence[Mapping[str, Any]], attributes: Mapping[str, Any]) -> Content:
-    """Read what was said, wherever it stands.
+    """Return the content of a call, in whichever place it is.
 
     Args:
-        span: the call.
-        sources: the attributes of the span and of its details.
-        attributes: the same as one mapping.
+        span: the span of the call.
+        sources: the attributes of the span, and of its events with all details (`events.sources_of`).
+        attributes: all sources as one mapping.
 
     Raises:
         DialectError: an attribute that should hold messages is neither text nor structured.
@@ -84,7 +84,7 @@ class _Reading:
         return Content(join_turns(messages or self._parameters()), choices, tools, gaps)
 
     def _parameters(self) -> list[Message]:
-        """Return the instructions from the parameters of the request, which Pydantic AI has even of a failed call."""
+        """Return the instructions in the request's parameters as a message; a failed call of Pydantic AI has them."""
         parameters = as_dict(decoded(self._attributes.get(PARAMETERS)))
         texts = [part.get("content") for part in objects_of(parameters.get("instruction_parts"))]
         said = [text for text in texts if isinstance(text, str) and text]
@@ -99,14 +99,14 @@ class _Reading:
         return drop_partial_end(messages) if cut else messages
 
     def _with_instructions(self, messages: list[Message]) -> list[Message]:
-        """Put the instructions first, unless the messages begin with them."""
+        """Return the messages with the instructions as the first message, unless they begin with them."""
         instructions = self._instructions()
         if instructions and _leading_system_parts(messages)[: len(instructions)] != instructions:
             return [Message("system", instructions), *messages]
         return messages
 
     def _instructions(self) -> tuple[Part, ...]:
-        """Return the parts of the system message; some emitters write it as plain text, which may look like JSON."""
+        """Return the parts of the system message. Some emitters write it as plain text, which may look like JSON."""
         value = self._attributes.get(SYSTEM_INSTRUCTIONS)
         if not value:
             return ()
@@ -128,7 +128,7 @@ class _Reading:
         return with_calls(self._with_reasoning(choices), function_calls(self._attributes))
 
     def _with_reasoning(self, choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
-        """Put the thoughts that OpenLIT keeps in an attribute of their own before the one answer."""
+        """Return the one choice with the reasoning before its text; OpenLIT writes it into an attribute of its own."""
         thoughts = self._attributes.get(REASONING)
         parts = choices[0].message.parts if len(choices) == 1 else ()
         if not isinstance(thoughts, str) or not thoughts or not parts or ReasoningPart in map(type, parts):
@@ -136,7 +136,10 @@ class _Reading:
         return (replace(choices[0], message=Message("assistant", (ReasoningPart(thoughts), *parts))),)
 
     def _items(self, attribute: str) -> tuple[list[Any], bool]:
-        """Return the items of a list from the first source that has it whole, else from the first that has it."""
+        """Return the items of a list, and whether a length limit cut it.
+
+        They are taken from the first source that has the whole list, else from the first source that has it cut.
+        """
         found: list[tuple[list[Any], bool]] = []
         for source in self._sources:
             value = source.get(attribute)
@@ -172,7 +175,10 @@ class _Reading:
         return objects_of(listed) or functions(self._attributes) or (request.tools if request else ())
 
     def _without_withheld(self, messages: list[Message]) -> list[Message]:
-        """Drop the parts that came without content; nothing is left of a call whose content is off."""
+        """Return the messages without the parts whose content was not recorded; add the gaps.
+
+        A message that has only such parts is left out.
+        """
         parts = [part for message in messages for part in message.parts]
         if any(map(media_withheld, parts)):
             self._gaps.append(_gaps.media_not_captured("images and files"))
@@ -245,5 +251,5 @@ def _missing(
 
 
 def _says(message: Message) -> bool:
-    """Return whether a message has any content; the name of a tool without its arguments is none."""
+    """Return whether a message has any content; a tool call without arguments is none."""
     return any(not isinstance(part, ToolCallPart) or part.arguments is not None for part in message.parts)

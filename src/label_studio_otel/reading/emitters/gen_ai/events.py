@@ -1,14 +1,14 @@
-"""Messages in events of a span or of the log.
+"""Messages in span events or log events.
 
-- One event each (Strands, Azure, OpenLLMetry, OpenTelemetry before 1.37):
+- One event for each message (Strands, Azure, OpenLLMetry, OpenTelemetry before 1.37):
   https://github.com/open-telemetry/semantic-conventions/blob/v1.36.0/docs/gen-ai/gen-ai-events.md
-- One event with the span's attributes once more and all messages, `gen_ai.client.inference.operation.details`:
+- One event with all details, `gen_ai.client.inference.operation.details`: the attributes of the span, and all messages:
   https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/gen-ai/gen-ai-events.md
-  A log event has the messages structured; span and log can both have them. Strands writes span events of that name,
-  each with one of the instructions, the input and the output, as JSON.
+  In a log event the messages are structured. There can be a span event and a log event. Strands writes three span
+  events of that name, for the instructions, the input and the output, each as JSON.
 
-The body of a log event is structured, or the JSON of that (Semantic Kernel); a span event has it in its attributes,
-where values are texts: Strands writes the JSON of Bedrock's blocks, Azure one `gen_ai.event.content` with all of it.
+The body of a log event is structured, or is JSON (Semantic Kernel). A span event has the body in its attributes, whose
+values are texts: Strands writes the JSON of Bedrock's blocks, Azure one attribute `gen_ai.event.content` with all.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ EVENTS = (*ROLES, CHOICE, PROMPT_EVENT, PROMPT, COMPLETION_EVENT, COMPLETION, EV
 
 
 def sources_of(span: Span) -> tuple[Mapping[str, Any], ...]:
-    """Return the attributes of the span, and of its details in events and in the log."""
+    """Return the attributes of the span, then those of its span events and log events with all details (`DETAILS`)."""
     events = (event.attributes for event in span.events if event.name == DETAILS)
     logs = (record.attributes for record in span.logs if record.event_name == DETAILS)
     return (span.attributes, *events, *logs)
 
 
 def merged(sources: tuple[Mapping[str, Any], ...]) -> Mapping[str, Any]:
-    """Return one mapping, in which the first of the sources wins that says something."""
+    """Return the sources as one mapping; if several have an attribute, the first value that is not empty is taken."""
     if len(sources) == 1:
         return sources[0]
     return {key: value for source in reversed(sources) for key, value in source.items() if value not in (None, "")}
@@ -66,7 +66,7 @@ def merged(sources: tuple[Mapping[str, Any], ...]) -> Mapping[str, Any]:
 
 @dataclass(slots=True)
 class EventMessages:
-    """What the events of one call hold."""
+    """The content of the events of one call."""
 
     #: Whether there was any, with content or without.
     came: bool = False
@@ -77,7 +77,7 @@ class EventMessages:
 
 
 def messages_in_events(span: Span) -> EventMessages:
-    """Read the events of a call: those of the span, else those of the log."""
+    """Return the content of the span events of a call; of its log events if there are no span events."""
     said = EventMessages()
     for name, body in (*_of_span(span), *_of_two(span)):
         _add(said, name, body)
@@ -95,7 +95,7 @@ def _of_span(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _of_two(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the messages of the two events that the conventions had before 1.28: the prompt's and the completion's."""
+    """Yield the messages of the two events that the conventions had before 1.28: for prompts and for completions."""
     for event in span.events:
         for message in _listed(event.attributes.get(PROMPT) if event.name == PROMPT_EVENT else None):
             yield "gen_ai.user.message", message
@@ -112,7 +112,7 @@ def _listed(value: Any) -> list[dict[str, Any]]:
 
 
 def _of_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a body whose values are texts; only Bedrock's blocks are decoded, as any text can look like JSON."""
+    """Return a span event's attributes as the body of a message; only texts that are Bedrock's blocks are decoded."""
     said = {key: json_of(value) for key, value in attributes.items() if isinstance(value, str) and value[:1] == "["}
     return {**attributes, **{key: value for key, value in said.items() if bedrock.are_blocks(value)}}
 
@@ -125,7 +125,7 @@ def _of_log(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _of_attribute(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the events that Pydantic AI and Logfire once wrote into one attribute, as JSON."""
+    """Yield the events that older versions of Pydantic AI and Logfire wrote into one attribute, as JSON."""
     for event in as_list(decoded(span.attributes.get(EVENTS_ATTRIBUTE))):
         name = as_dict(event).get(EVENT_NAME)
         if isinstance(name, str) and name in _NAMES:
@@ -146,7 +146,7 @@ def _add(said: EventMessages, name: str, body: Mapping[str, Any]) -> None:
 
 
 def _answer(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a choice as the message that it holds; OpenLLMetry writes the tool calls beside it."""
+    """Return a choice as the message in it, with the fields that OpenLLMetry writes beside the message."""
     message = body.get("message")
     message = message if isinstance(message, dict) else {"content": message}
     beside = {key: body[key] for key in ("content", "tool_calls", "finish_reason", "index") if key in body}

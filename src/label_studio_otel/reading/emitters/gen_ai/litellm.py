@@ -1,4 +1,4 @@
-"""What LiteLLM writes beside the conventions: tools and tool calls, each field an attribute of its own.
+"""Attributes that LiteLLM writes beside the conventions: tools and tool calls, with an attribute for each field.
 
 https://github.com/BerriAI/litellm/blob/v1.79.0-stable/litellm/integrations/opentelemetry.py (set_tools_attributes,
 _tool_calls_kv_pair); OpenLLMetry wrote the same names before it followed the conventions.
@@ -23,7 +23,7 @@ _FUNCTION = re.compile(r"llm\.request\.functions\.(\d{1,6})\.(name|description|p
 
 
 def function_calls(attributes: Mapping[str, Any]) -> tuple[ToolCallPart, ...]:
-    """Return the calls of an answer; the number is that of the call, not of the choice."""
+    """Return the tool calls of the answer. The number in an attribute is that of the call, not of the choice."""
     return tuple(
         ToolCallPart(fields["name"], arguments_of(fields.get("arguments")), fields.get("id"))
         for fields in _numbered(_CALL, attributes)
@@ -32,7 +32,7 @@ def function_calls(attributes: Mapping[str, Any]) -> tuple[ToolCallPart, ...]:
 
 
 def functions(attributes: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    """Return the tools of the request."""
+    """Return the definitions of the request's tools."""
     return tuple(
         {**fields, "parameters": arguments_of(fields["parameters"])} if "parameters" in fields else fields
         for fields in _numbered(_FUNCTION, attributes)
@@ -40,7 +40,10 @@ def functions(attributes: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
 
 
 def with_calls(choices: Sequence[Choice], calls: Sequence[ToolCallPart]) -> tuple[Choice, ...]:
-    """Give the calls to the last choice, which wrote over those before it, unless the choices have their own."""
+    """Return the choices, the last one with these calls, unless a choice has calls already.
+
+    LiteLLM overwrites the calls of each choice with those of the next.
+    """
     said = any(isinstance(part, ToolCallPart) for choice in choices for part in choice.message.parts)
     if not calls or said:
         return tuple(choices)

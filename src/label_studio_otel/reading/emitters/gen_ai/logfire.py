@@ -1,8 +1,8 @@
-"""What Logfire wrote before it followed the conventions: the request and the response, as JSON of its own.
+"""Attributes that Logfire wrote before it followed the conventions: request and response, as JSON in its own form.
 
 https://github.com/pydantic/logfire/blob/v3.25.0/logfire/_internal/integrations/llm_providers/llm_provider.py
 
-A stream has two spans: the call's, without an answer, and a log when it is through, with both.
+A streamed call has two spans: the first has no answer; the second, written when the stream has ended, has both.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TEMPLATES = (
 
 
 def operation_of(attributes: Mapping[str, Any]) -> str | None:
-    """Return what a span of Logfire's did; None where it is no LLM call."""
+    """Return the operation of a span of Logfire; None if it is no LLM call."""
     template = attributes.get(TEMPLATE)
     if not isinstance(template, str) or REQUEST not in attributes:
         return None
@@ -42,12 +42,12 @@ def operation_of(attributes: Mapping[str, Any]) -> str | None:
 
 
 def request_of(attributes: Mapping[str, Any]) -> Request | None:
-    """Read the request; None where its messages are not there."""
+    """Return the request; None if it has no messages."""
     return known_request(decoded(attributes.get(REQUEST)))
 
 
 def answers_of(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the answer as a message; none where there is none."""
+    """Return a list with the answer as a message; an empty list if there is no answer."""
     response = as_dict(decoded(attributes.get(RESPONSE)))
     message = response.get("message")
     if isinstance(message, dict):

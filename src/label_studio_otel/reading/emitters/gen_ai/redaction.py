@@ -1,4 +1,4 @@
-"""Placeholders that stand where content was, each with the switch that brings it back."""
+"""Placeholders that instrumentations write in place of content, and the setting that brings the content back."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _BEGINNINGS = ("[", "_", "<", "r")
 
 
 def scrubbed(value: Any) -> str | None:
-    """Return the switch of a placeholder that stands for a whole value; None of any other value."""
+    """Return the setting that brings the content back if a value is a placeholder; None for any other value."""
     if not isinstance(value, str) or value[:1] not in _BEGINNINGS:
         return None
     return next((switch for pattern, switch in _PLACEHOLDERS if pattern.fullmatch(value)), None)
 
 
 def placeholder_in(part: Part) -> str | None:
-    """Return the switch of a placeholder that stands for a part of a message."""
+    """Return the setting that brings the content back if a part of a message is a placeholder; else None."""
     return scrubbed(part.content) if isinstance(part, TextPart) else None

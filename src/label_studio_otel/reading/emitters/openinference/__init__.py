@@ -2,10 +2,10 @@
 
 https://github.com/Arize-ai/openinference/blob/python-openinference-semantic-conventions-v0.1.25/spec/semantic_conventions.md
 
-A call stands twice in its span: flattened (`messages`), and as the request and response themselves in
-`input.value` and `output.value` (`values`). The latter say more, and what they say belongs together:
-of a span that Google's ADK uses for two calls, the flattened attributes hold a mixture. They are read where they are
-whole and in a form that is known; a span without them is read as flattened.
+A span holds a call twice: in an attribute for each field (`messages`), and as the request and the response themselves,
+in `input.value` and `output.value` (`values`). The latter hold more, and belong together: in a span that Google's ADK
+uses for two calls, the attributes of the fields are a mixture of both. So `input.value` and `output.value` are read if
+they are complete and in a known form, else the attributes of the fields.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ _IMAGES = "OPENINFERENCE_BASE64_IMAGE_MAX_LENGTH, OPENINFERENCE_HIDE_INPUT_IMAGE
 
 
 def _tells(attributes: Mapping[str, Any], scope_name: str) -> bool:
-    """Return whether a span is an LLM call: its kind tells, but some packages use it for other work, too."""
+    """Return whether a span is an LLM call: its kind is `LLM`, it called a model, and `gen_ai` does not read it."""
     if attributes.get(KIND) != _LLM or _prepares(attributes):
         return False
     # A span that keeps to the GenAI conventions, to which somebody added these, is read by those.
@@ -79,7 +79,7 @@ def _tells(attributes: Mapping[str, Any], scope_name: str) -> bool:
 
 
 def _prepares(attributes: Mapping[str, Any]) -> bool:
-    """Return whether a span called no model: it counted tokens, or made a prompt for the call that follows."""
+    """Return whether a span of the kind `LLM` called no model: it counted tokens, or made the prompt for a call."""
     output = attributes.get(OUTPUT_VALUE)
     if isinstance(output, str) and output.startswith(('{"input_tokens":', '{"total_tokens":')):
         return True  # Anthropic's and Google's counting of tokens
@@ -132,14 +132,14 @@ def _messages(span: Span, request: Value, response: Value) -> tuple[Message, ...
 
 
 def _is_read(message: Message) -> bool:
-    """Return whether all parts of a message are known; else its form may be another than it seems."""
+    """Return whether a message has parts and all are known; an unknown part means that the form may be another one."""
     return bool(message.parts) and not any(isinstance(part, UnknownPart) for part in message.parts)
 
 
 def _with_instructions(
     messages: tuple[Message, ...], flat: tuple[Message, ...], response: Value
 ) -> tuple[Message, ...]:
-    """Put the system message first: the Agents SDK's `input.value` is the input alone, without the instructions."""
+    """Return the messages with the system message first; the Agents SDK's `input.value` lacks the instructions."""
     if not messages or any(message.role in {"system", "developer"} for message in messages):
         return messages
     instructions = response.fields.get("instructions")
@@ -156,7 +156,7 @@ def _prompts(attributes: Mapping[str, Any]) -> Iterator[Message]:
 
 
 def _plain(attributes: Mapping[str, Any]) -> tuple[Message, ...]:
-    """Return what a function that somebody instrumented by hand was given."""
+    """Return the argument of a function that somebody traced by hand, as a message of the user."""
     return parts.prompts(filter(_is_said, [attributes.get(INPUT_VALUE)]))
 
 
@@ -185,7 +185,7 @@ def _choices(span: Span, response: Value) -> tuple[Choice, ...]:
 
 
 def _cut_short(span: Span) -> str | None:
-    """Return why an answer ended early that the Agents SDK made an error of, and the answer away."""
+    """Return why an answer ended early, if the Agents SDK raised an error for it and dropped the answer; else None."""
     found = _INCOMPLETE.search(span.status_message or "")
     return found[1] if found else None
 
@@ -203,7 +203,7 @@ def _completions(attributes: Mapping[str, Any]) -> Iterator[Choice]:
 
 
 def _answer(attributes: Mapping[str, Any]) -> tuple[Choice, ...]:
-    """Return an answer that is nothing but the output's value."""
+    """Return a choice whose text is the whole `output.value`; none if that is empty or redacted."""
     value = attributes.get(OUTPUT_VALUE)
     return (Choice(Message("assistant", (TextPart(value),))),) if _is_said(value) else ()
 
@@ -213,7 +213,7 @@ def _is_said(value: Any) -> TypeGuard[str]:
 
 
 def _models(span: Span, request: Value, response: Value) -> tuple[str | None, str | None]:
-    """Return the model that was asked for and the one that answered; `llm.model_name` can be either."""
+    """Return the model of the request and the model of the response; `llm.model_name` can be either."""
     attributes = span.attributes
     written = as_dict(decoded(attributes.get(PARAMETERS)))
     # The Agents SDK writes the response here.
@@ -246,7 +246,7 @@ def _tools(attributes: Mapping[str, Any], request: Value) -> tuple[Mapping[str, 
 
 
 def _identities(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """Return what only the metadata know, which the application wrote."""
+    """Return user, session and conversation of the metadata, which the application wrote, if no attribute has them."""
     metadata = as_dict(decoded(attributes.get(METADATA)))
     names = {
         "session_id": ("session_id",),

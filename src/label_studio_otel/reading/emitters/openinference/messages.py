@@ -1,14 +1,14 @@
-"""Messages as OpenInference flattens them: one attribute for each field of each part of each message.
+"""Messages in OpenInference's attributes: one attribute for each field of each part of each message.
 
 https://github.com/Arize-ai/openinference/blob/python-openinference-semantic-conventions-v0.1.25/spec/semantic_conventions.md
 
-What writers make of it:
+Emitters differ from the conventions:
 
-- the index can have gaps: the OpenAI package keeps 0 for `instructions`, whether there are any or not;
-- a tool call of Anthropic stands in `tool_calls` and, with the same id, in `contents`;
+- an index can be missing: the OpenAI package reserves 0 for `instructions`, even if there are none;
+- a tool call of Anthropic is in `tool_calls` and, with the same id, in `contents`;
 - the Agents SDK writes the text in `content` and in `contents`, and the items of one answer as several messages;
-- AutoGen writes results of tools as `function.N`, the JSON of each, and says `developer` where the wire says `system`;
-- what was hidden or is too long is the word __REDACTED__.
+- AutoGen writes tool results as `function.N`, each as JSON, and `developer` for the role `system`;
+- content that was hidden or is too long is the word __REDACTED__.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ _ROLES = {"model": "assistant", "function": "tool", "ai": "assistant", "human": 
 
 
 def messages_of(items: Iterable[Mapping[str, Any]], default_role: str) -> tuple[Message, ...]:
-    """Read the fields of each message; a message without any is none."""
+    """Return the messages of these items; an item without fields is no message."""
     return tuple(message for fields in items for message in _messages(fields, default_role))
 
 
 def merged(messages: Iterable[Message]) -> tuple[Message, ...]:
-    """Join what are items of one answer: thoughts, and the text or the calls after them.
+    """Return the messages, those joined that are items of one answer: reasoning, then the text or the tool calls.
 
-    Two messages that both say something are two choices.
+    Two messages that both have a text are two choices.
     """
     found: list[Message] = []
     for message in messages:
@@ -79,7 +79,7 @@ def merged(messages: Iterable[Message]) -> tuple[Message, ...]:
 
 
 def without_redacted(message: Message) -> Message:
-    """Return a message without the parts that were replaced by the placeholder."""
+    """Return a message without the parts whose content is the placeholder."""
     if not any(map(_is_hidden, message.parts)):
         return message
     return Message(message.role, tuple(part for part in message.parts if not _is_hidden(part)), message.name)
@@ -140,7 +140,7 @@ def _tool_result(fields: Mapping[str, Any]) -> Iterator[Part]:
 
 
 def _result(content: Any) -> Any:
-    """Return what a tool answered; of Anthropic's blocks, which are written as JSON, the text."""
+    """Return the result of a tool; Anthropic's text blocks, which are written as JSON, as one text."""
     blocks = json_of(content) if isinstance(content, str) and content.startswith('[{"type": "text"') else None
     return joined(blocks) if isinstance(blocks, list) and isinstance(joined(blocks), str) else content
 
@@ -167,7 +167,7 @@ def _contents(fields: Mapping[str, Any]) -> Iterator[Part]:
 
 
 def _content(fields: Mapping[str, Any]) -> Part | None:
-    """Read one part; None where it was hidden."""
+    """Return one part; None if its content is the placeholder."""
     kind, text = fields.get(f"{_PART}type"), fields.get(f"{_PART}text")
     if f"{_CALL}function.name" in fields:
         return _call(fields)

@@ -1,7 +1,7 @@
-"""What stands in OpenInference's `input.value` and `output.value`: the request and the response, in any form.
+"""Reads OpenInference's `input.value` and `output.value`, which hold the request and the response in any form.
 
-They hold what the flattened attributes have no place for: sound, files, refusals, the text of a completion, the
-provider's id. Only forms that are known are read; anything else may be an argument of the instrumented function.
+They hold what OpenInference's other attributes cannot hold: sound, files, refusals, the text of a completion, the
+response id. Only known forms are read, because any other value may be an argument of the traced function.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TOOL = re.compile(r"Tool\(name='([^']+)'")
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """An attribute that holds JSON, decoded."""
+    """The decoded JSON of `input.value` or `output.value`."""
 
     #: None where the attribute is missing or no JSON of an object or list.
     content: Any = None
@@ -39,7 +39,7 @@ class Value:
 
 
 def value_of(raw: Any, mime_type: Any) -> Value:
-    """Decode an attribute; JSON that was cut says what its beginning says."""
+    """Return the decoded value of an attribute; of JSON that was cut, the value of its beginning."""
     if not isinstance(raw, str) or raw[:1] not in ("{", "["):
         return Value()
     content = json_of(raw)
@@ -50,7 +50,7 @@ def value_of(raw: Any, mime_type: Any) -> Value:
 
 
 def messages_of(value: Value) -> tuple[Message, ...] | None:
-    """Read a request; None where it is none that is known."""
+    """Return the messages of a request; None if the value has no known form."""
     fields = value.fields
     shown = fields.get("messages")
     if isinstance(shown, list) and any(isinstance(raw, str) for raw in shown):
@@ -63,7 +63,7 @@ def messages_of(value: Value) -> tuple[Message, ...] | None:
 
 
 def choices_of(value: Value) -> tuple[Choice, ...] | None:
-    """Read a response; None where it is none that is known."""
+    """Return the choices of a response; None if the value has no known form."""
     fields = value.fields
     if isinstance(value.content, list):
         return _listed(value.content)
@@ -77,7 +77,7 @@ def choices_of(value: Value) -> tuple[Choice, ...] | None:
 
 
 def answered_by(value: Value) -> str | None:
-    """Return the model that the response names."""
+    """Return the model that the response names, None if it names none."""
     said = {**value.fields, **langchain.response_of(value.fields)}
     replies = value.fields.get("replies")
     shown = _MODEL.search(replies[0]) if isinstance(replies, list) and replies and isinstance(replies[0], str) else None
@@ -85,13 +85,16 @@ def answered_by(value: Value) -> str | None:
 
 
 def usage_of(value: Value) -> tuple[int | None, int | None]:
-    """Return the tokens of input and output as the provider counted them; writers add cached ones, or once a choice."""
+    """Return the provider's counts of input and output tokens, None for an unknown one.
+
+    The emitter's counts are no use: some add cached tokens, or add the count once for each choice.
+    """
     response = known_response(value.content) if value.fields and not value.cut else None
     return (response.input_tokens, response.output_tokens) if response else (None, None)
 
 
 def tools_of(value: Value) -> tuple[Mapping[str, Any], ...]:
-    """Return the definitions of tools in a request; of Haystack's, shown by their `repr`, the name."""
+    """Return the definitions of the tools in a request; of tools that Haystack wrote as `repr`, only the names."""
     found: list[Mapping[str, Any]] = []
     for tool in as_list(value.fields.get("tools")):
         shown = _TOOL.match(tool) if isinstance(tool, str) else None
@@ -103,7 +106,7 @@ def tools_of(value: Value) -> tuple[Mapping[str, Any], ...]:
 
 
 def _listed(items: list[Any]) -> tuple[Choice, ...] | None:
-    """Read what the Agents SDK gives for Chat Completions: messages, or the response that it makes of a stream."""
+    """Return the choices of a list of messages, or of the streamed response in a list (Agents SDK); None for another list."""
     if not items or not all(isinstance(raw, dict) for raw in items):
         return None
     if len(items) == 1 and isinstance(items[0].get("output"), list):
@@ -114,7 +117,7 @@ def _listed(items: list[Any]) -> tuple[Choice, ...] | None:
 
 
 def _autogen(fields: Mapping[str, Any]) -> tuple[Choice, ...] | None:
-    """Read AutoGen's result of a call; `thought` is the text beside its calls.
+    """Return the choice of AutoGen's result of a call, None for another value; `thought` is the text beside tool calls.
 
     https://github.com/microsoft/autogen/blob/python-v0.7.5/python/packages/autogen-core/src/autogen_core/models/_types.py
     """

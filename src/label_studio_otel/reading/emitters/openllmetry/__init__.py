@@ -74,7 +74,7 @@ _NO_PROVIDERS = frozenset({"langchain", "llamaindex"})
 
 
 def _tells(attributes: Mapping[str, Any], scope_name: str) -> bool:
-    """Return whether a span is an LLM call: an embedding has a prompt, too, and no role."""
+    """Return whether a span is an LLM call. A span of an embedding also has a prompt, but its prompt has no role."""
     if SPAN_KIND in attributes or INPUT_MESSAGES in attributes or OUTPUT_MESSAGES in attributes:
         return False
     if attributes.get(OPENINFERENCE_KIND, "LLM") != "LLM":
@@ -85,7 +85,7 @@ def _tells(attributes: Mapping[str, Any], scope_name: str) -> bool:
 
 
 def _operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
-    """Return what was asked for; Anthropic's chat says `completion`, too, and only the span's name tells."""
+    """Return the operation. Anthropic's chat has the type `completion` too, but its span's name ends with `.chat`."""
     completion = attributes.get(REQUEST_TYPE) == "completion" and not span_name.endswith(".chat")
     return "text_completion" if completion else "chat"
 
@@ -114,9 +114,9 @@ def _read(span: Span) -> Generation:
 
 
 def _count(span: Span, names: tuple[str, ...], choices: int) -> int | None:
-    """Return a count of tokens; for LangChain the instrumentation adds the response's once for each choice.
+    """Return a count of tokens; for LangChain, the sum that the instrumentation wrote divided by the number of choices.
 
-    No prompt has no token: 0 is what the instrumentation writes for a stream that it did not count.
+    None if the count of the input is 0: the instrumentation writes 0 for a stream that it did not count.
     """
     count = first_integer(span.attributes, *names)
     if count is None or first_integer(span.attributes, *DIALECT.input_tokens) == 0:
@@ -126,7 +126,10 @@ def _count(span: Span, names: tuple[str, ...], choices: int) -> int | None:
 
 
 def _provider(span: Span) -> str | None:
-    """Return the provider; the first releases named the framework instead, and the span after LangChain's class."""
+    """Return the provider, None if it is not known.
+
+    The first releases wrote the framework in its place; there the name of the span has LangChain's class.
+    """
     system = first_text(span.attributes, *DIALECT.provider[:1])
     if system is not None and system.lower() not in _NO_PROVIDERS:
         return system.lower()

@@ -1,8 +1,8 @@
-"""What OpenLLMetry put into the `content` and `tool_calls` of one message (see `openllmetry`).
+"""Reads OpenLLMetry's `content` and `tool_calls` of one message (see `openllmetry`).
 
-Text is written as it is, a list of parts as its JSON: the attribute does not say which. It is parts where it is exactly
-what `json.dumps` writes for a list of parts that the providers know, unless it is a single one of plain text: that may
-as well be what the user typed, and stays text.
+A text is written unchanged and a list of parts as its JSON, and the attribute does not say which. It is read as parts
+only if it is exactly what `json.dumps` writes for a list of known parts. A list with one plain text stays a text,
+because the user may have typed it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PLAIN_TEXT = frozenset({"type", "text"})
 
 
 def parts_of(fields: Mapping[str, Any]) -> tuple[Part, ...]:
-    """Read the fields of a message; a call that stands in the content and beside it is one."""
+    """Return the parts of a message; a tool call that is in `content` and in `tool_calls` is returned once."""
     calls = [_call(call) for call in indexed(fields, "tool_calls.").values()]
     legacy = {
         name: fields[f"function_call.{name}"] for name in ("name", "arguments") if f"function_call.{name}" in fields
@@ -48,7 +48,7 @@ def _call(fields: Mapping[str, Any]) -> Part:
 
 
 def _reasoning(value: Any) -> tuple[Part, ...]:
-    """Read the summary of OpenAI's Responses: the JSON of its parts."""
+    """Return the reasoning of OpenAI's Responses API, whose parts are written as JSON."""
     if not isinstance(value, str) or not value:
         return ()
     decoded = json_of(value)
@@ -69,7 +69,7 @@ def _content(value: Any, *, has_calls: bool) -> Iterator[Part]:
 
 
 def _decoded(text: str) -> list[Any] | None:
-    """Return the parts that a text is the JSON of, None where it is a text."""
+    """Return the parts whose JSON a text is; None if it is an ordinary text."""
     if not text.startswith("[{"):
         return None
     found = json_of(text)
