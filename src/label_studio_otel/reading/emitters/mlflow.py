@@ -107,7 +107,7 @@ def _response(span: Span) -> Response:
 
 
 def _streamed(span: Span) -> list[dict[str, Any]]:
-    """Return the choices of a Chat Completions stream from its chunks; an empty list if it has none or some are missing."""
+    """Return the choices of a Chat Completions stream from its chunks; an empty list if none or not all are there."""
     if span.dropped_events:
         return []
     values = (event.attributes.get(CHUNK) for event in span.events if event.name.startswith(CHUNK_EVENT))
@@ -115,7 +115,7 @@ def _streamed(span: Span) -> list[dict[str, Any]]:
 
 
 def _last_tokens(span: Span) -> Mapping[str, Any]:
-    """Return the response's fields in the last chunks of a LangChain stream, such as its id; MLflow's output lacks them."""
+    """Return what the last chunks of a LangChain stream tell of the response, as its id; MLflow's output lacks it."""
     found: dict[str, Any] = {}
     tokens = [event.attributes.get(TOKEN_CHUNK) for event in span.events if event.name == TOKEN_EVENT]
     for token in tokens[-_LAST:]:

@@ -106,7 +106,7 @@ def tools_of(value: Value) -> tuple[Mapping[str, Any], ...]:
 
 
 def _listed(items: list[Any]) -> tuple[Choice, ...] | None:
-    """Return the choices of a list of messages, or of the streamed response in a list (Agents SDK); None for another list."""
+    """Return the choices of a list of messages, or of a streamed response (Agents SDK); None for another list."""
     if not items or not all(isinstance(raw, dict) for raw in items):
         return None
     if len(items) == 1 and isinstance(items[0].get("output"), list):
