@@ -19,7 +19,6 @@ import math
 import os
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -277,5 +276,7 @@ def _state_dir(environ: Mapping[str, str]) -> Path:
         base = environ.get("XDG_STATE_HOME") or (f"{home}/.local/state" if home else None)
     if base and os.path.isabs(base):
         return Path(base, "label-studio-otel")
+    import tempfile  # noqa: PLC0415 - 2 ms that an application with a home directory need not pay
+
     user = os.getuid() if hasattr(os, "getuid") else "user"
     return Path(tempfile.gettempdir(), f"label-studio-otel-{user}")
