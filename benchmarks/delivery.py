@@ -159,9 +159,10 @@ def handler(seconds: float, url: str, token: str) -> None:
 
 def outage(tasks: int) -> None:
     """Print the peak memory of delivery after an outage, beside that of a short queue."""
+    from servers import running
+
     from label_studio_otel.cli.demo.label_studio_server import free_port
     from label_studio_otel.testing import FakeLabelStudio
-    from support.servers import running
 
     print(
         "an hour without a server, then drained: most memory over the start, MB    queued   drained      s  CPU ms/task"

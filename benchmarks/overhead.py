@@ -241,7 +241,7 @@ def main() -> None:
     parser.add_argument("--label-studio", nargs=2, metavar=("URL", "TOKEN"), help="use this one, with a legacy token")
     arguments = parser.parse_args()
     environment.ensure(HERE.parent)
-    from support.servers import running
+    from servers import running
 
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     print(f"Python {sys.version.split()[0]}, {os.cpu_count()} processors, {_load()}\n")

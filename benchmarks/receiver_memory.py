@@ -22,9 +22,9 @@ from statistics import linear_regression, median
 from typing import NamedTuple
 
 from receiver_load import SPANS, Bodies, GrpcClient, HttpClient, Load
+from servers import running
 
 from label_studio_otel.testing import FakeLabelStudio
-from support.servers import running
 
 #: Seconds until imports, caches and pools have what they need.
 WARM_UP = 180
