@@ -1,4 +1,4 @@
-"""Decodes the decompressed body of an export request to the calls and events that are written to the outbox."""
+"""Decodes the body of an export request, after decompression, to the calls and log events for the outbox."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_RECORDS_BYTES = 256 << 20
 
 
 class DecodedRequest(NamedTuple):
-    """The content of a request."""
+    """What a request holds: records for the outbox, and counts."""
 
     records: Sequence[NewItem | NewEvent] = ()
     #: The number of LLM calls or events that cannot be read.
@@ -26,7 +26,7 @@ class DecodedRequest(NamedTuple):
 
 
 def decode(selection: Selection, signal: str, body: bytes, *, is_json: bool) -> DecodedRequest:
-    """Decode a request for `traces`, `logs` or `metrics`. Of metrics nothing is read.
+    """Return the calls of a request for `traces`, or the log events of one for `logs`; nothing for `metrics`.
 
     Raises:
         DecodeError: the body is not OTLP.

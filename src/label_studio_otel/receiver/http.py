@@ -77,7 +77,7 @@ class Handler(Protocol):
 
 
 class _Refused(Exception):
-    """A request that gets a response before it was read."""
+    """The refusal of a request before its body was read: HTTP status and message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -200,7 +200,7 @@ class _Connection:
         return True
 
     async def _read_head(self) -> Head | None:
-        """Return the next request's head; None where the client sends no more requests."""
+        """Return the next request's head; None if the client has closed the connection."""
         if not self._http.trailing_data[0]:
             first = await asyncio.wait_for(self._stream.read(MAX_HEAD_BYTES), self._limits.idle)
             self._http.receive_data(first)
@@ -257,7 +257,7 @@ class _Connection:
             body += event.data
 
     def _release(self) -> None:
-        """Subtract the present body from the bytes that the server holds."""
+        """Subtract this connection's body from the bytes that the server holds."""
         self._server.held -= self._held
         self._held = 0
 

@@ -154,7 +154,7 @@ class OtlpGrpc:
             self.held += size
 
     def _admit(self, context: Any) -> None:
-        """Raise _Refused where the request need not be read."""
+        """Raise _Refused for a request whose message need not be read: no valid token, or too many requests."""
         given = [value for name, value in context.invocation_metadata() if name == "authorization"]
         if not access.may_send(self._token, ", ".join(given)):
             raise _Refused(grpc.StatusCode.UNAUTHENTICATED, "the bearer token is missing or wrong")
@@ -207,7 +207,10 @@ def _refusal(status: int, message: str) -> _Refused:
 
 
 def _end(context: Any, refused: _Refused) -> NoReturn:
-    """End a request. For one that may be sent again, Go clients read the time in the details, Python in a trailer."""
+    """End a request with its code and message.
+
+    If the client may send it again, the response says when: Go clients read that in the details, Python's in a trailer.
+    """
     if refused.code is grpc.StatusCode.UNAVAILABLE:
         details, info = retry_later(str(refused))
         context.set_trailing_metadata((("grpc-status-details-bin", details), ("google.rpc.retryinfo-bin", info)))

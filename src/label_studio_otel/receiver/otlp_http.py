@@ -1,7 +1,7 @@
 """`OtlpHttp` makes the response to each request of OTLP/HTTP.
 
 https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/docs/specification.md#otlphttp. Clients send a request
-again after 429, 502, 503 and 504 alone. So the status is 503 where a later attempt may succeed, and only there.
+again only after 429, 502, 503 and 504. So the status is 503 exactly if a later attempt may succeed.
 """
 
 from __future__ import annotations
@@ -170,22 +170,25 @@ class OtlpHttp:
         return Response(200, TEXT, b"ok\n")
 
     def _reason(self, not_ready: OutboxError, head: Head) -> str:
-        """Log why the outbox cannot be used; return it, without the token in general words: it may hold a path."""
+        """Log why the outbox cannot be used, and return it.
+
+        A client without the token gets a general sentence, because the reason can contain a path.
+        """
         log.warn_once("ready", f"/readyz is answered 503: {not_ready}")
         may_see = access.may_send(self._token, head.headers.get("authorization", ""))
         return str(not_ready) if may_see else OUTBOX_UNUSABLE
 
 
 async def _wait(work: asyncio.Future[None]) -> None:
-    """Wait `RESPONSE_TIMEOUT_S` for work, which goes on after that: others may wait for it too."""
+    """Wait at most `RESPONSE_TIMEOUT_S` for work. The work goes on after that, because others may wait for it too."""
     work.add_done_callback(lambda one: one.cancelled() or one.exception())  # asyncio logs errors that nobody reads
     await asyncio.wait_for(asyncio.shield(work), RESPONSE_TIMEOUT_S)
 
 
 def decompressed(data: bytes, max_bytes: int) -> bytes:
-    """Return bytes that gzip or zlib compressed.
+    """Return the decompressed bytes of gzip or zlib.
 
-    They are decompressed in chunks up to the limit: a small body may have been made of gigabytes.
+    They are decompressed in chunks and only up to the limit, because a small body can hold gigabytes.
 
     Raises:
         DecodeError: the data is not valid.
@@ -225,7 +228,7 @@ def _content_type(head: Head) -> str:
 
 
 def _is_json(head: Head) -> bool:
-    """Return whether the response is JSON; it is for every request that is not protobuf."""
+    """Return whether the response is JSON; only a request in protobuf gets a response in protobuf."""
     return _content_type(head) != PROTOBUF
 
 

@@ -47,7 +47,7 @@ CODES = {
 
 
 def success(signal: str, *, is_json: bool, rejected: int = 0) -> Response:
-    """Return the response to a request of which all spans or log records were accepted but so many."""
+    """Return the response to a request that was accepted, except `rejected` of its spans or log records."""
     if not rejected:
         return Response(200, JSON, b"{}") if is_json else Response(200, PROTOBUF)
     reason = "cannot be read, or have no valid ids"
@@ -64,7 +64,7 @@ def success(signal: str, *, is_json: bool, rejected: int = 0) -> Response:
 
 
 def error(status: int, message: str, *, is_json: bool, headers: Mapping[str, str] | None = None) -> Response:
-    """Return the response of an error. OTLP wants what is wrong with a bad request (400) in the details too."""
+    """Return the response of an error. For a bad request (400) OTLP requires the message in the details too."""
     body = Status(code=CODES.get(status, code_pb2.UNKNOWN), message=message)
     if status == 400:
         body.details.add().Pack(BadRequest(field_violations=[{"description": message}]))

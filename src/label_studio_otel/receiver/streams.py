@@ -42,7 +42,7 @@ class Stream:
         await self._writer.drain()
 
     async def drain_to_end(self) -> None:
-        """Send no more, and read until the client closes. A close before that would discard what it has not read."""
+        """End sending, and read until the client closes. An earlier close could discard the response before it is read."""
         self._writer.write_eof()
         while await self._reader.read(READ_BYTES):
             continue
@@ -107,7 +107,7 @@ class TlsStream(Stream):
                 self._incoming.write_eof()
 
     def _call(self, operation: Callable[[], Result]) -> Result:
-        """Call an operation of `ssl`, and send the bytes that it made: also the alert of one that failed."""
+        """Call an operation of `ssl`, and send the bytes that it made; if it failed, these are the TLS alert."""
         try:
             return operation()
         finally:
