@@ -72,7 +72,7 @@ def calls(
 
 
 def _merged(found: Mapping[str, Call], prints: Mapping[str, Fingerprint]) -> dict[str, Call]:
-    """Return the calls by the keys of the spans that are kept, each with what its other spans know."""
+    """Return the calls by the keys of the spans that are kept, each completed with the facts of its other spans."""
     dropped = match(prints.values())
     merged = {key: call for key, call in found.items() if key not in dropped}
     for key, kept in dropped.items():
@@ -83,7 +83,7 @@ def _merged(found: Mapping[str, Call], prints: Mapping[str, Fingerprint]) -> dic
 
 
 def _stream_start(echo: Span, group: Iterable[Fingerprint]) -> int:
-    """Return when a stream began: the start of Logfire's first span, else the second span's start less its duration."""
+    """Return when a stream began: the start of Logfire's first span, else that of the second minus its duration."""
     first = min(one.start for one in group if one.scope == echo.scope_name)
     # https://github.com/pydantic/logfire/blob/v4.0.0/logfire/_internal/integrations/llm_providers/llm_provider.py
     seconds = echo.attributes.get("duration")
@@ -93,7 +93,7 @@ def _stream_start(echo: Span, group: Iterable[Fingerprint]) -> int:
 
 
 def completed(generation: Generation, other: Generation) -> Generation:
-    """Return a call with the facts that it lacks and that another span of it knows; its messages stay as they are."""
+    """Return a call in which missing facts are taken from another span of it; its messages stay as they are."""
     facts = {name: getattr(other, name) for name in _FACTS if getattr(generation, name) in (None, ())}
     if other.response_model and generation.response_model == generation.request_model:
         # An instrumentation that does not know the response model writes the request model there.
@@ -102,7 +102,7 @@ def completed(generation: Generation, other: Generation) -> Generation:
 
 
 def _with_reasons(choices: tuple[Choice, ...], others: tuple[Choice, ...]) -> tuple[Choice, ...]:
-    """Return the choices with the finish reasons that only the other span knows, where both have as many choices."""
+    """Return the choices, missing finish reasons taken from the other span's, if both have as many choices."""
     if len(choices) != len(others):
         return choices
     pairs = zip(choices, others, strict=True)

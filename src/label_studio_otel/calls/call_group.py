@@ -33,7 +33,7 @@ class CallGroup:
 
     @property
     def representative(self) -> str:
-        """The key of the span to keep: the one that was decided, else the one that holds most."""
+        """The key of the span to keep: the one of an earlier decision, else the span that holds most."""
         if self.decided:
             return self.decided
         return min(self.members, key=lambda one: ([-count for count in one.richness], *one.order)).key
@@ -45,12 +45,12 @@ class CallGroup:
 
     @property
     def questions(self) -> set[str]:
-        """The digests of the user's last text."""
+        """The digests of the user's last text, one for each different text among the spans."""
         return {one.asked for one in self.members if one.asked}
 
     @property
     def answers(self) -> set[str]:
-        """The digests of all answers."""
+        """The digests of all answers of all spans."""
         return {answer for one in self.members for answer in one.answers}
 
     def merge(self, other: CallGroup) -> None:
@@ -88,7 +88,7 @@ def _differ(one: Fingerprint, other: Fingerprint) -> bool:
 
 
 def agree(one: CallGroup, other: CallGroup) -> bool:
-    """Return True if the two are compatible and no question or answer that both have differs."""
+    """Return True if the two are compatible, and have a common question and a common answer wherever both have any."""
     return compatible(one, other) and not any(
         left and right and left.isdisjoint(right)
         for left, right in ((one.questions, other.questions), (one.answers, other.answers))
@@ -96,14 +96,14 @@ def agree(one: CallGroup, other: CallGroup) -> bool:
 
 
 def complementary(one: CallGroup, other: CallGroup) -> bool:
-    """Return True if at most one of the two has an answer and they can be one call of a known model."""
+    """Return True if the two can be one call of a known model, and at most one of them has an answer."""
     models_known = all(any(member.models for member in group.members) for group in (one, other))
     both_answered = one.answers and other.answers
     return models_known and not both_answered and overlap_by_half(one, other) and compatible(one, other)
 
 
 def one_to_one(pairs: Iterable[_Pair]) -> list[_Pair]:
-    """Return the pairs of which neither side stands in another pair."""
+    """Return the pairs in which neither side occurs in another pair."""
     unique = dict.fromkeys(pairs)
     lefts, rights = Counter(pair[0] for pair in unique), Counter(pair[1] for pair in unique)
     return [pair for pair in unique if lefts[pair[0]] == rights[pair[1]] == 1]

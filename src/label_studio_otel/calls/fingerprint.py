@@ -77,10 +77,10 @@ class Fingerprint:
 
     @classmethod
     def decode(cls, text: str) -> Fingerprint:
-        """Return the fingerprint of which `encode` wrote the JSON; unknown fields are ignored.
+        """Return the fingerprint of a JSON text that `encode` returned; unknown fields are ignored.
 
         Raises:
-            ValueError: the text is no JSON of a fingerprint.
+            ValueError: the text is not the JSON of a fingerprint.
         """
         try:
             known = {field.name for field in fields(cls)}
@@ -141,7 +141,7 @@ def _digest(*texts: str) -> str:
 
 
 def _text(message: Message) -> str:
-    """Return a message's text without white space: instrumentations join the parts in different ways."""
+    """Return a message's text without white space, because instrumentations join the parts in different ways."""
     return "".join("".join(part.content.split()) for part in message.parts if isinstance(part, (TextPart, RefusalPart)))
 
 
@@ -172,7 +172,7 @@ def _canonical(arguments: Any) -> str:
 
 
 def _richness(generation: Generation) -> tuple[int, ...]:
-    """Return how much a generation holds: parts, missing content, identities, other facts, length of the texts."""
+    """Return how much a span holds, in order: parts, missing content, identities, other facts, length of the texts."""
     messages = [*generation.messages, *(choice.message for choice in generation.choices)]
     parts = [part for message in messages for part in message.parts]
     known_parts = sum(not isinstance(part, UnknownPart) and bool(getattr(part, "content", True)) for part in parts)

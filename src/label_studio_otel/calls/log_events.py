@@ -86,7 +86,7 @@ def _candidates(log: LogRecord, under_way: list[Span]) -> list[Span]:
 
 
 def _with_lacking(span: Span, logs: list[LogRecord]) -> Span:
-    """Return the span with those of the log events whose content it lacks."""
+    """Return the span with those of the log events whose content the span itself lacks."""
     try:
         generation = reading.read(span)
     except DialectError:

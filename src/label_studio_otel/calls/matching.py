@@ -65,7 +65,7 @@ def match(fingerprints: Iterable[Fingerprint], decided: Mapping[str, str] | None
 
 
 def _calls(fingerprints: Iterable[Fingerprint], decided: Mapping[str, str]) -> list[CallGroup]:
-    """Return a group for each span, and one for all spans of which the same one was kept."""
+    """Return a group for each span; spans that were merged into the same span by earlier decisions are one group."""
     by_key = {one.key: one for one in fingerprints}
     members: dict[str, list[Fingerprint]] = {}
     for one in sorted(by_key.values(), key=lambda one: one.order):
@@ -158,7 +158,7 @@ def _nearest_across(call: CallGroup, others: Sequence[CallGroup]) -> Iterator[Ca
 
 
 def _join_children(calls: Iterable[CallGroup]) -> None:
-    """Join a span with its parent span where nothing that both say differs."""
+    """Join a span with its parent span if no question or answer that both have differs."""
     call_of = {one.span: call for call in calls for one in call.members}
     for child in calls:
         for one in list(child.members):
@@ -182,7 +182,7 @@ def _join_unanswered(calls: Iterable[CallGroup]) -> None:
 
 
 def _concurrent(calls: Iterable[CallGroup]) -> Iterator[list[CallGroup]]:
-    """Yield the calls in groups between which no call was going on; `calls` come by their start."""
+    """Yield groups of calls; no call was under way between two groups. `calls` come by their start."""
     crowd: list[CallGroup] = []
     end = 0
     for call in calls:

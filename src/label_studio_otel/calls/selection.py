@@ -1,4 +1,4 @@
-"""Selects the spans and log events that become tasks, for spans of this process, of files and of requests alike."""
+"""Selects the spans and log events that become tasks: the same for spans of this process, of files and of requests."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def with_labeling_config(settings: Settings) -> Settings:
 
 
 class Selection:
-    """Selects from decoded OTLP."""
+    """Selects calls and log events from decoded OTLP, by the settings."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = with_labeling_config(settings)

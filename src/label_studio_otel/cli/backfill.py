@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 def _take_in(
     recorded: _Recorded, deliverer: Deliverer, outbox: Outbox, settings: Settings, timeout: float
 ) -> int | None:
-    """Store the calls; return how many were new, None where another process delivers, which alone knows it."""
+    """Store the calls; return how many are new, None if another process delivers: only that process counts them."""
     max_bytes = settings.max_state_bytes
     with closing(recorded.with_progress_bar()) as records:
         if not deliverer.take_lock():

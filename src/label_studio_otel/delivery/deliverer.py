@@ -119,7 +119,9 @@ class Deliverer(process.ForkPart):
         return changed
 
     def take_lock(self) -> bool:
-        """Become the deliverer of this directory where there is none; return whether this is it now.
+        """Take the lock if no process has it, and take over the items that another process left.
+
+        Return whether this process has the lock now.
 
         Raises:
             OSError: the directory cannot be written, or its file system has no locks.

@@ -1,6 +1,6 @@
 """Finds the spans of one call among those to be sent, so that the call becomes one task.
 
-Of the spans of a call the richest is sent, with what only the others tell. The others are marked as merged.
+The span that holds most is sent, with the facts that only the other spans hold. The others are marked as merged.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Merging:
         return merged
 
     def _keep_supplement(self, reader: SpanReader, item: int, key: str, winner: str) -> None:
-        """Keep what a merged span tells: the outbox deletes its record with the mark."""
+        """Keep the facts of a merged span in memory, because the outbox deletes its record when it is marked."""
         supplements = self._supplements.pop(key, [])
         with contextlib.suppress(SpoolError, DialectError):
             supplements.append(_without_content(reader.read(self._outbox.record(item))[1]))
@@ -121,7 +121,7 @@ def _without_content(generation: Generation) -> Generation:
 
 
 def _final(key: str, decided: dict[str, str]) -> str:
-    """Return the item that is the task of a call: one into which others were merged may have been merged later."""
+    """Return the key of the item whose task is that of a call; the winner may have been merged later itself."""
     seen = {key}
     while (winner := decided.get(key, key)) not in seen:
         seen.add(winner)

@@ -225,7 +225,7 @@ def _kept(found: Sequence[FoundTask]) -> FoundTask:
 
 @contextlib.contextmanager
 def _tolerate_refusal(late: bool) -> Iterator[None]:
-    """Go on where Label Studio refuses a change, once it is late; before, raise, so that the change is retried."""
+    """Run a block. If Label Studio refuses a change in it: raise, so that it is tried again; log it if it is `late`."""
     try:
         yield
     except DestinationBlocked as error:

@@ -63,7 +63,7 @@ class RenderedBatch:
 
 
 class SpanReader:
-    """Reads the records of an outbox. Whether the outbox has log events at all is asked once for each reader."""
+    """Reads the records of an outbox. It asks the outbox once whether there are any log events."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -154,7 +154,7 @@ class Renderer:
         return self._task(*SpanReader(self._outbox).read(item.record), config)[0]
 
     def completed(self, rendered: RenderedTask, supplements: Sequence[Generation], config: LabelConfig) -> RenderedTask:
-        """Return a task with what other spans of its call tell; where that cannot be rendered, the task as it was."""
+        """Return a task with the facts of other spans of its call; the task unchanged if that cannot be rendered."""
         if not supplements:
             return rendered
         try:

@@ -89,7 +89,7 @@ def _detail(response: Response) -> str:
 
 
 def cause(text: str) -> str:
-    """Return the beginning of an exception's text, up to what may quote content, as PostgreSQL's context does."""
+    """Return an exception's text up to the first sign that may begin quoted content, as in PostgreSQL's errors."""
     return re.split(r"""[\n:'"`{\[(<]""", text, maxsplit=1)[0].strip()[:120] or "no explanation"
 
 

@@ -71,7 +71,7 @@ histograms: dict[str, Histogram] = {}
 
 
 def living() -> list[ServerMetrics]:
-    """Return those of this process that are in use."""
+    """Return this process's `ServerMetrics` that are still in use."""
     return [server for one in _servers if (server := one())]
 
 

@@ -135,7 +135,7 @@ class Database:
                 raise sqlite3.DatabaseError(f"malformed: {result}")
 
     def is_removed(self) -> bool:
-        """Tell whether somebody deleted the open file, so that what is written now is lost."""
+        """Return whether somebody deleted the open file, so that what is written now is lost."""
         return self._connection is not None and not self._path.exists()
 
     def close(self) -> None:
@@ -191,7 +191,7 @@ def _migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def _is_corrupt(error: Exception) -> bool:
-    """Tell a damaged file from one that is busy, full or away. Python 3.10 gives no error codes."""
+    """Return whether an error means a damaged file, not one that is busy, full or missing. Python 3.10 has no codes."""
     return "not a database" in str(error) or "malformed" in str(error)
 
 

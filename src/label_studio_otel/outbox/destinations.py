@@ -42,7 +42,7 @@ class Destinations:
         return {row["name"] for row in self._database.rows("scopes", destination=destination_id)}
 
     def has_delivered(self, destination_id: int, since: float) -> bool:
-        """Tell whether an item of a destination was delivered since then."""
+        """Return whether an item of a destination was delivered since a time."""
         return bool(self._database.rows("has_delivered", destination=destination_id, since=since))
 
 

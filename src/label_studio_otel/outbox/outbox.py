@@ -111,7 +111,7 @@ class Outbox:
         return at if at is None else float(at)
 
     def are_pending(self, items: Sequence[Item]) -> bool:
-        """Tell whether all of these items are pending."""
+        """Return whether all of these items are pending."""
         with self.database.transaction() as run:
             return all(run.rows("is_pending", id=item.id, key=item.key) for item in items)
 
@@ -169,7 +169,7 @@ class Outbox:
         self.database.change_each("note_fingerprint", "fingerprint", fingerprints)
 
     def has_events(self) -> bool:
-        """Tell whether there are any log events."""
+        """Return whether there are any log events."""
         return bool(self.database.rows("has_events"))
 
     def events(self, span: str) -> list[bytes]:
@@ -238,5 +238,5 @@ class Outbox:
         self.database.change("add_to_counter", name=name, value=number)
 
     def is_unused(self) -> bool:
-        """Tell whether nothing was ever added or stored."""
+        """Return whether nothing was ever added or stored."""
         return not self.database.rows("is_used")

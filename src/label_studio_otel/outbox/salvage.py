@@ -80,7 +80,7 @@ def salvage(path: Path, outbox: Outbox) -> int:
 
 
 def was_sending(path: Path) -> bool:
-    """Tell whether a damaged outbox had sent items that may still arrive; True where this cannot be read."""
+    """Return whether a damaged outbox had sent items that may still arrive; True if this cannot be read."""
     try:
         with closing(_opened(path)) as damaged:
             return damaged.execute("SELECT 1 FROM batch").fetchone() is not None

@@ -56,7 +56,7 @@ def _only_calls(message: Message) -> bool:
 
 
 def _turn(asking: Message, answers: Sequence[Message]) -> Iterator[Message]:
-    """Yield a message with tool calls and the results that follow it, with equal ids."""
+    """Yield a message with tool calls and the results after it; each result gets the id of its call."""
     calls = [part.id for part in asking.parts if isinstance(part, ToolCallPart) and part.id]
     results = [part.id for message in answers if (part := _result_of(message))]
     if len(calls) != len(results):

@@ -118,7 +118,7 @@ class Bridge:
         return {"taken": counts.accepted, "delivered": counts.delivered, "parked": counts.parked, "waiting": waiting}
 
     def _check(self) -> None:
-        """Raise an OutboxError while requests are not accepted, or after the thread of delivery has ended by an error."""
+        """Raise an OutboxError while requests are not accepted, or after an error has ended the thread of delivery."""
         if not self._delivery.is_alive():
             raise OutboxError("the thread that delivers has ended by an error of ours: start the service again")
         self._group_commit.check()

@@ -42,7 +42,7 @@ class Stream:
         await self._writer.drain()
 
     async def drain_to_end(self) -> None:
-        """End sending, and read until the client closes. An earlier close could discard the response before it is read."""
+        """End sending, and read until the client closes: an earlier close could discard the unread response."""
         self._writer.write_eof()
         while await self._reader.read(READ_BYTES):
             continue

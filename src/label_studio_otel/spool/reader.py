@@ -39,7 +39,7 @@ def spool_files(directory: Path) -> list[Path]:
 
 
 def is_of_another_version(path: Path) -> bool:
-    """Tell whether a file begins with a record of another version; False where the file is gone."""
+    """Return whether a file begins with a record of another version; False if the file is gone."""
     try:
         with path.open("rb") as file:
             begin = file.read(len(MAGIC))

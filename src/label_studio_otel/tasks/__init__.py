@@ -1,4 +1,4 @@
-"""Label Studio tasks out of LLM calls.
+"""Makes Label Studio tasks from LLM calls.
 
 In come a `Span`, its `Generation` and the labeling config of a project; out comes the JSON of a task. A task shows the
 messages as they were recorded, and says what is missing or truncated.

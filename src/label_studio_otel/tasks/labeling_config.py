@@ -1,4 +1,4 @@
-"""`template` returns our labeling config of a mode, `parse` what a labeling config of Label Studio asks a task for.
+"""`template` returns our labeling config of a mode; `parse` reads the tags of a labeling config and their variables.
 
 A project's labeling config is read in the application's process, so this module uses only the standard library.
 `LabelInterface` of the label-studio-sdk validates labeling configs in the commands; its import takes 5 s.
@@ -67,7 +67,7 @@ class TextArea:
 
 @dataclass(frozen=True, slots=True)
 class LabelConfig:
-    """What a labeling config asks a task for."""
+    """The tags of a labeling config, by what a task must hold for them."""
 
     #: Object tags, in the order of the config.
     objects: tuple[ObjectTag, ...]
@@ -98,7 +98,7 @@ def template(mode: str) -> str:
 
 
 def parse(xml: str) -> LabelConfig:
-    """Return what a labeling config asks a task for.
+    """Return the tags of a labeling config, with the variables that a task must have.
 
     Raises:
         ConfigError: it is no XML.
@@ -153,7 +153,7 @@ def _lines(element: ET.Element, depth: int = 0) -> Iterator[str]:
 
 
 def _tags(element: ET.Element) -> Iterator[ObjectTag]:
-    """Yield a tag for each variable in an element's `value`; for an element without a name there is none."""
+    """Yield a tag for each variable in an element's `value`; none for an element without a name."""
     if name := element.get("name"):
         for variable, path in _VARIABLE.findall(element.get("value", "")):
             yield ObjectTag(element.tag, name, variable, dict(element.attrib), path)

@@ -1,4 +1,4 @@
-"""Makes JSON data that Label Studio can store: characters that PostgreSQL accepts, and at most so many bytes."""
+"""Makes JSON data that Label Studio can store: only characters that PostgreSQL accepts, and not too many bytes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def shrink_to_fit(value: Any, max_bytes: int, shorten: Callable[[str, int], str]
     Args:
         max_bytes: limit of the JSON in UTF-8.
         shorten: returns a text of which the JSON has at most the given number of bytes.
-        min_string: bytes of JSON that a shortened string may have at least; with less room there are too many strings.
+        min_string: the fewest bytes of JSON that a shortened string may have; None is returned where they do not fit.
     """
     sizes = sorted(json_size(text) for text in _strings(value))
     room = max_bytes - (json_size(value) - sum(sizes))

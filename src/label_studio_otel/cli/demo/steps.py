@@ -16,7 +16,7 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 
 
 class Interruption:
-    """Whether the demo was asked to end."""
+    """Holds whether the demo was asked to end."""
 
     wanted = False
 

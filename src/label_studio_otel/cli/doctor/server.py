@@ -82,7 +82,7 @@ def _why_token_refused(key: str, met: str) -> str:
 
 
 def _titled(settings: Settings, title: str, projects: list[Project]) -> Findings:
-    """Say which project the title selects."""
+    """Yield a finding if the title selects several projects, or none, or can be no title."""
     if projects[1:]:
         first = projects[0].id
         met = f"{len(projects)} projects are titled {title!r}; the oldest ({first}) gets the tasks"
