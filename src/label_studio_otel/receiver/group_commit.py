@@ -183,11 +183,13 @@ class GroupCommit:
             accept(self._outbox, records, self._due_at(), counts=self._counts, max_state_bytes=limit, whole=True)
         except OutboxError as error:
             self._proven_until = -math.inf
-            for one in group:
-                one.end(error)
+            try:
+                if isinstance(error, OutboxCorrupt):
+                    self._on_damage()
+            finally:  # after `on_damage`, so that the damage is known when the responses are sent
+                for one in group:
+                    one.end(error)
             log.warn_once("taking calls in", f"{error}; requests are answered 503 until this is mended")
-            if isinstance(error, OutboxCorrupt):
-                self._on_damage()
         except Exception as error:  # one request must not make the others fail
             if len(group) > 1:
                 for one in group:

@@ -319,6 +319,22 @@ class TestTheThreadThatCommits:
                 commits.submit(calls(number)).result(10)
         commits.close()
 
+    def test_on_damage_is_called_before_the_requests_fail(self) -> None:
+        events: list[str] = []
+        commits = GroupCommit(
+            DamagedOutbox(),  # type: ignore[arg-type]
+            holds_lock=lambda: True,
+            due_at=lambda: 0.0,
+            max_state_bytes=0,
+            counts=Counts(),
+            on_damage=lambda: events.append("damage"),
+        )
+        commits.submit(calls(1)).add_done_callback(lambda _: events.append("failed"))
+        commits.start()
+        commits.close()
+
+        assert events == ["damage", "failed"]
+
     def test_a_cancelled_request_does_not_affect_others_of_its_commit(self, tmp_path: Path) -> None:
         outbox = Outbox.in_file(tmp_path / "outbox.db")
         commits = GroupCommit(outbox, holds_lock=lambda: True, due_at=lambda: 0.0, max_state_bytes=0, counts=Counts())
