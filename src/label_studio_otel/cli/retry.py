@@ -86,7 +86,10 @@ def _move(name: str, settings: Settings) -> None:
 
 
 def _moved(source: Path, settings: Settings) -> int:
-    """Write the calls to this server's spool, then delete them there: a kill in between leaves two with one key."""
+    """Write the calls to this server's spool, then delete them there; return how many.
+
+    A kill between the two leaves both, with one key.
+    """
     moved = 0
     with (
         closing(Outbox.in_file(source / OUTBOX)) as outbox,

@@ -164,7 +164,7 @@ class Deliverer(process.ForkPart):
         self.outbox.set_counter(recovery.LOOKUP_BEFORE, self._hooks.clock())
 
     def backlog(self) -> Backlog | None:
-        """Return what waits; None where another process delivers, or the outbox cannot be read."""
+        """Return the numbers of what waits; None if another process delivers, or the outbox cannot be read."""
         if not self._lock.held:
             return None
         with contextlib.suppress(LabelStudioOtelError, OSError):
@@ -191,7 +191,7 @@ class Deliverer(process.ForkPart):
             return read.overview.states_of(keys)
 
     def skip_settling(self) -> None:
-        """Let what waits, and what arrives from now on, be sent at once."""
+        """Make due at once all items that wait for the settle delay, and those that arrive from now on."""
         self.settle_delay = 0.0
         if self._lock.held:  # else another process delivers, and it alone writes
             with contextlib.suppress(LabelStudioOtelError):
@@ -204,7 +204,7 @@ class Deliverer(process.ForkPart):
 
     @contextlib.contextmanager
     def _taking_over_after_an_error(self) -> Iterator[None]:
-        """Run a block; where it raises, the next `take_lock` takes over the items that it left leased."""
+        """Run a block. If it raises, the next `take_lock` takes over the items that it left leased."""
         self._has_taken_over = False
         yield
         self._has_taken_over = True
@@ -252,7 +252,7 @@ class Deliverer(process.ForkPart):
             log.warn_once(topic, f"{reason.rstrip('.')}. {kept}")
 
     def before_fork(self) -> Callable[[], None] | None:
-        """Close the outbox when no transaction runs; return what lets it be used again."""
+        """Close the outbox when no transaction runs; return what lets it open again, None if the wait was too long."""
         lock = self.outbox.database.lock
         if not lock.acquire(timeout=FORK_TIMEOUT_S):
             return None

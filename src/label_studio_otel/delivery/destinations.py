@@ -51,11 +51,11 @@ class Delivery:
         return changed
 
     def reset(self) -> None:
-        """Drop all that is known of the outbox: it was replaced by another, or its times were changed."""
+        """Drop everything that was read of the outbox: it was replaced by another one, or its times were changed."""
         self._drop(set(self._batch_sizes))
 
     def drop_expired(self) -> None:
-        """Drop what is known of the destinations that the outbox has deleted."""
+        """Drop the batches, sizes and projects of destinations that the outbox has deleted."""
         self._drop(self._batch_sizes.keys() - {row.id for row in self._outbox.destinations.all()})
 
     def _drop(self, destination_ids: set[int]) -> None:
@@ -65,7 +65,7 @@ class Delivery:
             self._prefetcher.drop(destination_id)
 
     def _deliver_safely(self, row: DestinationRow) -> bool:
-        """Deliver to one destination, so that an error of ours does not stop the others."""
+        """Deliver to one destination; return whether anything changed. An error of ours does not stop the others."""
         try:
             return self._deliver(row)
         except LabelStudioOtelError:

@@ -115,7 +115,7 @@ class Renderer:
     def render_batch(
         self, items: Iterable[Item], config: LabelConfig, size: BatchSize, *, fingerprints: bool
     ) -> RenderedBatch:
-        """Render items until the batch is full.
+        """Return the tasks of the first items, as many as one batch may have.
 
         Args:
             fingerprints: compute the fingerprints of the spans too.

@@ -1,7 +1,7 @@
 """Keeps an outbox within its limits of bytes and age.
 
-The keys of delivered calls are kept so that a span which comes again is not sent again. Where the outbox is full, the
-oldest keys are deleted for new calls. A call that was not delivered is deleted only by `max_age`.
+The keys of delivered calls are kept so that a span that arrives again is not sent again. In a full outbox the oldest
+keys are deleted to make room for new calls. A call that was not delivered is deleted only by `max_age`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EXPIRY_INTERVAL_S = 900.0
 
 
 class Retention:
-    """The limits of one outbox, whose path is for messages."""
+    """Keeps one outbox within its limits. The path of the outbox is named in log messages."""
 
     def __init__(self, outbox: Outbox, path: Path, settings: Settings, hooks: Hooks) -> None:
         self._outbox = outbox

@@ -155,11 +155,11 @@ class LabelStudio:
         on_connected: Callable[[], None],
         on_sent: Callable[[], None] = lambda: None,
     ) -> ImportResult:
-        """Import tasks: all of them, or none.
+        """Import tasks, all of them or none; return the counts and the ids in the response.
 
         Args:
             tasks: each as JSON.
-            on_connected: see `Transport.send`; called again where an access token had ended.
+            on_connected: see `Transport.send`; called again if the access token had ended.
             on_sent: see `Transport.send`.
 
         Raises:

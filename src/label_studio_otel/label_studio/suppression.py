@@ -16,7 +16,7 @@ _KEYS = ("_SUPPRESS_INSTRUMENTATION_KEY", "_SUPPRESS_HTTP_INSTRUMENTATION_KEY")
 
 @contextmanager
 def suppressed() -> Iterator[None]:
-    """Suppress instrumentation in this thread."""
+    """Run a block in which this thread's requests are not traced by instrumentations."""
     current = context.get_current()
     for name in _KEYS:
         current = context.set_value(getattr(context, name, "suppress_instrumentation"), True, current)

@@ -1,4 +1,4 @@
-"""What this process did, as numbers, and what waits in the outbox, as one reading."""
+"""The counts of this process, and the backlog of its outbox."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from label_studio_otel import process
 
 @dataclass(slots=True)
 class Counts:
-    """Numbers since the process began; `table.py` says what each means. Code of several threads adds with `add`."""
+    """Numbers since the process began; `table.py` says what each means. From several threads, add with `add`."""
 
     filtered: int = 0
     failed: int = 0
@@ -26,7 +26,7 @@ class Counts:
     damaged_bytes: int = 0
 
     def add(self, **numbers: int) -> None:
-        """Add to numbers by their names, from any thread."""
+        """Add to the numbers of these names. Any thread may call it."""
         with process.lock:
             for name, number in numbers.items():
                 setattr(self, name, getattr(self, name) + number)
@@ -34,7 +34,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits in an outbox, as one reading found it."""
+    """The numbers of what waits in an outbox, at the time of one reading."""
 
     #: Number of items by state, without the states of items that are done.
     states: dict[str, int] = field(default_factory=dict)

@@ -32,5 +32,5 @@ gauge = partial(Metric, "gauge")
 
 
 def histogram(name: str, unit: str, meaning: str, boundaries: tuple[float, ...]) -> Metric:
-    """Return a metric of which every value is recorded."""
+    """Return a metric that records each value."""
     return Metric("histogram", name, unit, meaning, boundaries=boundaries)

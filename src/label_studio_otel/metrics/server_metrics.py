@@ -1,4 +1,4 @@
-"""What the metrics about one Label Studio server are read from, in the process that serves it."""
+"""The numbers of one Label Studio server in this process, from which the metrics are read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BACKLOG_INTERVAL_S = 5.0
 
 
 class ServerMetrics:
-    """The numbers of one Label Studio server in this process. Counts and writer are those of an application's side."""
+    """The numbers of one Label Studio server in this process. Only an application has `counts` and `writer`."""
 
     def __init__(self, url: str, counts: Counts | None = None, writer: SpoolWriter | None = None) -> None:
         parts, number = urlsplit(url), next(_numbers)

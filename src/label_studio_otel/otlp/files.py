@@ -1,6 +1,6 @@
-"""Reads files of OTLP: requests in protobuf or JSON, and the Collector's file exporter, whose lines are requests.
+"""Reads files of OTLP: requests in protobuf or JSON, or a request in each line (the Collector's file exporter).
 
-Whether a request has traces or logs is seen from its content. Metrics are not read.
+The content shows whether a request has traces or logs. Metrics are not read.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def documents(stream: BinaryIO, source: str) -> Iterator[tuple[bytes, str]]:
 
 
 def decode(data: bytes, source: str) -> Telemetry:
-    """Decode one export request.
+    """Return the content of one export request.
 
     Args:
         data: protobuf or JSON.

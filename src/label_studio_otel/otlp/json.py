@@ -36,7 +36,7 @@ class Selected(NamedTuple):
 
 
 def load(data: bytes) -> Any:
-    """Parse JSON. Integers with more digits than those of OTLP stay text, as Python refuses very long ones.
+    """Return the decoded JSON. An integer with more digits than OTLP's stays text, as Python refuses very long ones.
 
     Raises:
         DecodeError: the data is not JSON; the message quotes nothing of it.
@@ -187,7 +187,7 @@ def _attributes(raw: list[dict[str, Any]] | None) -> dict[str, Any]:
 
 
 def _value(raw: dict[str, Any]) -> Any:
-    """Decode an AnyValue; None for one without a value."""
+    """Return the value of an AnyValue; None if it has none."""
     for kind, value in raw.items():
         if value is not None and (reader := _VALUES.get(kind)):
             return reader(value)

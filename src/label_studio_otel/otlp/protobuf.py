@@ -1,4 +1,4 @@
-"""Reads export requests in protobuf, to the same fields as those of json.py."""
+"""Reads export requests in protobuf. The result has the same fields as that of json.py."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _scope(data: bytes) -> dict[str, str]:
 
 
 def _parse(kind: Any, data: bytes) -> Any:
-    """Parse a message of this class, also where its texts are not UTF-8.
+    """Return the parsed message of this class, also if its texts are not UTF-8.
 
     Raises:
         ProtobufError: the message is invalid in another way.
@@ -146,7 +146,7 @@ def _attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
 
 
 def _value(value: AnyValue) -> Any:
-    """Decode an AnyValue; None for one without a value."""
+    """Return the value of an AnyValue; None if it has none."""
     kind = value.WhichOneof("value")
     return _VALUES[kind](value) if kind in _VALUES else None
 

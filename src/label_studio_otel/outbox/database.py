@@ -82,7 +82,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Commit all statements of the block together, or none where it raises."""
+        """Run a block with a `Transaction`; commit all its statements together, or none if it raises."""
         with self.lock:
             try:
                 connection = self._connection or self._open()

@@ -96,7 +96,7 @@ class TlsStream(Stream):
         super().close()
 
     async def _complete(self, operation: Callable[[], Result]) -> Result:
-        """Call an operation of `ssl` again with more of the client's bytes, until it has enough of them."""
+        """Return the result of an operation of `ssl`, called until it has enough of the client's bytes."""
         while True:
             with contextlib.suppress(ssl.SSLWantReadError):
                 return self._call(operation)
@@ -107,7 +107,7 @@ class TlsStream(Stream):
                 self._incoming.write_eof()
 
     def _call(self, operation: Callable[[], Result]) -> Result:
-        """Call an operation of `ssl`, and send the bytes that it made; if it failed, these are the TLS alert."""
+        """Return the result of an operation of `ssl`, and send the bytes that it made; after an error, an alert."""
         try:
             return operation()
         finally:

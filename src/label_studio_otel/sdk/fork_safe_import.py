@@ -28,7 +28,7 @@ class _ImportLock(process.ForkPart):
         process.register(self, process.ForkOrder.IMPORTS)
 
     def before_fork(self) -> Callable[[], None] | None:
-        """Wait until no thread imports."""
+        """Wait until no thread imports; return the function that releases the lock."""
         lock = self.lock
         return lock.release if lock.acquire(timeout=FORK_TIMEOUT_S) else None
 

@@ -238,7 +238,7 @@ def _unknown(arguments: Mapping[str, Any]) -> list[str]:
 
 
 def documents_settings(documented: type[_Class]) -> type[_Class]:
-    """Add the settings to the docstring of a class that takes them as keyword arguments, for `help()`."""
+    """Return the class with the settings in its docstring, for `help()`; it takes them as keyword arguments."""
     if documented.__doc__:  # `python -OO` removes docstrings
         rows = (f"        {one.key}: {one.meaning}\n            ({_given_by(one)})" for one in SETTINGS)
         documented.__doc__ = "\n".join((documented.__doc__.rstrip(), "", "    Settings:", *rows, "    "))

@@ -30,7 +30,7 @@ __all__ = ["AsynchronousImport", "FakeClock", "FakeLabelStudio", "Fault", "Reque
 
 
 class FakeClock:
-    """A clock in seconds that only `sleep` moves, which returns at once."""
+    """A clock in seconds. Only `sleep` moves it, and `sleep` returns at once."""
 
     def __init__(self, now: float = START_TIME / 1e9) -> None:
         self.now = now
@@ -112,7 +112,7 @@ class FakeLabelStudio:
         self._thread.join()
 
     def fail(self, *faults: Fault) -> None:
-        """Let each of these faults happen once, in this order."""
+        """Let each of these faults happen once, in this order, with the next requests that they concern."""
         with self._lock:
             self.faults.extend(faults)
 
@@ -149,7 +149,7 @@ class FakeLabelStudio:
             return [task for task in self.store.tasks.values() if task["project"] == project_id]
 
     def received(self, request: Request) -> Fault:
-        """Record a request, keep it until `release` where its fault says so, and return this fault."""
+        """Record a request and return its fault; if the fault says so, wait until `release`."""
         with self._lock:
             self.requests.append(request)
             for fault in self.faults:

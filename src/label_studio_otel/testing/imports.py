@@ -15,7 +15,7 @@ __all__ = ["AsynchronousImport", "ProjectImport"]
 
 @dataclass(frozen=True)
 class AsynchronousImport:
-    """How imports proceed whose answer is only an id."""
+    """Whether, when and how an import ends whose request is answered with an id alone."""
 
     #: Number of polls that find it in progress; 0: it ends before its answer.
     polls: int = 1
@@ -28,7 +28,7 @@ class AsynchronousImport:
 
 
 class ProjectImport:
-    """One import; `shown` is what a poll returns: at first id, project, tasks and whether task ids were asked for."""
+    """One asynchronous import; `shown` is the answer to a poll. It begins with the fields that are given."""
 
     def __init__(
         self, shown: dict[str, Any], plan: AsynchronousImport, add_tasks: Callable[[Any], tuple[int, Any]]
@@ -43,7 +43,7 @@ class ProjectImport:
             self.end()
 
     def poll(self) -> dict[str, Any]:
-        """Return what is shown; each poll brings the import nearer to its end."""
+        """Return the answer to a poll; each poll brings the import nearer to its end."""
         if self._polls:
             self._polls -= 1
         else:
@@ -51,7 +51,7 @@ class ProjectImport:
         return self.shown
 
     def end(self) -> None:
-        """End the import now, as it was planned to end."""
+        """End the import now, in the way that was planned."""
         if self.shown["status"] != "in_progress" or self._plan.status not in ("completed", "failed"):
             return
         failed = self._plan.status == "failed"
@@ -65,7 +65,7 @@ class ProjectImport:
 
 
 def _error_text(refusal: dict[str, Any]) -> str:
-    """Return the text by which a failed import shows a refusal; positions count within its 500 tasks."""
+    """Return the error text of a failed import for a refusal; positions are those in a chunk of 500 tasks."""
     if "validation_errors" not in refusal:
         return str(refusal["detail"])
     errors = refusal["validation_errors"]["non_field_errors"]

@@ -1,8 +1,8 @@
 """The data of `testing.FakeLabelStudio`, and its answers: projects, tasks and predictions of Label Studio 1.23.2.
 
-The traps of the real server are here on purpose: titles are filtered by substring, a list of tasks ends at the
-hundredth unless a page size is given, an ordering counts only inside `query`, an import into an unknown
-project answers HTML.
+It has the traps of the real server on purpose: the filter for titles matches substrings; a list of tasks ends at the
+hundredth unless a page size is given; an ordering works only inside `query`; an import into an unknown project is
+answered with HTML.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NOT_FOUND = "<!doctype html><title>Page not found</title>"
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with one request, by default an import."""
+    """What goes wrong with one request; by default with an import."""
 
     method: str = "POST"
     #: Part of the request's path.
@@ -119,7 +119,7 @@ class Store:
         return self._ids[kind]
 
     def _one(self, kind: str, number: int, call: Call) -> Answer:
-        """Show, change or delete a project or a task."""
+        """Show, change or delete a project or a task; return the answer."""
         table = self.projects if kind == "project" else self.tasks
         if number not in table:
             return error(404, f"No {kind.capitalize()} matches the given query.")
@@ -175,7 +175,7 @@ class Store:
         return 201, {"import": number}
 
     def _add_tasks(self, project_id: int, call: Call, tasks: Any) -> Answer:
-        """Import all tasks or none."""
+        """Import all tasks or none; return the answer."""
         if None in tasks:
             return error(500, "argument of type 'NoneType' is not iterable")
         project = self.projects[project_id]

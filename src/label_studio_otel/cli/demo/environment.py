@@ -143,7 +143,7 @@ def run_command(command: Sequence[str], *, env: Mapping[str, str], log: Path, pr
 def spawn(
     command: Sequence[str], env: Mapping[str, str], output: BinaryIO, stdin: int = subprocess.DEVNULL
 ) -> subprocess.Popen[bytes]:
-    """Start a command as the leader of a process group, which the terminal's Ctrl-C does not reach."""
+    """Start a command and return its process. It leads a process group, which the terminal's Ctrl-C does not reach."""
     return subprocess.Popen(
         command, env=env, stdin=stdin, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
     )

@@ -40,7 +40,7 @@ def interruption_by_signals() -> Iterator[Interruption]:
 
 @contextlib.contextmanager
 def spinners(console: Console) -> Iterator[Progress]:
-    """Show the steps that are added as spinners, on a terminal only."""
+    """Yield a progress bar that shows each step as a spinner; on a terminal only."""
     spinner = SpinnerColumn("line" if console.options.ascii_only else "dots", finished_text="[green]ok[/]")
     progress = Progress(spinner, TextColumn("{task.description}"), TimeElapsedColumn(), console=console)
     # Elsewhere `Row` prints lines; Progress would print an empty one at its end.

@@ -57,7 +57,7 @@ class Observed:
 
 
 def read(lines: Iterable[str], code: int) -> Observed:
-    """Count the lines that `sdk.observer` wrote; skip a line that a kill left unfinished."""
+    """Return the counts of the lines that `sdk.observer` wrote; a line that a kill left unfinished is skipped."""
     observed = Observed(code)
     starts: dict[str, set[str]] = {}
     for text in lines:

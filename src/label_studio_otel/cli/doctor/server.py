@@ -127,7 +127,7 @@ def _project(settings: Settings, project: Project) -> Findings:
 
 
 def _fillable(config: label_config.LabelConfig, where: str, page: str = "its place") -> Finding:
-    """Check that a call can be rendered for a labeling config, as delivery renders it."""
+    """Return the finding whether a call can be rendered for a labeling config, as delivery renders it."""
     try:
         sample_task(config)
     except DestinationBlocked as problem:
