@@ -106,7 +106,7 @@ def _join_equal(features: _Features, calls: Iterable[CallGroup]) -> None:
 
 
 def _alike(features: _Features, calls: Iterable[CallGroup]) -> Iterator[list[CallGroup]]:
-    """Yield the calls that have a feature in common, for one feature after the other."""
+    """Yield, for each feature, the calls that have it; features of one call alone are left out."""
     having: dict[Hashable, dict[CallGroup, None]] = {}
     for call in calls:
         for feature in (feature for one in call.members for feature in features(one)):
@@ -149,7 +149,7 @@ def _nearest_around(call: CallGroup, others: Sequence[CallGroup]) -> Iterable[Ca
 
 
 def _nearest_across(call: CallGroup, others: Sequence[CallGroup]) -> Iterator[CallGroup]:
-    """Yield the calls that end before this one, the last one first, as long as they overlap it by half."""
+    """Yield the calls that end before this one and overlap it by half, the last one first."""
     behind = bisect_left(others, call.end, key=lambda other: other.end)
     for other in reversed(others[max(0, behind - MAX_CANDIDATES) : behind]):
         if not overlap_by_half(call, other):

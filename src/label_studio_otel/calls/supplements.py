@@ -1,7 +1,7 @@
-"""`supplements_of` finds the LLM call of each span that has no messages but knows facts of a call, such as its tokens.
+"""`supplements_of` finds the LLM call of each span without messages that holds facts of a call, such as its tokens.
 
-The provider's response id names the call; without one it is the only call of the same model that was under way at that
-time. A span that belongs to no call, or that could belong to two, is left out.
+The provider's response id identifies the call. Without an id it is the only call of the same model that was under way
+at that time. A span that belongs to no call, or that could belong to two, is left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from label_studio_otel.spans import Span
 
 
 def supplements_of(calls: Mapping[str, Sequence[Fingerprint]], spans: Iterable[Span]) -> dict[str, Generation]:
-    """Return the facts that these spans know of calls, by the names of the calls.
+    """Return the facts that these spans hold of calls, by the names of the calls.
 
     Args:
         calls: the fingerprints of each call's spans, by any name.

@@ -34,7 +34,7 @@ class Retention:
         self._next_expiry = 0.0
 
     def has_room(self) -> bool:
-        """Return whether the outbox may hold more, after keys were deleted where it is full; warn where it may not."""
+        """Return whether the outbox may hold more; delete old keys if it is full, and warn if that is not enough."""
         topic = f"room in {self._path.parent}"
         limit = self._settings.max_state_bytes
         while limit and self._outbox.used_bytes() >= limit:

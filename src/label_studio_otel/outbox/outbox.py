@@ -1,4 +1,4 @@
-"""The outbox's states and what changes them; `outbox/__init__.py` draws them."""
+"""`Outbox` holds the items and changes their states; `outbox/__init__.py` draws the states."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class Outbox:
         return [Overlap(*row) for row in rows]
 
     def record(self, item: int) -> bytes:
-        """Return the record of an item, empty where it is no longer needed."""
+        """Return the record of an item, empty if it was deleted because the item is done."""
         return next((row["record"] for row in self.database.rows("record", id=item)), b"")
 
     def note_fingerprints(self, fingerprints: Mapping[int, str]) -> None:

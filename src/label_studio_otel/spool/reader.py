@@ -1,8 +1,8 @@
-"""The deliverer's side of the spool: it finds the files, reads whole records, and knows whether a writer still lives.
+"""The deliverer's side of the spool: finds the files, reads whole records, and sees whether a file still has a writer.
 
 Bytes that are no record are skipped and counted. A file may end in half a record, if its process was killed in the
 write or the disk was full. Damage in the middle is skipped up to the next record whose checksum is right. A record of a
-newer version is neither: it stays, with its file, for a newer installation.
+newer version is no damage: it stays, with its file, for a newer installation.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class SpoolFile:
         self._file.close()
 
     def abandoned(self) -> bool:
-        """Return True when no process writes to this file any more. Ask before reading to the end."""
+        """Return whether no process writes to this file any more. Call it before reading to the end."""
         if fcntl is None:
             return True  # on Windows, `remove` fails as long as the file is open
         try:
@@ -121,14 +121,14 @@ class SpoolFile:
             position = found
 
     def examine(self, pause: Callable[[], None]) -> None:
-        """Count the damage of the whole file, of which earlier readings have seen parts."""
+        """Count the damaged bytes of the whole file anew; the counts before were those of parts of it."""
         self.damaged = 0
         for read in self.records(0):
             self.record(read.payload)
             pause()
 
     def record(self, payload: bytes) -> Record | None:
-        """Return the record of a payload; None, and count damage, if it cannot be read."""
+        """Return the record of a payload; if it cannot be read, count its bytes as damage and return None."""
         try:
             return decode(payload)
         except SpoolError:
@@ -140,7 +140,7 @@ class SpoolFile:
         return os.fstat(self._file.fileno()).st_size
 
     def remove(self) -> bool:
-        """Remove the file, or move it to `damaged`; return False if it is in use, or has records of a newer version."""
+        """Remove the file, or move it to `damaged`. Return False if it is in use or has records of a newer version."""
         if self.newer is not None:
             return False
         try:
@@ -158,7 +158,7 @@ class SpoolFile:
 
 
 def count(path: Path, offset: int) -> int:
-    """Return the number of records in a file from `offset` on, by their frames alone."""
+    """Return the number of records in a file from `offset` on. Only their frames are read."""
     number = 0
     with contextlib.suppress(OSError), path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size

@@ -85,7 +85,7 @@ class SpoolWriter(process.ForkPart):
         return len(self._backlog)
 
     def append(self, buffers: Sequence[bytes], calls: int = 1) -> bool:
-        """Write one record of so many LLM calls; False when it waits in memory or was given up."""
+        """Write one record of so many LLM calls. Return False if it waits in memory or was given up."""
         if self._pid != os.getpid():
             self.reset_in_child()  # a fork that runs no hooks
         with self._lock:
@@ -95,7 +95,7 @@ class SpoolWriter(process.ForkPart):
         return written
 
     def is_flushed(self, timeout: float) -> bool:
-        """Return True when every record is in a file; False if a write lasts `timeout` seconds. Touches no disk."""
+        """Return whether every record is in a file; False if some wait, or after `timeout` seconds. Touches no disk."""
         if not self._lock.acquire(timeout=timeout):
             return False
         try:
@@ -104,9 +104,10 @@ class SpoolWriter(process.ForkPart):
             self._lock.release()
 
     def flush(self, *, now: bool = False) -> bool:
-        """Write the records that wait in memory; True when none waits any more.
+        """Write the records that wait in memory; return whether none waits any more.
 
-        Nothing is tried within `RETRY_INTERVAL_S` of a refusal, except with `now`.
+        Args:
+            now: try even within `RETRY_INTERVAL_S` of a refusal; otherwise nothing is tried in that time.
         """
         with self._lock:
             written = self._flush(now=now)

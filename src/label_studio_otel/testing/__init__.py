@@ -149,7 +149,7 @@ class FakeLabelStudio:
             return [task for task in self.store.tasks.values() if task["project"] == project_id]
 
     def received(self, request: Request) -> Fault:
-        """Record a request and return its fault; if the fault says so, wait until `release`."""
+        """Record a request and return its fault; a request whose fault holds it is kept until `release`."""
         with self._lock:
             self.requests.append(request)
             for fault in self.faults:
