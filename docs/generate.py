@@ -17,8 +17,7 @@ from label_studio_otel import reading
 from label_studio_otel.cli import parser
 from label_studio_otel.metrics.table import METRICS
 from label_studio_otel.reading.failure import ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_TYPE
-from label_studio_otel.reading.identities import IDENTITIES
-from label_studio_otel.reading.table import AttributeTable
+from label_studio_otel.reading.table import IDENTITIES, AttributeTable
 from label_studio_otel.receiver.metrics import RECEIVER_METRICS
 from label_studio_otel.receiver.settings import SERVE_SETTINGS
 from label_studio_otel.settings import SETTINGS

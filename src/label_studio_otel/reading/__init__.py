@@ -10,9 +10,11 @@ on purpose.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from label_studio_otel.errors import DialectError
+from label_studio_otel.generation import Generation
 from label_studio_otel.reading.emitters import (
     anthropic_sdk,
     gen_ai,
@@ -26,12 +28,7 @@ from label_studio_otel.reading.emitters import (
     vercel,
 )
 from label_studio_otel.reading.registered import registered
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from label_studio_otel.generation import Generation
-    from label_studio_otel.spans import Span
+from label_studio_otel.spans import Span
 
 __all__ = [
     "DIALECTS",

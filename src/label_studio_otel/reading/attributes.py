@@ -3,25 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-__all__ = [
-    "MAX_COUNT",
-    "as_dict",
-    "as_list",
-    "as_text",
-    "decoded",
-    "first_integer",
-    "first_text",
-    "identifier",
-    "integer",
-    "json_of",
-    "objects_of",
-    "string_list",
-]
+from collections.abc import Mapping
+from typing import Any
 
 #: 2^53: JSON's readers lose digits of what is above.
 MAX_COUNT = 1 << 53
@@ -55,6 +38,12 @@ def decoded(value: Any) -> Any:
     return json_of(value) if isinstance(value, str) else value
 
 
+def index_of(value: Any) -> int:
+    """Return the place that an object names as its `index`, 0 where it names none."""
+    index = as_dict(value).get("index")
+    return index if isinstance(index, int) else 0
+
+
 def objects_of(value: Any) -> tuple[dict[str, Any], ...]:
     """Return the dictionaries in a list. The list and each of its items may also be JSON texts."""
     items = decoded(value)
@@ -83,23 +72,32 @@ def first_text(attributes: Mapping[str, Any], *names: str) -> str | None:
     return None
 
 
-def integer(attributes: Mapping[str, Any], name: str) -> int | None:
-    """Return an attribute as a count: a whole number from 0 to `MAX_COUNT`; None for any other value.
-
-    A float with a whole value is a count; a text or a boolean is none.
-    """
-    value = attributes.get(name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MAX_COUNT:
-        return None
-    return int(value) if value == int(value) else None
+def first_json_text(attributes: Mapping[str, Any], *names: str) -> str | None:
+    """Return what `first_text` does, of texts that stand as JSON, in quotes; a text that is no JSON counts as it is."""
+    for name in names:
+        value = attributes.get(name)
+        if isinstance(value, str) and value[:1] in ('"', "[", "{"):
+            found = json_of(value)
+            # A text of which a quote was cut says nothing.
+            value = value if found is None and value[0] != '"' else found
+        elif value in ("null", "true", "false"):
+            continue
+        if value is not None and (text := first_text({name: value}, name)):
+            return text
+    return None
 
 
 def first_integer(attributes: Mapping[str, Any], *names: str) -> int | None:
-    """Return the first of these attributes that is a count (see `integer`); None if there is none."""
+    """Return the first of these attributes that is a count.
+
+    0 is a count; text, booleans, and what is below 0 or beyond a double's whole numbers are none.
+    """
     for name in names:
-        count = integer(attributes, name)
-        if count is not None:
-            return count
+        value = attributes.get(name)
+        if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
+            continue
+        if 0 <= value <= MAX_COUNT and value == int(value):
+            return int(value)
     return None
 
 

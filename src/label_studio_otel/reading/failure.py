@@ -5,19 +5,13 @@ https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/excepti
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from label_studio_otel.reading.attributes import first_text
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from label_studio_otel.spans import Span
-
-__all__ = ["ERROR_TYPE", "EXCEPTION_MESSAGE", "EXCEPTION_TYPE", "error_of", "error_type_of", "exception_of"]
+from label_studio_otel.spans import Span
 
 ERROR_TYPE = "error.type"
-EXCEPTION_EVENT = "exception"
 EXCEPTION_TYPE = "exception.type"
 EXCEPTION_MESSAGE = "exception.message"
 
@@ -45,5 +39,5 @@ def error_type_of(span: Span) -> str | None:
 
 def exception_of(span: Span) -> Mapping[str, Any]:
     """Return the attributes of the last exception event, an empty mapping if there is no such event."""
-    events = [event for event in span.events if event.name == EXCEPTION_EVENT]
+    events = [event for event in span.events if event.name == "exception"]
     return events[-1].attributes if events else {}

@@ -16,45 +16,22 @@ FinishReason). The table holds the providers' own:
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-from label_studio_otel.generation import ToolCallPart
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from label_studio_otel.generation import Part
-
-__all__ = ["finish_reason", "implied_reason"]
+from label_studio_otel.generation import Part, ToolCallPart
 
 _WORDS = {
-    "stop": ("stop", "end_turn", "stop_sequence", "completed", "complete", "eos", "eos_token", "end"),
-    "length": (
-        "length",
-        "max_tokens",
-        "max_output_tokens",
-        "model_length",
-        "max_length",
-        "incomplete",
-        "model_context_window_exceeded",
-    ),
-    "tool_call": ("tool_call", "tool_calls", "tool_use", "function_call", "function_calls"),
+    "stop": "stop end_turn stop_sequence completed complete eos eos_token end",
+    "length": "length max_tokens max_output_tokens model_length max_length incomplete model_context_window_exceeded",
+    "tool_call": "tool_call tool_calls tool_use function_call function_calls",
     "content_filter": (
-        "content_filter",
-        "content_filtered",
-        "refusal",
-        "guardrail_intervened",
-        "safety",
-        "image_safety",
-        "recitation",
-        "blocklist",
-        "prohibited_content",
-        "spii",
-        "error_toxic",
+        "content_filter content_filtered refusal guardrail_intervened safety image_safety recitation blocklist "
+        "prohibited_content spii error_toxic"
     ),
-    "error": ("error", "failed", "malformed_function_call", "malformed_model_output", "malformed_tool_use"),
+    "error": "error failed malformed_function_call malformed_model_output malformed_tool_use",
 }
-_CONVENTIONS = {raw: word for word, raws in _WORDS.items() for raw in raws}
+_CONVENTIONS = {raw: word for word, raws in _WORDS.items() for raw in raws.split()}
 
 #: Words for an unknown reason.
 _UNKNOWN = frozenset({"", "none", "null", "unknown", "unspecified", "finish_reason_unspecified"})
@@ -70,6 +47,8 @@ def finish_reason(raw: Any) -> str | None:
     """
     if not isinstance(raw, str):
         return None
+    if raw in _CONVENTIONS:  # most are there as they are
+        return _CONVENTIONS[raw]
     word = _ENUM_CLASS.sub("", raw, count=1).strip().replace("-", "_").lower()
     return None if word in _UNKNOWN else _CONVENTIONS.get(word, raw)
 

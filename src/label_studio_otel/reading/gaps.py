@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
-from label_studio_otel.generation import Gap
+from label_studio_otel.generation import Choice, Gap, Message
+from label_studio_otel.spans import Span
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from label_studio_otel.generation import Choice, Message
-    from label_studio_otel.spans import Span
-
-__all__ = [
-    "attributes_dropped",
-    "choices_missing",
-    "content_not_captured",
-    "events_dropped",
+NO_INPUT = Gap("no_input", "The span holds no input messages.")
+#: Nor did the call fail.
+NO_OUTPUT = Gap("no_output", "The span holds no answer of the model.")
+LOG_EVENTS_MISSING = Gap(
     "log_events_missing",
-    "media_not_captured",
+    "The messages of this call are log events, and none came: send the application's logs the same way as its spans.",
+)
+#: The instrumentation stopped in the middle of a message.
+MESSAGE_WITHOUT_CONTENT = Gap(
     "message_without_content",
-    "missing",
-    "no_input",
-    "no_output",
-    "redacted",
-    "truncated",
-]
+    "The last message of the span says who spoke and not what: the instrumentation of the application dropped it, "
+    "as OpenLLMetry does with inline images, and the messages after it.",
+)
 
 
 def attributes_dropped(number: int) -> Gap:
@@ -61,23 +55,10 @@ def choices_missing(asked: int, held: int) -> Gap:
 
 
 def content_not_captured(switch: str) -> Gap:
-    """Return the gap of a span without messages: the instrumentation is set to record none.
-
-    Args:
-        switch: what the user must set, such as `set TRACELOOP_TRACE_CONTENT=true`.
-    """
+    """The instrumentation leaves messages out, unless the user does what `switch` says, in the imperative."""
     return Gap(
         "content_not_captured",
         f"The span holds no messages: content capture is off, {switch} in the application.",
-    )
-
-
-def log_events_missing() -> Gap:
-    """Return the gap of a call whose messages are log events, none of which arrived."""
-    return Gap(
-        "log_events_missing",
-        "The messages of this call are log events, and none came: send the application's logs the same way as its "
-        "spans.",
     )
 
 
@@ -91,42 +72,24 @@ def media_not_captured(kind: str) -> Gap:
     return Gap("media_not_captured", f"The instrumentation of the application does not record {kind}.")
 
 
-def message_without_content() -> Gap:
-    """Return the gap of a span whose last message has a role and no content."""
-    return Gap(
-        "message_without_content",
-        "The last message of the span says who spoke and not what: the instrumentation of the application dropped it, "
-        "as OpenLLMetry does with inline images, and the messages after it.",
-    )
-
-
-def no_input() -> Gap:
-    """Return the gap of a span that holds an answer and no input messages."""
-    return Gap("no_input", "The span holds no input messages.")
-
-
-def no_output() -> Gap:
-    """Return the gap of a span that holds input messages and no answer, though the call did not fail."""
-    return Gap("no_output", "The span holds no answer of the model.")
-
-
 def missing(
-    span: Span, messages: Sequence[Message], choices: Sequence[Choice], switch: str, *, failed: bool
+    span: Span,
+    messages: Sequence[Message],
+    choices: Sequence[Choice],
+    switch: str,
+    *,
+    failed: bool,
+    without_input: Gap = NO_INPUT,
 ) -> Iterator[Gap]:
     """Yield the gaps of a span whose emitter writes messages into attributes.
 
-    Args:
-        span: the span of the call.
-        messages: the input messages that were read.
-        choices: the choices that were read.
-        switch: what the user must set to have messages recorded.
-        failed: whether the call failed; a failed call needs no answer.
+    `switch` is what the user must set to have both; where the call `failed`, no answer is what there was.
     """
     if span.dropped_attributes:
         yield attributes_dropped(span.dropped_attributes)
     if not messages and not choices:
         yield content_not_captured(switch)
     elif not messages:
-        yield no_input()
+        yield without_input
     elif not choices and not failed:
-        yield no_output()
+        yield NO_OUTPUT

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-__all__ = ["indexed", "repair_first"]
-
-_DIGITS = 9  # an index that no list reaches, and no work to read
+from collections.abc import Mapping
+from typing import Any
 
 
 def indexed(attributes: Mapping[str, Any], prefix: str) -> dict[int, dict[str, Any]]:
-    """Return the items of such a list by index, in order, each as a dictionary of its fields. Indices may be missing.
+    """Return the fields of each item below `prefix`, which ends in a dot, in the order of the indices.
 
-    Args:
-        attributes: of the span, or the fields of an item that contains a list itself.
-        prefix: the beginning of the attributes' names, with the dot before the index.
+    Indices may be missing; items of items are read by a second call.
     """
     found: dict[int, dict[str, Any]] = {}
     for name, value in attributes.items():
         if name.startswith(prefix):
             index, _, field = name[len(prefix) :].partition(".")
-            if _is_index(index):
+            if index.isascii() and index.isdecimal() and len(index) < 10:  # no list is longer
                 found.setdefault(int(index), {})[field] = value
     return dict(sorted(found.items()))
 
@@ -33,10 +25,7 @@ def repair_first(messages: dict[int, dict[str, Any]], role: str, content: str) -
 
     The SDK may have dropped attributes of that message.
 
-    Args:
-        messages: by index, in order; changed in place.
-        role: name of the field for the role.
-        content: name of the field for the text.
+    `role` and `content` are the fields that say who spoke and what.
     """
     if not messages:
         return
@@ -55,7 +44,3 @@ def repair_first(messages: dict[int, dict[str, Any]], role: str, content: str) -
 
 #: Who spoke before; a role that can follow several is not here.
 _BEFORE = {"user": "assistant", "assistant": "user"}
-
-
-def _is_index(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS

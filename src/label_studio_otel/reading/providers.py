@@ -4,19 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["provider_of_class"]
-
-#: The names are those of `gen_ai.provider.name`
-#: (https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/registry/attributes/gen-ai.md).
-_PROVIDERS = {
-    "Anthropic": "anthropic",
-    "Cohere": "cohere",
-    "DeepSeek": "deepseek",
-    "Groq": "groq",
-    "Mistral": "mistral_ai",
-    "OpenAI": "openai",
-}
-_CLASS = re.compile(rf"(?:Azure)?(?:Chat)?({'|'.join(_PROVIDERS)})")
+_CLASS = re.compile(r"(?:Azure)?(?:Chat)?(Anthropic|Cohere|DeepSeek|Groq|Mistral|OpenAI)")
 #: Instrumentations of a provider's own library: `opentelemetry.instrumentation.openai.v1`.
 _SCOPE = re.compile(r"\w+\.instrumentation\.(anthropic|cohere|groq|openai)(?:\.v\d+)?")
 
@@ -28,4 +16,8 @@ def provider_of_class(span_name: str, scope_name: str) -> str | None:
     """
     found = _CLASS.match(span_name)
     scope = _SCOPE.fullmatch(scope_name)
-    return _PROVIDERS[found[1]] if found else scope[1] if scope else None
+    if found is None:
+        return scope[1] if scope else None
+    # As `gen_ai.provider.name` has it:
+    # https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/registry/attributes/gen-ai.md
+    return "mistral_ai" if found[1] == "Mistral" else found[1].lower()

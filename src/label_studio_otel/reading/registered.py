@@ -9,19 +9,14 @@ thread.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from label_studio_otel import log
 from label_studio_otel.errors import DialectError
+from label_studio_otel.generation import Generation
 from label_studio_otel.spans import Span
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from label_studio_otel.generation import Generation
-
-__all__ = ["GROUP", "Registered", "registered"]
 
 GROUP = "label_studio_otel_dialect"
 

@@ -6,31 +6,43 @@ cannot describe how an emitter writes a call, a function beside the table reads 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from label_studio_otel.generation import Choice, Generation, Message
+from label_studio_otel.generation import BlobPart, Choice, Gap, Generation, Message, Part, UriPart
 from label_studio_otel.reading import gaps
 from label_studio_otel.reading.attributes import as_dict, decoded, first_integer, first_text, objects_of, string_list
 from label_studio_otel.reading.failure import error_of, error_type_of
 from label_studio_otel.reading.finish_reason import finish_reason
 from label_studio_otel.reading.forms import Request, Response, operation_of, request_of, response_of
-from label_studio_otel.reading.identities import IDENTITIES
-from label_studio_otel.reading.stored_media import with_stored_media
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from label_studio_otel.generation import Gap, Part
-    from label_studio_otel.spans import Span
-
-__all__ = ["AttributeTable", "first_value", "read"]
+from label_studio_otel.spans import Span
 
 Names = tuple[str, ...]
 
-_JSON_BEGINNINGS = ('"', "[", "{")
-_JSON_WORDS = ("null", "true", "false")
+# https://github.com/traceloop/openllmetry/blob/0.62.4/packages/opentelemetry-semantic-conventions-ai/opentelemetry/semconv_ai/__init__.py
+ASSOCIATION = "traceloop.association.properties."  # metadata of LangChain's RunnableConfig ends here
+USER_ID = ("user.id", f"{ASSOCIATION}user_id", "gen_ai.user")
+
+#: Fields of `Generation` by the attributes that hold them; the application's own words come after the conventions':
+#: https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/registry/attributes/gen-ai.md and
+#: https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/registry/attributes/
+IDENTITIES: Mapping[str, Names] = {
+    "conversation_id": ("gen_ai.conversation.id", f"{ASSOCIATION}conversation_id", f"{ASSOCIATION}thread_id"),
+    "session_id": ("session.id", f"{ASSOCIATION}session_id"),
+    "user_id": USER_ID,
+    "run_id": (f"{ASSOCIATION}run_id",),
+    "prompt_name": ("gen_ai.prompt.name", f"{ASSOCIATION}prompt_name", "traceloop.prompt.key"),
+    "prompt_version": ("gen_ai.prompt.version", f"{ASSOCIATION}prompt_version", "traceloop.prompt.version"),
+}
+
+
+_METADATA = {
+    "conversation_id": ("conversation_id", "thread_id"),
+    "session_id": ("session_id",),
+    "user_id": ("user_id",),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +82,13 @@ class AttributeTable:
     prompt_name: Names = ()
     prompt_version: Names = ()
 
+    #: An object in which the application wrote who and what the call belonged to.
+    metadata: Names = ()
+
     #: Other attributes and events that the functions below read.
     also: Names = ()
-    #: Texts stand as JSON, in quotes.
-    texts_are_json: bool = False
+    #: Reads the first of some attributes that says something as text: `first_json_text` where texts stand in quotes.
+    text: Callable[..., str | None] = first_text
     #: An answer that was not recorded looks like an empty one: only the tokens tell.
     hidden_is_empty: bool = False
     #: Reads the note that stands where media were cut out, given it and the modality of its part.
@@ -92,9 +107,20 @@ class AttributeTable:
         return {field: (*getattr(self, field), *shared) for field, shared in IDENTITIES.items()}
 
     @cached_property
-    def all_identities(self) -> frozenset[str]:
-        """All attributes of `identities`."""
-        return frozenset(name for names in self.identities.values() for name in names)
+    def all_identities(self) -> Mapping[str, str]:
+        """The fields by the attributes of `identities`."""
+        return {name: field for field, names in self.identities.items() for name in names}
+
+    @cached_property
+    def look_ups(self) -> tuple[tuple[str, Names, Callable[..., Any]], ...]:
+        """The fields that stand in attributes of their own, with the function that reads these."""
+        texts = ("provider", "request_model", "response_model", "response_id")
+        counts = ("input_tokens", "output_tokens")
+        return tuple(
+            (field, names, self.text if field in texts else first_integer)
+            for field in (*texts, *counts)
+            if (names := getattr(self, field))
+        )
 
     @property
     def keys(self) -> frozenset[str]:
@@ -125,24 +151,6 @@ class AttributeTable:
         """Return the LLM call of a span; its gaps are in `incomplete`."""
         return self.reads(span) if self.reads is not None else read(self, span)
 
-    def text(self, attributes: Mapping[str, Any], names: Names) -> str | None:
-        """Return the first of these attributes that has a value, as a text; None if none has."""
-        if not self.texts_are_json:
-            return first_text(attributes, *names)
-        for name in names:
-            value = attributes.get(name)
-            if value is not None and (text := first_text({name: _decoded_text(value)}, name)):
-                return text
-        return None
-
-
-def _decoded_text(value: Any) -> Any:
-    """Return the value of a JSON text; a text that is not JSON unchanged; None for a text in quotes that was cut."""
-    if not isinstance(value, str) or value[:1] not in _JSON_BEGINNINGS:
-        return None if value in _JSON_WORDS else value
-    found = decoded(value)
-    return value if found is None and value[0] != '"' else found
-
 
 def first_value(attributes: Mapping[str, Any], names: Names) -> Any:
     """Return the value of the first of these attributes that exists, None if none does."""
@@ -164,13 +172,8 @@ def read(
 ) -> Generation:
     """Return the LLM call of a span, read by its table.
 
-    Args:
-        table: of the emitter.
-        span: of the call.
-        request: the request if it was read already, None to read it from the table's attributes.
-        response: likewise the response.
-        attributes: used in place of the span's.
-        known: fields of `Generation` that were read already; the table is not asked for them.
+    What was read already is passed: the request, the response, and fields of `Generation` in place of what the table
+    says. `attributes` is where to look, in place of the span's.
     """
     attributes = span.attributes if attributes is None else attributes
     request = request or request_of(first_value(attributes, table.request))
@@ -179,50 +182,57 @@ def read(
         "operation": request.operation,
         "messages": request.messages,
         "choices": _with_reasons(response.choices, table, attributes),
-        # The response has the provider's own counts, to which an emitter can have added.
+        "response_model": response.model,
+        "response_id": response.id,
+        # The provider's own counts, to which an emitter can have added.
         "input_tokens": response.input_tokens,
         "output_tokens": response.output_tokens,
-        "error": error_of(span),
-        "error_type": error_type_of(span),
     }
+    if span.status_code == "ERROR":
+        fields["error"], fields["error_type"] = error_of(span), error_type_of(span)
+    fields |= _identities(table, attributes, request)
     fields |= known
     if table.operates and "operation" not in known:
         fields["operation"] = table.operates(attributes, span.scope_name, span.name)
-    # What is known is not looked for: each look-up takes time.
-    if "provider" not in known:
-        fields["provider"] = table.text(attributes, table.provider)
-    if "request_model" not in known:
-        fields["request_model"] = table.text(attributes, table.request_model) or request.model
-    if "response_model" not in known:
-        fields["response_model"] = response.model or table.text(attributes, table.response_model)
-    if "response_id" not in known:
-        fields["response_id"] = response.id or table.text(attributes, table.response_id)
-    if "tools" not in known:
-        fields["tools"] = objects_of(first_value(attributes, table.tools)) or request.tools
-    for count in ("input_tokens", "output_tokens"):
-        if fields[count] is None and count not in known:
-            fields[count] = _count(table, attributes, count)
-    fields = _identities(table, attributes) | fields
-    fields["user_id"] = fields.get("user_id") or request.user
+    _look_up(table, attributes, request, fields, known)
     if "incomplete" not in known:
         fields["incomplete"] = tuple(_incomplete(table, span, request, response, fields))
     return Generation(**fields)
 
 
-def _identities(table: AttributeTable, attributes: Mapping[str, Any]) -> dict[str, str | None]:
+def _look_up(
+    table: AttributeTable,
+    attributes: Mapping[str, Any],
+    request: Request,
+    fields: dict[str, Any],
+    known: dict[str, Any],
+) -> None:
+    """Complete the fields that neither the request nor the response says; each look-up takes time."""
+    for field, names, find in table.look_ups:
+        if fields.get(field) is None and field not in known:
+            fields[field] = find(attributes, *names)
+    if table.usage and (fields["input_tokens"] is None or fields["output_tokens"] is None):
+        usage = as_dict(decoded(first_value(attributes, table.usage)))
+        for count in ("input_tokens", "output_tokens"):
+            if fields[count] is None and count not in known:
+                fields[count] = first_integer(usage, count)
+    if request.model and not fields.get("request_model") and "request_model" not in known:
+        fields["request_model"] = request.model
+    if "tools" not in known:
+        fields["tools"] = objects_of(first_value(attributes, table.tools)) or request.tools
+
+
+def _identities(table: AttributeTable, attributes: Mapping[str, Any], request: Request) -> dict[str, str | None]:
     """Return the fields for user, session, conversation, run and prompt that the attributes hold."""
-    held = table.all_identities.intersection(attributes)
-    if not held:
-        return {}
-    fields = table.identities.items()
-    return {field: table.text(attributes, names) for field, names in fields if not held.isdisjoint(names)}
-
-
-def _count(table: AttributeTable, attributes: Mapping[str, Any], field: str) -> int | None:
-    count = first_integer(attributes, *(table.input_tokens if field == "input_tokens" else table.output_tokens))
-    if count is not None or not table.usage:
-        return count
-    return first_integer(as_dict(decoded(first_value(attributes, table.usage))), field)
+    found: dict[str, str | None] = {}
+    if held := table.all_identities.keys() & attributes:
+        for field in {table.all_identities[name] for name in held}:
+            found[field] = table.text(attributes, *table.identities[field])
+    if table.metadata and (metadata := as_dict(decoded(first_value(attributes, table.metadata)))):
+        found |= {field: found.get(field) or first_text(metadata, *keys) for field, keys in _METADATA.items()}
+    if request.user and not found.get("user_id"):
+        found["user_id"] = request.user
+    return found
 
 
 def _with_reasons(
@@ -232,17 +242,17 @@ def _with_reasons(
 
     If there are no choices, each reason becomes an empty choice: an answer without content is often not written.
     """
-    if not table.finish_reason or (choices and all(choice.finish_reason for choice in choices)):
-        return choices
     value = first_value(attributes, table.finish_reason)
-    text = table.text(attributes, table.finish_reason) if isinstance(value, str) else None
+    if value is None or (choices and all(choice.finish_reason for choice in choices)):
+        return choices
+    text = table.text(attributes, *table.finish_reason) if isinstance(value, str) else None
     reasons = string_list(value) or ((text,) if text else ())
     if not choices:
         return tuple(Choice(Message("assistant", ()), finish_reason(reason)) for reason in reasons)
     if len(reasons) != len(choices):
         return choices
     pairs = zip(choices, reasons, strict=True)
-    return tuple(Choice(one.message, one.finish_reason or finish_reason(reason)) for one, reason in pairs)
+    return tuple([Choice(one.message, one.finish_reason or finish_reason(reason)) for one, reason in pairs])
 
 
 def _incomplete(
@@ -252,12 +262,35 @@ def _incomplete(
     for said, names in ((request, table.request), (response, table.response)):
         if said.is_cut:
             yield gaps.truncated(next(name for name in names if span.attributes.get(name) is not None))
-    if table.stored_media:
-        media: list[Gap] = []
-        stored = with_stored_media(fields["messages"], fields["choices"], table.stored_media, media)
-        fields["messages"], fields["choices"] = stored
-        yield from media
-    hidden = table.hidden_is_empty and fields["output_tokens"]
-    answers = [choice for choice in fields["choices"] if choice.message.parts or not hidden]
-    failed = fields["error"] is not None
+    if table.stored_media and _has_media(fields):
+        yield from _read_stored_media(table.stored_media, fields)
+    answers = fields["choices"]
+    if table.hidden_is_empty and fields["output_tokens"]:
+        answers = [choice for choice in answers if choice.message.parts]
+    failed = fields.get("error") is not None
     yield from gaps.missing(span, fields["messages"], answers, table.switch, failed=failed)
+
+
+def _has_media(fields: dict[str, Any]) -> bool:
+    said = (*fields["messages"], *(choice.message for choice in fields["choices"]))
+    return any(isinstance(part, (BlobPart, UriPart)) for message in said for part in message.parts)
+
+
+def _read_stored_media(note: Callable[[str, str], Part | None], fields: dict[str, Any]) -> Iterator[Gap]:
+    """Read the notes in messages and choices, and yield a gap for each kind of media that is elsewhere."""
+    kinds: dict[str, None] = {}
+
+    def read(part: Part) -> Part:
+        if not isinstance(part, (BlobPart, UriPart)):
+            return part
+        found = note(part.content if isinstance(part, BlobPart) else part.uri, part.modality)
+        if found is not None:
+            kinds[{"image": "images", "audio": "sound", "video": "videos"}.get(part.modality, "files")] = None
+        return found or part
+
+    def whole(message: Message) -> Message:
+        return Message(message.role, tuple(map(read, message.parts)), message.name)
+
+    fields["messages"] = tuple(map(whole, fields["messages"]))
+    fields["choices"] = tuple(Choice(whole(choice.message), choice.finish_reason) for choice in fields["choices"])
+    yield from map(gaps.media_not_captured, kinds)

@@ -11,8 +11,6 @@ from typing import Any
 
 from label_studio_otel.reading.attributes import json_of
 
-__all__ = ["beginning_of"]
-
 _SIGN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?P<end>"?)|[\[\]{}:,]|[^\s"\[\]{}:,]+', re.DOTALL)
 #: A string's beginning up to half an escape, or half an emoji.
 _WHOLE_ESCAPES = re.compile(
@@ -21,9 +19,6 @@ _WHOLE_ESCAPES = re.compile(
     re.DOTALL,
 )
 _CLOSING = {"[": "]", "{": "}"}
-_SEPARATORS = (",", ":")
-#: What is whole at the very end, too; a number may go on.
-_WORDS = ("true", "false", "null")
 
 #: Values that mean something only when they are whole.
 _NAMES = frozenset(
@@ -69,7 +64,7 @@ class _Scan:
             if not self._open or self._open.pop() != sign:
                 return False
             self._key, self._whole = "", match.end()
-        elif sign in _SEPARATORS:
+        elif sign in (",", ":"):
             self._is_key = sign == "," and self._open[-1:] == ["}"]
         elif self._is_key:
             self._key = sign.strip('"')
@@ -80,7 +75,8 @@ class _Scan:
     def _value(self, match: re.Match[str]) -> None:
         sign = match[0]
         is_text = sign[0] == '"'
-        if match["end"] if is_text else sign in _WORDS or match.end() < len(self._text):
+        # A word is whole at the very end, too; a number may go on.
+        if match["end"] if is_text else sign in ("true", "false", "null") or match.end() < len(self._text):
             self._whole = match.end()
         elif is_text and self._key not in _NAMES:
             beginning = _WHOLE_ESCAPES.match(sign)

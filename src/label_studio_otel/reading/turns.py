@@ -6,15 +6,11 @@ the result has the latter. OpenLLMetry writes the id of the item. Other emitters
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from label_studio_otel.generation import Message, Part, ToolCallPart, ToolResponsePart
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-__all__ = ["join_turns"]
+from label_studio_otel.generation import Message, ToolCallPart, ToolResponsePart
+from label_studio_otel.reading.forms.parts import are_all
 
 _ITEM_ID = "fc_"
 
@@ -39,7 +35,7 @@ def join_turns(messages: Iterable[Message]) -> tuple[Message, ...]:
 def _whole_turns(messages: Iterable[Message]) -> Iterator[Message]:
     turn: Message | None = None
     for message in messages:
-        if turn is not None and message.role == turn.role and _only_calls(message):
+        if turn is not None and message.role == turn.role and are_all(message.parts, ToolCallPart):
             turn = replace(turn, parts=turn.parts + message.parts)
             continue
         if turn is not None:
@@ -51,10 +47,6 @@ def _whole_turns(messages: Iterable[Message]) -> Iterator[Message]:
         yield turn
 
 
-def _only_calls(message: Message) -> bool:
-    return bool(message.parts) and all(isinstance(part, ToolCallPart) for part in message.parts)
-
-
 def _turn(asking: Message, answers: Sequence[Message]) -> Iterator[Message]:
     """Yield a message with tool calls and the results after it; each result gets the id of its call."""
     calls = [part.id for part in asking.parts if isinstance(part, ToolCallPart) and part.id]
@@ -63,15 +55,15 @@ def _turn(asking: Message, answers: Sequence[Message]) -> Iterator[Message]:
         yield from (asking, *answers)
     elif all(results) and all(call.startswith(_ITEM_ID) for call in calls):
         names = dict(zip(calls, results, strict=True))
-        yield replace(asking, parts=tuple(_renamed(part, names) for part in asking.parts))
+        parts = (
+            replace(part, id=names[part.id]) if isinstance(part, ToolCallPart) and part.id in names else part
+            for part in asking.parts
+        )
+        yield replace(asking, parts=tuple(parts))
         yield from answers
     else:
         yield asking
         yield from (_answer(message, call, results) for message, call in zip(answers, calls, strict=True))
-
-
-def _renamed(part: Part, names: dict[str, str | None]) -> Part:
-    return replace(part, id=names[part.id]) if isinstance(part, ToolCallPart) and part.id in names else part
 
 
 def _answer(message: Message, call: str, results: Sequence[str | None]) -> Message:

@@ -37,7 +37,7 @@ def test_each_kind_of_gap_is_logged_once_for_each_instrumentation(caplog: pytest
     [
         gaps.content_not_captured("set TRACELOOP_TRACE_CONTENT=true"),
         gaps.events_dropped(3),
-        gaps.log_events_missing(),
+        gaps.LOG_EVENTS_MISSING,
         gaps.redacted("A message", "OPENINFERENCE_HIDE_INPUTS"),
     ],
 )
@@ -48,7 +48,7 @@ def test_a_gap_that_a_setting_can_mend_is_logged(caplog: pytest.LogCaptureFixtur
     assert [record.getMessage().endswith(gap.sentence) for record in caplog.records] == [True]
 
 
-@pytest.mark.parametrize("gap", [gaps.no_output(), gaps.choices_missing(2, 1), Gap("of_a_plugin", "secret")])
+@pytest.mark.parametrize("gap", [gaps.NO_OUTPUT, gaps.choices_missing(2, 1), Gap("of_a_plugin", "secret")])
 def test_a_gap_that_no_setting_can_mend_is_not_logged(caplog: pytest.LogCaptureFixture, gap: Gap) -> None:
     warnings = GapWarnings()
     warnings.warn("openai", (gap,))
@@ -72,7 +72,7 @@ def test_twenty_instrumentations_are_named_and_no_more(caplog: pytest.LogCapture
     warnings = GapWarnings()
     for number in range(1000):
         warnings.warn(f"s{number}", (gaps.events_dropped(3),))
-    warnings.warn("s7", (gaps.events_dropped(3), gaps.log_events_missing()))
+    warnings.warn("s7", (gaps.events_dropped(3), gaps.LOG_EVENTS_MISSING))
 
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 22

@@ -20,6 +20,7 @@ from label_studio_otel.generation import (
     ToolResponsePart,
     UnknownPart,
 )
+from label_studio_otel.reading.emitters.mlflow import choices_of_chunks
 from label_studio_otel.reading.forms import (
     Request,
     Response,
@@ -28,7 +29,6 @@ from label_studio_otel.reading.forms import (
     request_of,
     response_of,
 )
-from label_studio_otel.reading.forms.openai_chunks import choices_of_chunks
 from support.reading import anything
 
 ASK = {"role": "user", "content": "Why?"}

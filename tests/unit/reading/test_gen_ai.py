@@ -185,7 +185,7 @@ class TestMessages:
         def fail(*_: object) -> Generation:
             raise ValueError("what the user said")
 
-        monkeypatch.setattr(gen_ai.content, "read", fail)
+        monkeypatch.setattr(gen_ai.content, "Content", fail)
 
         with pytest.raises(DialectError) as raised:
             read(span())

@@ -22,7 +22,7 @@ from label_studio_otel.generation import (
     UnknownPart,
     UriPart,
 )
-from label_studio_otel.reading.forms import anthropic, openai, openai_parts, openai_responses
+from label_studio_otel.reading.forms import anthropic, openai
 
 
 def said(message: dict[str, Any]) -> Message:
@@ -114,7 +114,7 @@ def test_a_message_of_chat_completions(message: dict[str, Any], expected: Messag
     ],
 )
 def test_a_part_of_content(part: Any, expected: Part) -> None:
-    assert openai_parts.part_of(part) == expected
+    assert openai.part_of(part) == expected
 
 
 def test_choices_come_in_the_order_of_their_index() -> None:
@@ -194,7 +194,7 @@ def test_the_items_of_a_turn_are_one_message() -> None:
     ],
 )
 def test_the_end_of_a_response(response: dict[str, Any], reason: str | None) -> None:
-    assert openai_responses.choices_of(response)[0].finish_reason == reason
+    assert openai.choices_of_items(response)[0].finish_reason == reason
 
 
 def test_a_request_and_a_response_of_anthropic() -> None:
@@ -266,7 +266,7 @@ JSON = st.recursive(
 @given(JSON)
 def test_whatever_the_json_is_it_is_read_or_left(value: Any) -> None:
     openai.message_of(value)
-    openai_parts.part_of(value)
+    openai.part_of(value)
     anthropic.block_of(value)
     if isinstance(value, dict):
         openai.messages_of(value)

@@ -6,26 +6,28 @@ from pathlib import Path
 
 from label_studio_otel.cli.doctor.finding import Finding, Findings, error, ok, warning
 from label_studio_otel.cli.doctor.installation import SetUp
+from label_studio_otel.reading.emitters import gen_ai as gen_ai_conventions
+from label_studio_otel.reading.emitters import openinference as openinference_conventions
+from label_studio_otel.reading.emitters import openllmetry
 
-GEN_AI = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
 EXPERIMENTAL = "gen_ai_latest_experimental"
 #: First version of opentelemetry-util-genai that writes the latest conventions only.
 WITHOUT_OPT_IN = "1.3b0"
-#: Variables of OpenInference, without their common beginning.
-HIDING = ("INPUTS", "OUTPUTS", "INPUT_MESSAGES", "OUTPUT_MESSAGES", "INPUT_TEXT", "OUTPUT_TEXT", "LLM_PROMPTS")
 
 
 def traceloop(set_up: SetUp) -> Findings:
     """Check OpenLLMetry's switch, which is on by default and stays on for the value `true` only."""
-    value = set_up.value("TRACELOOP_TRACE_CONTENT")
+    setting = openllmetry.DIALECT.switch.removeprefix("set ")
+    variable = setting.partition("=")[0]
+    value = set_up.value(variable)
     if not set_up.installation.requiring("opentelemetry-semantic-conventions-ai"):
         return
     if value and value.lower() != "true":
         yield error(
             "content",
-            f"TRACELOOP_TRACE_CONTENT={value}: spans of OpenLLMetry's instrumentations hold no messages",
-            "export TRACELOOP_TRACE_CONTENT=true",
+            f"{variable}={value}: spans of OpenLLMetry's instrumentations hold no messages",
+            f"export {setting}",
         )
     else:
         yield ok("content", "OpenLLMetry's instrumentations put the messages on the spans")
@@ -39,10 +41,12 @@ def gen_ai(set_up: SetUp) -> Findings:
         return
     from packaging.version import Version
 
-    value, whose = set_up.value(GEN_AI), users[0].name
-    shown = f"{GEN_AI}={value}" if value else f"{GEN_AI} is not set"
+    setting = gen_ai_conventions.DIALECT.switch.removeprefix("set ")
+    variable = setting.partition("=")[0]
+    value, whose = set_up.value(variable), users[0].name
+    shown = f"{variable}={value}" if value else f"{variable} is not set"
     latest = EXPERIMENTAL in set_up.value(OPT_IN) or Version(util.version) >= Version(WITHOUT_OPT_IN)
-    fix = f"export {GEN_AI}=SPAN_ONLY"
+    fix = f"export {setting}"
     word = value.upper()
     if word in ("", "NO_CONTENT", "FALSE"):
         yield error("content", f"{shown}: spans of {whose} hold no messages", fix)
@@ -80,6 +84,6 @@ def openinference(set_up: SetUp) -> Findings:
     """Check OpenInference's switches, each of which hides a part of the content."""
     if set_up.installation.get("openinference-instrumentation") is None:
         return
-    for name in (f"OPENINFERENCE_HIDE_{part}" for part in HIDING):
+    for name in openinference_conventions.DIALECT.switch.removeprefix("unset ").split(", "):
         if set_up.value(name).lower() == "true":
             yield error("content", f"{name}=true: OpenInference hides the messages", f"unset {name}")

@@ -4,5 +4,3 @@ Each has a `DIALECT`, a table (`reading.table`). It says which attributes only t
 attributes hold which field. A function beside the table reads what a table cannot describe. No emitter imports another
 one, except `gen_ai`, the conventions that many emitters follow in part.
 """
-
-__all__: list[str] = []

@@ -7,14 +7,10 @@ Later versions write the conventions' `generate_content`, which `gen_ai` reads. 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from label_studio_otel.reading import table
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-__all__ = ["DIALECT"]
 
 REQUEST = "gcp.vertex.agent.llm_request"
 RESPONSE = "gcp.vertex.agent.llm_response"

@@ -11,10 +11,12 @@ Haystack writes the whole value as a Python `repr`. In place of media it writes 
 
 from __future__ import annotations
 
+import ast
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from label_studio_otel.generation import Choice, Message, TextPart
+from label_studio_otel.generation import Choice, Gap, Generation, Message, Part, TextPart
 from label_studio_otel.reading import gaps, table
 from label_studio_otel.reading.attributes import as_dict, as_text, first_integer, json_of, objects_of
 from label_studio_otel.reading.failure import error_of
@@ -22,14 +24,7 @@ from label_studio_otel.reading.finish_reason import finish_reason
 from label_studio_otel.reading.forms import Request, Response, parts
 from label_studio_otel.reading.forms.haystack_repr import parts_of, value_of
 from label_studio_otel.reading.truncated_json import beginning_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from label_studio_otel.generation import Gap, Generation, Part
-    from label_studio_otel.spans import Span
-
-__all__ = ["DIALECT"]
+from label_studio_otel.spans import Span
 
 TYPE = "haystack.component.type"
 INPUT_SPEC = "haystack.component.input_spec"
@@ -69,7 +64,10 @@ def _read(span: Span) -> Generation:
     taken, given = (_value(span, names, incomplete) for names in (DIALECT.request, DIALECT.response))
     messages = _messages(taken, incomplete)
     replies = _replies(given)
-    choices = tuple(_choice(reply, meta, incomplete) for reply, meta in replies)
+    choices = tuple(
+        Choice(_message(reply, "assistant", incomplete), finish_reason(meta.get("finish_reason")))
+        for reply, meta in replies
+    )
     incomplete += gaps.missing(span, messages, choices, DIALECT.switch, failed=error_of(span) is not None)
     meta = replies[0][1] if replies else {}
     usage = as_dict(meta.get("usage"))
@@ -79,21 +77,17 @@ def _read(span: Span) -> Generation:
         input_tokens=first_integer(usage, "prompt_tokens", "input_tokens"),
         output_tokens=first_integer(usage, "completion_tokens", "output_tokens"),
     )
-    component = as_text(span.attributes.get(TYPE))
+    # A generator is named after the provider: `OpenAIChatGenerator`.
+    component = as_text(span.attributes.get(TYPE)) or ""
+    provider = component.removesuffix("Generator").removesuffix("Chat")
     return table.read(
         DIALECT,
         span,
         Request(messages, tools=objects_of(taken.get("tools"))),
         response,
-        provider=_provider(component) if component else None,
+        provider=provider.lower() if provider and provider != component else None,
         incomplete=tuple(incomplete),
     )
-
-
-def _provider(component: str) -> str | None:
-    """Return the provider in the name of a generator, as in `OpenAIChatGenerator`; None for another name."""
-    provider = component.removesuffix("Generator").removesuffix("Chat")
-    return provider.lower() if provider and provider != component else None
 
 
 def _value(span: Span, names: tuple[str, ...], incomplete: list[Gap]) -> Mapping[str, Any]:
@@ -113,16 +107,12 @@ def _value(span: Span, names: tuple[str, ...], incomplete: list[Gap]) -> Mapping
 
 def _shown(text: str) -> Any:
     """Return the value of a Python `repr`, with each object as its fields; None if the text is no `repr`."""
-    import ast  # noqa: PLC0415 - only few calls need it
-
     try:
-        return value_of(ast.parse(_OBJECTS.sub(_literal, text), mode="eval").body)
+        return value_of(
+            ast.parse(_OBJECTS.sub(lambda found: found["text"] or found["value"] or "None", text), mode="eval").body
+        )
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return None
-
-
-def _literal(found: re.Match[str]) -> str:
-    return found["text"] or found["value"] or "None"
 
 
 def _messages(taken: Mapping[str, Any], incomplete: list[Gap]) -> tuple[Message, ...]:
@@ -173,10 +163,6 @@ def _replies(given: Mapping[str, Any]) -> list[tuple[Any, Mapping[str, Any]]]:
     pairs = zip(replies, beside, strict=True)
     found = ((reply, _field(reply, "meta") if isinstance(reply, dict) else meta) for reply, meta in pairs)
     return [(reply, as_dict(meta)) for reply, meta in found]
-
-
-def _choice(reply: Any, meta: Mapping[str, Any], incomplete: list[Gap]) -> Choice:
-    return Choice(_message(reply, "assistant", incomplete), finish_reason(meta.get("finish_reason")))
 
 
 DIALECT = table.AttributeTable(

@@ -12,21 +12,15 @@ of `input` and `output`. The model is the one that was asked for until the answe
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from label_studio_otel.generation import FilePart, TextPart
+from label_studio_otel.generation import Choice, FilePart, Generation, TextPart
 from label_studio_otel.reading import table
-from label_studio_otel.reading.attributes import MAX_COUNT, as_dict, decoded, first_text
+from label_studio_otel.reading.attributes import MAX_COUNT, as_dict, decoded, first_integer, first_json_text, first_text
 from label_studio_otel.reading.failure import error_of
 from label_studio_otel.reading.forms import operation_of, request_of, response_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from label_studio_otel.generation import Choice, Generation
-    from label_studio_otel.spans import Span
-
-__all__ = ["DIALECT"]
+from label_studio_otel.spans import Span
 
 INPUT = "langfuse.observation.input"
 OUTPUT = "langfuse.observation.output"
@@ -34,9 +28,6 @@ MODEL = "langfuse.observation.model.name"
 LEVEL = "langfuse.observation.level"
 STATUS_MESSAGE = "langfuse.observation.status_message"
 METADATA = "langfuse.observation.metadata."  # the application's own words; every value is JSON
-
-#: How the OpenAI client names its spans, unless it is told to name them otherwise.
-OPENAI_NAME = "OpenAI-generation"
 
 #: https://langfuse.com/docs/observability/features/multi-modality
 _MEDIA = re.compile(r"@@@langfuseMedia:type=(?P<mime_type>[^|@]*)\|id=(?P<id>[^|@]+)\|source=[^@]*@@@")
@@ -59,13 +50,12 @@ def _read(span: Span) -> Generation:
         "response_model": response.model or (model if response.choices else None),
     }
     if response.choices:
-        known["request_model"] = DIALECT.text(attributes, DIALECT.request_model[:1])
-    if span.name == OPENAI_NAME:
-        known["provider"] = DIALECT.text(attributes, DIALECT.provider) or "openai"
+        known["request_model"] = first_json_text(attributes, *DIALECT.request_model[:1])
+    if span.name == "OpenAI-generation":  # how the OpenAI client names its spans, unless it is told otherwise
+        known["provider"] = first_json_text(attributes, *DIALECT.provider) or "openai"
     if attributes.get(LEVEL) == "ERROR":
         known["error"] = first_text(attributes, STATUS_MESSAGE) or error_of(span) or "error"
-    counts = zip(("input_tokens", "output_tokens"), _usage(attributes), strict=True)
-    known |= {field: count for field, count in counts if count is not None}
+    known |= _usage(attributes)
     return table.read(DIALECT, span, request, response, **known)
 
 
@@ -74,25 +64,19 @@ def _is_text(output: Any, choices: tuple[Choice, ...]) -> bool:
     return output is None or [choice.message.parts for choice in choices] == [(TextPart(output),)]
 
 
-def _usage(attributes: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """Return the counts of input and output tokens.
-
-    The LangChain handler subtracts parts, such as cached tokens, and writes them beside the rest; they are added again.
-    """
+def _usage(attributes: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Yield the tokens in and out; details that were taken out of their sum are put back."""
     details = as_dict(decoded(table.first_value(attributes, DIALECT.usage)))
     counts = {key: count for key, count in details.items() if type(count) is int and 0 <= count <= MAX_COUNT}
-    tokens_in = counts.get("prompt_tokens", counts.get("input_tokens"))
-    tokens_out = counts.get("completion_tokens", counts.get("output_tokens"))
-    return (
-        _sum(counts, "input") if tokens_in is None else tokens_in,
-        _sum(counts, "output") if tokens_out is None else tokens_out,
-    )
-
-
-def _sum(counts: Mapping[str, int], side: str) -> int | None:
-    if side not in counts:
-        return None
-    return counts[side] + sum(count for key, count in counts.items() if key.startswith(f"{side}_"))
+    for side, names in (
+        ("input", ("prompt_tokens", "input_tokens")),
+        ("output", ("completion_tokens", "output_tokens")),
+    ):
+        count = first_integer(counts, *names)
+        if count is None and side in counts:
+            count = counts[side] + sum(count for key, count in counts.items() if key.startswith(f"{side}_"))
+        if count is not None:
+            yield f"{side}_tokens", count
 
 
 def _stored(text: str, modality: str) -> FilePart | None:
@@ -119,7 +103,7 @@ DIALECT = table.AttributeTable(
     prompt_name=("langfuse.observation.prompt.name",),
     prompt_version=("langfuse.observation.prompt.version",),
     also=(LEVEL, STATUS_MESSAGE),
-    texts_are_json=True,
+    text=first_json_text,
     hidden_is_empty=True,
     stored_media=_stored,
     operates=_operation,

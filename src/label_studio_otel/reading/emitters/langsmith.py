@@ -11,26 +11,19 @@ answer. It is recognized by its exception event, whose message contains the clas
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
-from label_studio_otel.generation import TextPart
+from label_studio_otel.generation import Generation, TextPart
 from label_studio_otel.reading import table
 from label_studio_otel.reading.attributes import first_text
 from label_studio_otel.reading.failure import EXCEPTION_MESSAGE, error_of, error_type_of, exception_of
 from label_studio_otel.reading.forms import response_of
-
-if TYPE_CHECKING:
-    from label_studio_otel.generation import Choice, Generation
-    from label_studio_otel.spans import Span
-
-__all__ = ["DIALECT"]
+from label_studio_otel.spans import Span
 
 METADATA = "langsmith.metadata."  # the application's own words
 TYPE = f"{METADATA}_type"
 
 #: The class of an exception and its words, as `repr` wrote them, before the traceback.
 _REPR = re.compile(r"""\s*([A-Za-z_][\w.]*)\((['"])(.*?)\2[,)]""", re.DOTALL)
-_TRACEBACK = "Traceback (most recent call last)"
 
 
 def _read(span: Span) -> Generation:
@@ -38,7 +31,7 @@ def _read(span: Span) -> Generation:
     provider = first_text(attributes, *DIALECT.provider)
     response = response_of(table.first_value(attributes, DIALECT.response))
     error_type, error = _failure(span)
-    if error and not _says_anything(response.choices):
+    if error and all(part == TextPart("") for choice in response.choices for part in choice.message.parts):
         response = response._replace(choices=())
     if provider == "langchain":  # LangSmith does not know the provider
         kind = first_text(attributes, TYPE)
@@ -53,12 +46,8 @@ def _failure(span: Span) -> tuple[str | None, str | None]:
         return error_type_of(span), error_of(span)
     found = _REPR.match(message)
     if found is None:
-        return error_type_of(span), message.partition(_TRACEBACK)[0].strip()
+        return error_type_of(span), message.partition("Traceback (most recent call last)")[0].strip()
     return found[1], f"{found[1]}: {found[3]}"
-
-
-def _says_anything(choices: tuple[Choice, ...]) -> bool:
-    return any(part != TextPart("") for choice in choices for part in choice.message.parts)
 
 
 DIALECT = table.AttributeTable(

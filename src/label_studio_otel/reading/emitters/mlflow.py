@@ -9,33 +9,16 @@ LangChain mostly have OpenAI's form. Media were moved into attachments.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from label_studio_otel.generation import Choice, UriPart
-from label_studio_otel.reading import table
-from label_studio_otel.reading.attributes import as_dict, decoded, first_text, objects_of
+from label_studio_otel.generation import Choice, Generation, UriPart
+from label_studio_otel.reading import forms, table
+from label_studio_otel.reading.attributes import as_dict, decoded, first_json_text, first_text, index_of, objects_of
 from label_studio_otel.reading.finish_reason import finish_reason
-from label_studio_otel.reading.forms import (
-    Request,
-    Response,
-    known_response,
-    langchain,
-    openai_responses,
-    operation_of,
-    request_of,
-    response_of,
-)
-from label_studio_otel.reading.forms.openai_chunks import choices_of_chunks
-from label_studio_otel.reading.forms.parts import prompts
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from label_studio_otel.generation import Generation
-    from label_studio_otel.spans import Span
-
-__all__ = ["DIALECT"]
+from label_studio_otel.reading.forms import langchain, openai, parts
+from label_studio_otel.spans import Span
 
 INPUTS = "mlflow.spanInputs"
 OUTPUTS = "mlflow.spanOutputs"
@@ -49,15 +32,16 @@ CHUNK = "mlflow.chunk.value"
 TOKEN_EVENT = "new_token"  # noqa: S105 - a piece of text
 TOKEN_CHUNK = "chunk"  # noqa: S105
 
-#: So many of a stream's last pieces can lack text: its end, its reason, its usage.
-_LAST = 4
 _PROVIDERS = frozenset({"anthropic", "bedrock", "gemini", "groq", "mistral", "openai"})
 _ATTACHMENT = "mlflow-attachment://"
+#: What the pieces of a message hold a part of.
+#: https://github.com/openai/openai-python/blob/v2.8.0/src/openai/types/chat/chat_completion_chunk.py
+_TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
 
 
 def _operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
     value = attributes.get(INPUTS)
-    return "text_completion" if isinstance(decoded(value), str) else operation_of(value)
+    return "text_completion" if isinstance(decoded(value), str) else forms.operation_of(value)
 
 
 def _read(span: Span) -> Generation:
@@ -67,43 +51,39 @@ def _read(span: Span) -> Generation:
     response = _response(span)
     request = _request(attributes.get(INPUTS))
     model = request.model or first_text(metadata, "ls_model_name")
-    provider = DIALECT.text(attributes, DIALECT.provider) or first_text(metadata, "ls_provider")
+    provider = first_json_text(attributes, *DIALECT.provider) or first_text(metadata, "ls_provider")
+    form = first_json_text(attributes, MESSAGE_FORMAT)  # LangChain's and others' forms are no provider's
     tools = as_dict(decoded(attributes.get(INVOCATION))).get("tools")
     return table.read(
         DIALECT,
         span,
-        request._replace(
-            tools=objects_of(tools) or request.tools,
-            user=first_text(metadata, "user_id") or request.user,
-        ),
+        request._replace(tools=objects_of(tools) or request.tools),
         response,
         operation=request.operation,
         choices=_with_reason(response.choices, streamed),
         response_model=response.model or first_text(streamed, "model_name", "model"),
         response_id=response.id or first_text(streamed, "id"),
-        provider=provider or _wire(attributes),
-        request_model=model or DIALECT.text(attributes, DIALECT.request_model),
-        conversation_id=first_text(metadata, "conversation_id", "thread_id"),
-        session_id=DIALECT.text(attributes, DIALECT.session_id) or first_text(metadata, "session_id"),
+        provider=provider or (form if form in _PROVIDERS else None),
+        request_model=model or first_json_text(attributes, *DIALECT.request_model),
     )
 
 
-def _request(value: Any) -> Request:
+def _request(value: Any) -> forms.Request:
     content = decoded(value)
     if isinstance(content, str):
-        return Request(prompts([content]), operation="text_completion")
-    return request_of(value if content is None else content)
+        return forms.Request(parts.prompts([content]), operation="text_completion")
+    return forms.request_of(value if content is None else content)
 
 
-def _response(span: Span) -> Response:
+def _response(span: Span) -> forms.Response:
     value = span.attributes.get(OUTPUTS)
     content = decoded(value)
     if isinstance(content, str):
-        return known_response(content) or Response(())
+        return forms.known_response(content) or forms.Response(())
     if isinstance(content, dict) and isinstance(content.get("choices"), list):
         # MLflow puts together only the text of a stream, not tool calls, reasoning and refusals.
-        return response_of({**content, "choices": _streamed(span) or content["choices"]})
-    return response_of(value if content is None else content)
+        return forms.response_of({**content, "choices": _streamed(span) or content["choices"]})
+    return forms.response_of(value if content is None else content)
 
 
 def _streamed(span: Span) -> list[dict[str, Any]]:
@@ -114,11 +94,54 @@ def _streamed(span: Span) -> list[dict[str, Any]]:
     return choices_of_chunks(list(map(decoded, values)))
 
 
+def choices_of_chunks(chunks: list[Any]) -> list[dict[str, Any]]:
+    """Return the choices that chunks of Chat Completions make, in order; none where one is of another kind."""
+    choices: dict[int, dict[str, Any]] = {}
+    for chunk in chunks:
+        pieces = chunk.get("choices") if isinstance(chunk, dict) else None
+        if not isinstance(pieces, list) or not all(isinstance(piece, dict) for piece in pieces):
+            return []
+        for piece in pieces:
+            _add(choices, piece)
+    return [choices[index] for index in sorted(choices)]
+
+
+def _add(choices: dict[int, dict[str, Any]], piece: dict[str, Any]) -> None:
+    index = index_of(piece)
+    choice = choices.setdefault(index, {"index": index, "message": {"role": "assistant"}, "finish_reason": None})
+    choice["finish_reason"] = piece.get("finish_reason") or choice["finish_reason"]
+    delta = piece.get("delta")
+    if not isinstance(delta, dict):
+        return
+    message = choice["message"]
+    for key in _TEXTS:
+        if isinstance(delta.get(key), str):
+            message[key] = message.get(key, "") + delta[key]
+    for call in delta.get("tool_calls") or ():
+        if isinstance(call, dict):
+            _add_call(message.setdefault("tool_calls", []), call)
+
+
+def _add_call(calls: list[dict[str, Any]], piece: dict[str, Any]) -> None:
+    """Add a piece of a tool call to the calls: the first has id and name, the next ones more of the arguments."""
+    index = index_of(piece)
+    call = next((call for call in calls if call["index"] == index), None)
+    if call is None:
+        call = {"index": index, "id": None, "function": {"name": "", "arguments": ""}}
+        calls.append(call)
+    call["id"] = call["id"] or piece.get("id")
+    function = piece.get("function")
+    if isinstance(function, dict):
+        for key in ("name", "arguments"):
+            if isinstance(function.get(key), str):
+                call["function"][key] += function[key]
+
+
 def _last_tokens(span: Span) -> Mapping[str, Any]:
     """Return what the last chunks of a LangChain stream tell of the response, as its id; MLflow's output lacks it."""
     found: dict[str, Any] = {}
     tokens = [event.attributes.get(TOKEN_CHUNK) for event in span.events if event.name == TOKEN_EVENT]
-    for token in tokens[-_LAST:]:
+    for token in tokens[-4:]:  # so many can lack text: the stream's end, its reason, its usage
         generation = as_dict(decoded(token)).get("kwargs")
         if isinstance(generation, dict):
             found |= langchain.response_of({"generations": [generation]})
@@ -131,14 +154,8 @@ def _with_reason(choices: tuple[Choice, ...], streamed: Mapping[str, Any]) -> tu
     if len(choices) != 1:
         return choices
     said = finish_reason(streamed.get("finish_reason") or streamed.get("stop_reason"))
-    reason = said or openai_responses.finish_of(streamed, choices[0].message.parts)
+    reason = said or openai.finish_of(streamed, choices[0].message.parts)
     return (Choice(choices[0].message, reason),) if reason else choices
-
-
-def _wire(attributes: Mapping[str, Any]) -> str | None:
-    """Return the provider whose form the messages have; None for LangChain's form and other forms of libraries."""
-    form = DIALECT.text(attributes, (MESSAGE_FORMAT,))
-    return form if form in _PROVIDERS else None
 
 
 def _stored(text: str, modality: str) -> UriPart | None:
@@ -161,8 +178,9 @@ DIALECT = table.AttributeTable(
     usage=("mlflow.chat.tokenUsage",),
     session_id=("mlflow.trace.session",),
     user_id=("mlflow.trace.user",),
-    also=(METADATA, INVOCATION, MESSAGE_FORMAT, f"{CHUNK_EVENT}*", CHUNK, TOKEN_EVENT, TOKEN_CHUNK),
-    texts_are_json=True,
+    metadata=(METADATA,),
+    also=(INVOCATION, MESSAGE_FORMAT, f"{CHUNK_EVENT}*", CHUNK, TOKEN_EVENT, TOKEN_CHUNK),
+    text=first_json_text,
     stored_media=_stored,
     operates=_operation,
     reads=_read,

@@ -12,21 +12,15 @@ tool calls.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from label_studio_otel.generation import Choice, Message, Part, ReasoningPart, TextPart
+from label_studio_otel.generation import Choice, Generation, Message, Part, ReasoningPart, TextPart
 from label_studio_otel.reading import table
 from label_studio_otel.reading.attributes import decoded, first_text, json_of
 from label_studio_otel.reading.forms import Request, Response, parts, vercel
 from label_studio_otel.reading.truncated_json import beginning_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from label_studio_otel.generation import Generation
-    from label_studio_otel.spans import Span
-
-__all__ = ["DIALECT"]
+from label_studio_otel.spans import Span
 
 MESSAGES = "ai.prompt.messages"
 PROVIDER = "ai.model.provider"
@@ -38,17 +32,9 @@ FILES = "ai.response.files"
 METADATA = "ai.telemetry.metadata."  # the application's own words (`experimental_telemetry.metadata`)
 
 _CALLS = frozenset(
-    {
-        "ai.generateText.doGenerate",
-        "ai.streamText.doStream",
-        "ai.generateObject.doGenerate",
-        "ai.streamObject.doStream",
-    }
+    f"ai.{call}"
+    for call in ("generateText.doGenerate", "streamText.doStream", "generateObject.doGenerate", "streamObject.doStream")
 )
-
-
-def _operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
-    return "text_completion" if (first_text(attributes, PROVIDER) or "").endswith(".completion") else "chat"
 
 
 def _read(span: Span) -> Generation:
@@ -115,6 +101,8 @@ DIALECT = table.AttributeTable(
     session_id=tuple(f"{METADATA}{name}" for name in ("sessionId", "session_id", "session.id")),
     user_id=tuple(f"{METADATA}{name}" for name in ("userId", "user_id", "user.id")),
     hidden_is_empty=True,
-    operates=_operation,
+    operates=lambda attributes, scope_name, span_name: (
+        "text_completion" if (first_text(attributes, PROVIDER) or "").endswith(".completion") else "chat"
+    ),
     reads=_read,
 )

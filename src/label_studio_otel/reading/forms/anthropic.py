@@ -5,17 +5,13 @@ https://github.com/anthropics/anthropic-sdk-python/blob/v0.75.0/src/anthropic/ty
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from label_studio_otel.generation import Choice, Message, Part
-from label_studio_otel.reading.attributes import identifier
+from label_studio_otel.reading.attributes import as_dict, identifier
 from label_studio_otel.reading.finish_reason import finish_reason
-from label_studio_otel.reading.forms import media, parts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-__all__ = ["KINDS", "block_of", "choices_of", "message_of", "system_of"]
+from label_studio_otel.reading.forms import parts
 
 
 def block_of(raw: Any) -> Part:
@@ -44,29 +40,17 @@ def _tool_use(raw: Mapping[str, Any]) -> Part | None:
     return parts.call(raw.get("name"), raw.get("input"), raw.get("id"))
 
 
-def _tool_result(raw: Mapping[str, Any]) -> Part:
-    """Return the result of a tool; several text blocks become one text, as the model reads them."""
-    content = raw.get("content")
-    if isinstance(content, list) and all(isinstance(block, dict) and block.get("type") == "text" for block in content):
-        texts = [block.get("text") for block in content]
-        if all(isinstance(text, str) for text in texts):
-            content = "".join(texts)
-    return parts.result(content, raw.get("tool_use_id"))
-
-
 def _media(raw: Mapping[str, Any]) -> Part | None:
     """Return an image or a document, by its `source`; None if that has no known type."""
     modality = "image" if raw.get("type") == "image" else "file"
-    source = raw.get("source")
-    if not isinstance(source, dict):
-        return None
+    source = as_dict(raw.get("source"))
     match source.get("type"):
         case "base64":
-            return media.inline(source.get("data"), source.get("media_type"), modality)
+            return parts.inline(source.get("data"), source.get("media_type"), modality)
         case "url":
-            return media.by_reference(source.get("url"), modality)
+            return parts.by_reference(source.get("url"), modality)
         case "file":
-            return media.by_id(source.get("file_id"), modality)
+            return parts.by_id(source.get("file_id"), modality)
         case "text":
             return parts.text(source.get("data"))
     return None
@@ -75,11 +59,11 @@ def _media(raw: Mapping[str, Any]) -> Part | None:
 _READERS: dict[str, Callable[[Mapping[str, Any]], Part | None]] = {
     "text": lambda raw: parts.text(raw.get("text")),
     "thinking": lambda raw: parts.reasoning(raw.get("thinking")),
-    "tool_use": _tool_use,
-    "server_tool_use": _tool_use,
-    "tool_result": _tool_result,
-    "image": _media,
-    "document": _media,
+    **dict.fromkeys(("tool_use", "server_tool_use"), _tool_use),
+    "tool_result": lambda raw: parts.result(
+        "" if raw.get("content") == [] else parts.joined_texts(raw.get("content"), block_of), raw.get("tool_use_id")
+    ),
+    **dict.fromkeys(("image", "document"), _media),
 }
 
 #: The values of `type` that are read.

@@ -6,16 +6,12 @@ models of all providers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeGuard
+from collections.abc import Callable, Mapping
+from typing import Any, TypeGuard
 
 from label_studio_otel.generation import Message, Part, UnknownPart
 from label_studio_otel.reading.attributes import as_dict, as_text
-from label_studio_otel.reading.forms import media, parts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-__all__ = ["PLACEHOLDER", "are_blocks", "block_of", "is_message", "media_of", "message_of", "reasoning_of", "text_of"]
+from label_studio_otel.reading.forms import parts
 
 
 def are_blocks(value: Any) -> TypeGuard[list[dict[str, Any]]]:
@@ -61,15 +57,6 @@ def _kind(raw: dict[str, Any]) -> str | None:
     return next((key for key in raw if key in _KINDS), None) if len(raw) == 1 else None
 
 
-def _tool_use(raw: Any) -> Part | None:
-    call = as_dict(raw)
-    return parts.call(call.get("name"), call.get("input"), call.get("toolUseId"))
-
-
-def _tool_result(raw: Any) -> Part | None:
-    return parts.result(text_of(raw.get("content")), raw.get("toolUseId")) if isinstance(raw, dict) else None
-
-
 def reasoning_of(raw: Any) -> Part | None:
     """Return the reasoning in the value of `reasoningContent`; None if it has no text."""
     text = as_dict(raw).get("reasoningText")
@@ -85,7 +72,7 @@ def media_of(kind: str, raw: Any) -> Part | None:
     form = raw.get("format")
     mime_type = f"{'application' if family == 'file' else family}/{form}" if isinstance(form, str) else ""
     uri = as_dict(source.get("location") or source.get("s3Location")).get("uri")
-    return media.inline(source.get("bytes"), mime_type, family) or media.by_reference(uri, family, mime_type)
+    return parts.inline(source.get("bytes"), mime_type, family) or parts.by_reference(uri, family, mime_type)
 
 
 #: What Strands writes for bytes.
@@ -94,8 +81,10 @@ PLACEHOLDER = "<replaced>"
 
 _READERS: dict[str, Callable[[Any], Part | None]] = {
     "text": parts.text,
-    "toolUse": _tool_use,
-    "toolResult": _tool_result,
+    "toolUse": lambda raw: parts.call(*map(as_dict(raw).get, ("name", "input", "toolUseId"))),
+    "toolResult": lambda raw: (
+        parts.result(text_of(raw.get("content")), raw.get("toolUseId")) if isinstance(raw, dict) else None
+    ),
     "reasoningContent": reasoning_of,
     "image": lambda raw: media_of("image", raw),
     "document": lambda raw: media_of("document", raw),

@@ -18,7 +18,8 @@ An unknown part or message becomes an `UnknownPart`. A text that is not JSON sta
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from label_studio_otel.generation import (
     BlobPart,
@@ -33,24 +34,19 @@ from label_studio_otel.generation import (
 )
 from label_studio_otel.reading.attributes import identifier, json_of
 from label_studio_otel.reading.forms import langchain, parts
-from label_studio_otel.reading.forms.gen_ai_parts import part_of
-from label_studio_otel.reading.forms.gen_ai_repeated_calls import without_repeated_calls
-from label_studio_otel.reading.forms.openai_parts import tool_call_of
-from label_studio_otel.reading.forms.unwrapping import text_of, whole
+from label_studio_otel.reading.forms.gen_ai_parts import dumped, part_of
+from label_studio_otel.reading.forms.openai import tool_call_of
+from label_studio_otel.reading.forms.unwrapping import literals_of, text_of, whole
 from label_studio_otel.reading.truncated_json import beginning_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-__all__ = ["drop_partial_end", "is_message", "message_of", "messages_of", "split"]
 
 _CUT_LIST = re.compile(r'\[\s*\{\s*"\w+"\s*:')
 
 #: LangChain's and Google's words for the conventions' roles.
 _ROLES = {"ai": "assistant", "function": "tool", "human": "user", "model": "assistant"}
 
-#: OpenLLMetry's word for the role of a streamed answer.
-_UNKNOWN_ROLE = "unknown"
+#: Blocks of an answer that are tool calls, and those that a stream can begin with.
+_CALLS = ("tool_use", "server_tool_use", "function_call", "input_json_delta")
+_STREAMED = (*_CALLS, "text", "reasoning", "thinking", "refusal")
 
 
 def split(value: Any) -> tuple[list[Any], bool]:
@@ -113,18 +109,22 @@ def message_of(raw: Any, default_role: str) -> Message:
         return Message(default_role, (parts.text_or_unknown(raw),))
     if "parts" not in raw and langchain.is_message(raw):
         return langchain.message_of(raw)
-    role = identifier(raw, "role") or _UNKNOWN_ROLE
-    role = default_role if role == _UNKNOWN_ROLE else _ROLES.get(role, role)
-    said = _without_blanks(tuple(_without_repeated_calls(tuple(_parts(raw)))))
-    return Message(role, _results(raw, said) if role == "tool" else said, identifier(raw, "name"))
+    role = identifier(raw, "role") or "unknown"  # OpenLLMetry's word for the role of a streamed answer
+    role = default_role if role == "unknown" else _ROLES.get(role, role)
+    found = tuple(_without_repeated_calls(tuple(_parts(raw))))
+    # An empty text stands where a tool is called, or a stream ended.
+    said = tuple(part for part in found if part != TextPart("")) or found[:1]
+    texts = [part.content for part in said if isinstance(part, TextPart)]
+    if role == "tool" and texts and len(texts) == len(said):
+        said = (parts.result("".join(texts), identifier(raw, "tool_call_id", "id")),)
+    return Message(role, said, identifier(raw, "name"))
 
 
 def _parts(raw: Mapping[str, Any]) -> Iterator[Part]:
     content, calls = raw.get("parts"), raw.get("tool_calls")
     content = raw.get("content") if content is None else content
-    reasoning, refusal = raw.get("reasoning_content"), raw.get("refusal")
-    if isinstance(reasoning, str) and reasoning:
-        yield ReasoningPart(reasoning)
+    refusal = raw.get("refusal")
+    yield from parts.thoughts(raw.get("reasoning_content"))
     if isinstance(content, (list, tuple)):
         # Agent Framework writes null for what it has no part for.
         yield from (part_of(part) for part in content if part is not None)
@@ -146,29 +146,73 @@ def _parts(raw: Mapping[str, Any]) -> Iterator[Part]:
 _SAID_ELSEWHERE = frozenset({"content", "parts", "tool_calls", "refusal", "reasoning_content"})
 
 
-def _without_blanks(said: tuple[Part, ...]) -> tuple[Part, ...]:
-    """Return the parts without the empty texts that stand beside a tool call or at the end of a stream."""
-    return tuple(part for part in said if part != TextPart("")) or said[:1]
-
-
 def _without_repeated_calls(said: tuple[Part, ...]) -> Iterator[Part]:
     """Yield the parts, each tool call once, though it can be in `content`, in `tool_calls` and in a text."""
     calls = {part.id for part in said if isinstance(part, ToolCallPart) and part.id}
     called: set[str | None] = set()
     for part in said:
         if isinstance(part, TextPart):
-            yield from without_repeated_calls(part.content, calls)
+            yield from _text_without_calls(part.content, calls)
         elif not isinstance(part, ToolCallPart) or part.id not in called:
             called |= {part.id} & calls if isinstance(part, ToolCallPart) else set()
             yield part
 
 
-def _results(raw: Mapping[str, Any], said: tuple[Part, ...]) -> tuple[Part, ...]:
-    """Return the plain texts of a tool's message as one tool result."""
-    texts = [part.content for part in said if isinstance(part, TextPart)]
-    if not texts or len(texts) != len(said):
-        return said
-    return (parts.result("".join(texts), identifier(raw, "tool_call_id", "id")),)
+def _text_without_calls(text: str, calls: set[str]) -> Iterator[Part]:
+    """Yield the parts of a text, without the tool calls that its message has as parts.
+
+    Text that looks like JSON is just that, unless it holds one of the calls, which are given by their ids.
+    """
+    blocks = _echo(text, calls) if calls else None
+    if blocks is not None:
+        yield from (part_of(block) for block in blocks if block.get("type") not in _CALLS)
+        return
+    chunks, rest = _chunks(text)
+    rest = _before_chunks(rest, calls) if calls else rest
+    if chunks:
+        yield from _joined([*chunks, {"type": "text", "text": rest}])
+    else:
+        yield TextPart(rest)
+
+
+def _echo(text: str, calls: set[str]) -> list[dict[str, Any]] | None:
+    blocks = dumped(text)
+    blocks = [blocks] if isinstance(blocks, dict) else blocks
+    if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
+        return None
+    echoed = [block.get("call_id", block.get("id")) for block in blocks if block.get("type") in _CALLS]
+    return blocks if echoed and all(isinstance(call, str) and call in calls for call in echoed) else None
+
+
+def _chunks(text: str) -> tuple[list[dict[str, Any]], str]:
+    """Return the blocks of a stream at the beginning of a text, each with an index, and the rest of the text."""
+    if not text.startswith("{'") or "'index': " not in text:
+        return [], text
+    chunks, rest = literals_of(text)
+    if not all("index" in chunk and chunk.get("type") in _STREAMED for chunk in chunks):
+        return [], text
+    return chunks, rest
+
+
+def _joined(chunks: list[dict[str, Any]]) -> Iterator[Part]:
+    for kind, part in (("thinking", ReasoningPart), ("reasoning", ReasoningPart), ("text", TextPart)):
+        texts = [_text(chunk, kind) for chunk in chunks if chunk.get("type") == kind]
+        if any(texts):
+            yield part("".join(texts))
+
+
+def _text(chunk: dict[str, Any], kind: str) -> str:
+    summary = chunk.get("summary")
+    if isinstance(summary, list):  # of OpenAI's reasoning
+        return "".join(_text(piece, "text") for piece in summary if isinstance(piece, dict))
+    text = chunk.get(kind)
+    return text if isinstance(text, str) else ""
+
+
+def _before_chunks(text: str, calls: set[str]) -> str:
+    """Return the text up to the first chunk of one of the calls."""
+    places = [text.find(f"{{'id': '{call}', 'input': {{}}, 'name': ") for call in calls] if text.endswith("}") else []
+    return text[: min((place for place in places if place >= 0), default=len(text))]
 
 
 def drop_partial_end(messages: Iterable[Message]) -> list[Message]:

@@ -1,39 +1,30 @@
 """Parts of messages in the JSON form of OpenTelemetry's GenAI conventions, as instrumentations really write them.
 
-The schemas are gen-ai-input-messages.json and gen-ai-output-messages.json
-(https://github.com/open-telemetry/semantic-conventions/tree/v1.37.0/docs/gen-ai).
-Instrumentations differ from the schemas:
+Instrumentations differ from the schemas, for which see `gen_ai`:
 
-- OpenLLMetry writes a data URL as `uri`, and sound and files as a text that is the JSON of OpenAI's part;
-- Pydantic AI writes `thinking` for `reasoning`, `result` for `response`, `binary`/`media_type` for `blob`/`mime_type`,
-  `image-url` for `uri`, and the arguments of a tool as a JSON text;
-- OpenLIT writes an unknown part as `{"type": kind, "content": repr(part)}`;
-- Strands writes Bedrock's value beside the kind: `{"type": "image", "content": {"format": …, "source": …}}`;
-- LiteLLM and OpenLLMetry keep parts in the provider's form (`openai_parts`, `anthropic`).
+- OpenLLMetry writes a data URL as `uri`, and sound and files as a text: the JSON of OpenAI's part;
+- Pydantic AI says `thinking` for `reasoning`, `result` for `response`, `binary`/`media_type` for `blob`/`mime_type`,
+  `image-url` for `uri`, and writes tool arguments as a JSON string;
+- OpenLIT writes what it does not know as `{"type": kind, "content": repr(part)}`;
+- Strands leaves Bedrock's own value beside the kind: `{"type": "image", "content": {"format": …, "source": …}}`;
+- LiteLLM and OpenLLMetry leave parts in the provider's own form (`openai`, `anthropic`).
 """
 
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from label_studio_otel.generation import BlobPart, Part, TextPart, ToolCallPart, UnknownPart
+from label_studio_otel.generation import BlobPart, Part, TextPart, UnknownPart
 from label_studio_otel.reading.attributes import as_dict, identifier, json_of
-from label_studio_otel.reading.forms import bedrock, google, media, openai_parts, parts
-from label_studio_otel.reading.python_repr import literal_of
+from label_studio_otel.reading.forms import bedrock, google, openai, parts
+from label_studio_otel.reading.forms.unwrapping import literal_of
 from label_studio_otel.reading.truncated_json import beginning_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-__all__ = ["content_withheld", "dumped", "media_withheld", "part_of"]
 
 #: What Google's ADK writes for bytes on a span.
 #: https://github.com/google/adk-python/blob/v1.18.0/src/google/adk/telemetry/tracing.py (_safe_json_serialize)
 _NOT_RECORDED = ("<not serializable>", "")
-
-#: Base64 that is shorter is no recording.
-_SHORTEST_MEDIA = 64
 
 
 def part_of(raw: Any) -> Part:
@@ -44,7 +35,7 @@ def part_of(raw: Any) -> Part:
     if not isinstance(kind, str):
         return UnknownPart(raw) if kind else _without_kind(raw)
     reader = _READERS.get(kind)
-    part = (reader(raw) if reader else None) or _wrapped(raw, kind) or openai_parts.part_of(raw)
+    part = (reader(raw) if reader else None) or _wrapped(raw, kind) or openai.part_of(raw)
     return _dumped_media(part) if isinstance(part, TextPart) else part
 
 
@@ -86,8 +77,9 @@ def _dumped_media(part: TextPart) -> Part:
     """Return the sound, image or file whose JSON a text is; any other text unchanged, also if it is JSON."""
     if not part.content.startswith(_DUMPED):
         return part
-    found = openai_parts.part_of(json_of(part.content) or beginning_of(part.content))
-    return found if isinstance(found, BlobPart) and len(found.content) >= _SHORTEST_MEDIA else part
+    found = openai.part_of(json_of(part.content) or beginning_of(part.content))
+    # Base64 that is shorter is no recording.
+    return found if isinstance(found, BlobPart) and len(found.content) >= 64 else part
 
 
 _DUMPED = tuple(f'{{"type": "{kind}", "{kind}": {{' for kind in ("input_audio", "file", "image_url"))
@@ -102,16 +94,6 @@ def _reasoning(raw: Mapping[str, Any]) -> Part | None:
         if texts and len(texts) == len(blocks) and all(isinstance(one, str) for one in texts):
             text = "\n".join(map(str, texts))
     return parts.reasoning(text)
-
-
-def _tool_call(raw: Mapping[str, Any]) -> Part | None:
-    part = openai_parts.tool_call_of({"arguments": raw["args"], **raw} if "args" in raw else raw)
-    return part if isinstance(part, ToolCallPart) else None
-
-
-def _function_call(raw: Mapping[str, Any]) -> Part | None:
-    """Return a tool call in the form of OpenAI's Responses API; its id is the `call_id`, which the result has too."""
-    return parts.call(raw.get("name"), parts.arguments_of(raw.get("arguments")), identifier(raw, "call_id", "id"))
 
 
 def _tool_response(raw: Mapping[str, Any]) -> Part | None:
@@ -136,19 +118,14 @@ def _blob(raw: Mapping[str, Any]) -> Part | None:
         content = base64.b64encode(content).decode("ascii")
     if content in _NOT_RECORDED:
         return None
-    return media.inline(content, _mime_type(raw), _modality(raw))
+    return parts.inline(content, _mime_type(raw), _modality(raw))
 
 
 def _uri(raw: Mapping[str, Any]) -> Part | None:
     uri = raw.get("uri") or raw.get("url") or raw.get("image_url")
     if isinstance(uri, dict):
         uri = uri.get("url")
-    return media.by_reference(uri, _modality(raw), _mime_type(raw))
-
-
-def _file(raw: Mapping[str, Any]) -> Part | None:
-    by_id = media.by_id(raw.get("file_id"), _modality(raw))
-    return by_id or _uri(raw) or (_blob(raw) if _mime_type(raw) else None)
+    return parts.by_reference(uri, _modality(raw), _mime_type(raw))
 
 
 def _mime_type(raw: Mapping[str, Any]) -> str:
@@ -163,24 +140,19 @@ def _modality(raw: Mapping[str, Any]) -> str:
 
 _READERS: dict[str, Callable[[Mapping[str, Any]], Part | None]] = {
     "text": lambda raw: parts.text(raw.get("content", raw.get("text"))),
-    "reasoning": _reasoning,
-    "thinking": _reasoning,
-    "tool_call": _tool_call,
+    **dict.fromkeys(("reasoning", "thinking"), _reasoning),
+    "tool_call": lambda raw: parts.called({"arguments": raw["args"], **raw} if "args" in raw else raw),
     "tool_use": _tool_use,
-    "function_call": _function_call,
-    "tool_call_response": _tool_response,
-    "tool_result": _tool_response,
-    "function_call_output": _tool_response,
-    "blob": _blob,
-    "binary": _blob,
-    "file": _file,
-    "uri": _uri,
-    "image": _uri,
-    "image_url": _uri,
-    "image-url": _uri,
-    "audio-url": _uri,
-    "video-url": _uri,
-    "document-url": _uri,
+    # OpenAI's Responses API; the results carry `call_id`.
+    "function_call": lambda raw: parts.call(
+        raw.get("name"), parts.arguments_of(raw.get("arguments")), identifier(raw, "call_id", "id")
+    ),
+    **dict.fromkeys(("tool_call_response", "tool_result", "function_call_output"), _tool_response),
+    **dict.fromkeys(("blob", "binary"), _blob),
+    "file": lambda raw: (
+        parts.by_id(raw.get("file_id"), _modality(raw)) or _uri(raw) or (_blob(raw) if _mime_type(raw) else None)
+    ),
+    **dict.fromkeys(("uri", "image", "image_url", "image-url", "audio-url", "video-url", "document-url"), _uri),
 }
 
 #: Where the kinds above have their content.

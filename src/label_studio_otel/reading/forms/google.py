@@ -6,17 +6,13 @@ https://github.com/googleapis/python-genai/blob/v1.50.0/google/genai/types.py (C
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from label_studio_otel.generation import Choice, Message, Part, ToolCallPart, ToolResponsePart, UnknownPart
 from label_studio_otel.reading.attributes import as_dict, identifier, objects_of
 from label_studio_otel.reading.finish_reason import finish_reason
-from label_studio_otel.reading.forms import media, parts
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-__all__ = ["choices_of", "is_message", "message_of", "messages_of", "part_of", "tools_of"]
+from label_studio_otel.reading.forms import parts
 
 
 def messages_of(request: Mapping[str, Any]) -> tuple[Message, ...] | None:
@@ -36,8 +32,8 @@ def choices_of(response: Mapping[str, Any]) -> tuple[Choice, ...] | None:
     """Return the choices of a response with candidates, or of ADK's single candidate; None if it is no response."""
     candidates = response.get("candidates")
     if not isinstance(candidates, list):
-        candidates = [response] if _is_content(response.get("content")) else None
-    return None if candidates is None else tuple(_choice(raw) for raw in candidates)
+        candidates = [response] if isinstance(as_dict(response.get("content")).get("parts"), list) else None
+    return None if candidates is None else tuple(map(_choice, candidates))
 
 
 def tools_of(request: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
@@ -61,7 +57,14 @@ def part_of(raw: Any) -> Part:
     if not isinstance(raw, dict):
         return parts.text_or_unknown(raw)
     said = (parts.reasoning if raw.get("thought") is True else parts.text)(raw.get("text"))
-    return said or _call(raw) or _result(raw) or _medium(raw) or UnknownPart(raw)
+    call, result = as_dict(_field(raw, "function_call")), as_dict(_field(raw, "function_response"))
+    return (
+        said
+        or parts.call(call.get("name"), call.get("args") or {}, call.get("id"))
+        or (parts.result(result["response"], result.get("id")) if "response" in result else None)
+        or _medium(raw)
+        or UnknownPart(raw)
+    )
 
 
 def _messages(raw: Any) -> Iterator[Message]:
@@ -96,30 +99,12 @@ def _choice(raw: Any) -> Choice:
     return Choice(Message("assistant", said), "tool_call" if called else reason)
 
 
-def _is_content(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("parts"), list)
-
-
-def _call(raw: Mapping[str, Any]) -> Part | None:
-    call = as_dict(_field(raw, "function_call"))
-    return parts.call(call.get("name"), call.get("args") or {}, call.get("id"))
-
-
-def _result(raw: Mapping[str, Any]) -> Part | None:
-    result = as_dict(_field(raw, "function_response"))
-    return parts.result(result["response"], result.get("id")) if "response" in result else None
-
-
 def _medium(raw: Mapping[str, Any]) -> Part | None:
     data, file = as_dict(_field(raw, "inline_data")), as_dict(_field(raw, "file_data"))
-    return media.inline(data.get("data"), _field(data, "mime_type"), "file") or media.by_reference(
-        _field(file, "file_uri"), _modality(_field(file, "mime_type")), _field(file, "mime_type")
+    mime_type = _field(file, "mime_type")
+    return parts.inline(data.get("data"), _field(data, "mime_type"), "file") or parts.by_reference(
+        _field(file, "file_uri"), parts.family_of(str(mime_type)), mime_type
     )
-
-
-def _modality(mime_type: Any) -> str:
-    family = mime_type.partition("/")[0] if isinstance(mime_type, str) else ""
-    return family if family in {"image", "audio", "video"} else "file"
 
 
 def _field(raw: Mapping[str, Any], name: str) -> Any:

@@ -5,19 +5,14 @@ https://github.com/deepset-ai/haystack/blob/v2.20.0/haystack/dataclasses/chat_me
 
 from __future__ import annotations
 
+import ast
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from label_studio_otel.generation import Choice, Message, Part, ReasoningPart, TextPart, UnknownPart
 from label_studio_otel.reading.attributes import as_dict, as_text
 from label_studio_otel.reading.finish_reason import finish_reason
-from label_studio_otel.reading.forms import media, parts
-
-if TYPE_CHECKING:
-    import ast
-    from collections.abc import Mapping
-
-__all__ = ["choices_of", "messages_of", "parts_of", "value_of"]
+from label_studio_otel.reading.forms import parts
 
 _START = re.compile(r"ChatMessage\(_role=<ChatRole\.\w+: '(\w+)'>,")
 _CUT = "..."  # how the `repr` of an image ends
@@ -25,26 +20,21 @@ _CUT = "..."  # how the `repr` of an image ends
 
 def messages_of(raws: Any) -> tuple[Message, ...] | None:
     """Return the messages of a list; None if one of its items is no such `repr`."""
-    found = [_read(raw) for raw in raws] if isinstance(raws, list) else []
-    messages = tuple(message for message, _ in filter(None, found))
-    return messages if messages and len(messages) == len(found) else None
+    choices = choices_of(raws)
+    return tuple(choice.message for choice in choices) if choices else None
 
 
 def choices_of(raws: Any) -> tuple[Choice, ...] | None:
     """Return the choices of a list of replies; None if one of its items is no such `repr`."""
     found = [_read(raw) for raw in raws] if isinstance(raws, list) else []
-    known = list(filter(None, found))
-    if not known or len(known) != len(found):
-        return None
-    return tuple(Choice(message, finish_reason(meta.get("finish_reason"))) for message, meta in known)
+    known = tuple(filter(None, found))
+    return known if known and len(known) == len(found) else None
 
 
-def _read(raw: Any) -> tuple[Message, Mapping[str, Any]] | None:
+def _read(raw: Any) -> Choice | None:
     start = _START.match(raw) if isinstance(raw, str) else None
     if start is None:
         return None
-    import ast  # noqa: PLC0415 - only few calls need it
-
     try:
         fields = value_of(ast.parse(f"ChatMessage({raw[start.end() :].lstrip()}", mode="eval").body)
     except (SyntaxError, TypeError, ValueError, MemoryError, RecursionError):
@@ -53,13 +43,12 @@ def _read(raw: Any) -> tuple[Message, Mapping[str, Any]] | None:
     if not isinstance(content, list):
         return None
     said = tuple(part for block in content for part in parts_of(block))
-    return Message(start[1], said, as_text(fields.get("_name"))), as_dict(fields.get("_meta"))
+    message = Message(start[1], said, as_text(fields.get("_name")))
+    return Choice(message, finish_reason(as_dict(fields.get("_meta")).get("finish_reason")))
 
 
 def value_of(node: ast.expr) -> Any:
     """Return the value of an expression; an object becomes a dictionary of its fields, with its class as `class`."""
-    import ast  # noqa: PLC0415
-
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         return {"class": node.func.id, **{word.arg: value_of(word.value) for word in node.keywords if word.arg}}
     if isinstance(node, ast.List):
@@ -84,6 +73,6 @@ def parts_of(block: Any) -> tuple[Part, ...]:
             return ()
         case {"class": "ImageContent" | "FileContent" as kind}:
             data = block.get("base64_image", block.get("base64_data"))
-            medium = media.inline(data, block.get("mime_type"), "image" if kind == "ImageContent" else "file")
+            medium = parts.inline(data, block.get("mime_type"), "image" if kind == "ImageContent" else "file")
             return (medium or UnknownPart(block),)
     return (UnknownPart(block),)

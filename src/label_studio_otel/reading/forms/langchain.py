@@ -13,43 +13,20 @@ the content. It is read once, at its place among the blocks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from label_studio_otel.generation import Choice, Message, Part, ReasoningPart, RefusalPart, UnknownPart
 from label_studio_otel.reading.attributes import as_dict, as_list, identifier
 from label_studio_otel.reading.finish_reason import finish_reason
-from label_studio_otel.reading.forms import media, openai_responses, parts
-from label_studio_otel.reading.forms.openai_parts import joined, part_of, tool_call_of
+from label_studio_otel.reading.forms import openai, parts
+from label_studio_otel.reading.forms.openai import joined, part_of, tool_call_of
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-__all__ = [
-    "choices_of",
-    "is_message",
-    "is_message_with_role",
-    "message_of",
-    "message_with_role",
-    "messages_of",
-    "response_of",
-]
-
+_CLASSES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool", "function": "tool", "chat": ""}
 _ROLES = {
-    "human": "user",
-    "humanmessage": "user",
-    "user": "user",
-    "ai": "assistant",
-    "aimessage": "assistant",
-    "assistant": "assistant",
-    "system": "system",
-    "systemmessage": "system",
-    "developer": "developer",
-    "tool": "tool",
-    "toolmessage": "tool",
-    "function": "tool",
-    "functionmessage": "tool",
-    "chat": "",
-    "chatmessage": "",
+    **_CLASSES,
+    **{f"{kind}message": role for kind, role in _CLASSES.items()},
+    **{role: role for role in ("user", "assistant", "developer")},
 }
 _OPENAI_ROLES = frozenset({"system", "user", "assistant", "tool", "developer"})
 #: Keys that only LangChain's messages have, whatever they were made into.
@@ -153,15 +130,15 @@ def _parts(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> tuple[Part, .
     calls = _calls(fields, extra)
     refusal = extra.get("refusal")
     more = [RefusalPart(refusal)] if isinstance(refusal, str) and refusal else []
-    thoughts = _thoughts(extra.get("reasoning_content"))
-    content = _content(fields.get("content"), has_more=bool(calls or more))
-    if any(isinstance(part, ReasoningPart) for part in content):
+    thoughts = parts.thoughts(extra.get("reasoning_content"))
+    content = fields.get("content")
+    if isinstance(content, list):
+        said = tuple(part for block in content for part in _block(block))
+    else:  # beside a tool call or a refusal LangChain writes an empty text, where the wire has none
+        said = () if content == "" and (calls or more) else parts.plain(content)
+    if any(isinstance(part, ReasoningPart) for part in said):
         thoughts = ()
-    return (*thoughts, *parts.with_calls(content, calls), *more)
-
-
-def _thoughts(text: Any) -> tuple[Part, ...]:
-    return (ReasoningPart(text),) if isinstance(text, str) and text else ()
+    return (*thoughts, *parts.with_calls(said, calls), *more)
 
 
 def _calls(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> list[Part]:
@@ -180,21 +157,14 @@ def _call(raw: Any) -> Part:
     return tool_call_of(raw)
 
 
-def _content(content: Any, *, has_more: bool) -> tuple[Part, ...]:
-    """Return the parts of the content; none for an empty text beside a tool call or a refusal (`has_more`)."""
-    if isinstance(content, list):
-        return tuple(part for block in content for part in _block(block))
-    return () if content == "" and has_more else parts.plain(content)
-
-
 def _block(raw: Any) -> tuple[Part, ...]:
     if not isinstance(raw, dict):
         return (part_of(raw),)
     kind = raw.get("type")
     if kind == "reasoning":
-        return _thoughts(raw.get("reasoning")) or openai_responses.reasoning_of(raw)
+        return parts.thoughts(raw.get("reasoning")) or openai.reasoning_of(raw)
     if kind in ("function_call", "custom_tool_call"):
-        return (openai_responses.tool_call_of(raw),)
+        return (openai.called_item(raw),)
     if kind == "tool_call":
         return (_call(raw),)
     if kind == "refusal" or "text" in raw:
@@ -208,9 +178,9 @@ def _standard_media(raw: Mapping[str, Any]) -> Part | None:
     if kind not in ("image", "audio", "video", "file"):
         return None
     return (
-        media.inline(raw.get("base64") or raw.get("data"), mime_type, kind)
-        or media.by_reference(raw.get("url"), kind, mime_type)
-        or (None if isinstance(raw.get("file"), dict) else media.by_id(raw.get("file_id") or raw.get("id"), kind))
+        parts.inline(raw.get("base64") or raw.get("data"), mime_type, kind)
+        or parts.by_reference(raw.get("url"), kind, mime_type)
+        or (None if isinstance(raw.get("file"), dict) else parts.by_id(raw.get("file_id") or raw.get("id"), kind))
     )
 
 
@@ -222,15 +192,11 @@ def _choice(raw: Any) -> Choice:
     if not is_message(said):
         return Choice(Message("assistant", (part_of(raw.get("text")),)), finish_reason(info.get("finish_reason")))
     message = message_of(said)
-    reason = _finish(as_dict(_fields(said).get("response_metadata")) | info, message)
+    metadata = as_dict(_fields(said).get("response_metadata")) | info
+    raws = map(metadata.get, ("finish_reason", "stop_reason", "done_reason", "stopReason"))
+    named = next(filter(None, raws), None)
+    reason = finish_reason(named) if named else openai.finish_of(metadata, message.parts)
     return Choice(Message("assistant", message.parts, message.name), reason)
-
-
-def _finish(metadata: Mapping[str, Any], message: Message) -> str | None:
-    for key in ("finish_reason", "stop_reason", "done_reason", "stopReason"):
-        if metadata.get(key):
-            return finish_reason(metadata[key])
-    return openai_responses.finish_of(metadata, message.parts)
 
 
 def _flat(value: Any) -> list[Any]:

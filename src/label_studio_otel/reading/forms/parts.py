@@ -6,9 +6,13 @@ keeps the value as an `UnknownPart`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from label_studio_otel.generation import (
+    BlobPart,
+    FilePart,
     Message,
     Part,
     ReasoningPart,
@@ -17,27 +21,12 @@ from label_studio_otel.generation import (
     ToolCallPart,
     ToolResponsePart,
     UnknownPart,
+    UriPart,
 )
 from label_studio_otel.reading.attributes import as_text, decoded
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-__all__ = [
-    "arguments_of",
-    "call",
-    "joined_texts",
-    "message",
-    "part_by_type",
-    "plain",
-    "prompts",
-    "reasoning",
-    "refusal",
-    "result",
-    "text",
-    "text_or_unknown",
-    "with_calls",
-]
+_DATA_URL = re.compile(r"data:([^;,]*)(?:;[^;,]*)*?;base64,", re.IGNORECASE)
+_FAMILIES = frozenset({"image", "audio", "video"})
 
 
 def text(value: Any) -> TextPart | None:
@@ -50,6 +39,11 @@ def reasoning(value: Any) -> ReasoningPart | None:
     return ReasoningPart(value) if isinstance(value, str) else None
 
 
+def thoughts(value: Any) -> tuple[Part, ...]:
+    """Return a string that is not empty as a thought, nothing for anything else."""
+    return (ReasoningPart(value),) if isinstance(value, str) and value else ()
+
+
 def refusal(value: Any) -> RefusalPart | None:
     """Return a string as a refusal part, None for any other value."""
     return RefusalPart(value) if isinstance(value, str) else None
@@ -58,6 +52,15 @@ def refusal(value: Any) -> RefusalPart | None:
 def call(name: Any, arguments: Any, identifier: Any) -> ToolCallPart | None:
     """Return a tool call with these arguments, unchanged; None if the name is no string."""
     return ToolCallPart(name, arguments, as_text(identifier) or None) if isinstance(name, str) else None
+
+
+def called(raw: Mapping[str, Any]) -> ToolCallPart | None:
+    """Return a tool call in OpenAI's form: a function's, or a custom tool's, whose input is a text."""
+    named = raw.get("function") or raw.get("custom") or raw
+    if not isinstance(named, dict):
+        return None
+    arguments = arguments_of(named["arguments"]) if "arguments" in named else named.get("input")
+    return call(named.get("name"), arguments, raw.get("id"))
 
 
 def result(response: Any, identifier: Any) -> ToolResponsePart:
@@ -87,10 +90,7 @@ def part_by_type(
 ) -> Part:
     """Return a part whose kind is in the key `type`.
 
-    Args:
-        raw: an object, or a string, which becomes a text part.
-        readers: a reader for each type.
-        otherwise: reads an object if its type has no reader, or if its reader returned None.
+    `otherwise` reads an object whose type has no reader, or whose reader returned None.
     """
     if isinstance(raw, str):
         return TextPart(raw)
@@ -112,9 +112,14 @@ def joined_texts(content: Any, part_of: Callable[[Any], Part]) -> Any:
     return "".join(texts) if texts and len(texts) == len(parts) else content
 
 
+def are_all(parts: Sequence[Part], kind: type[Part]) -> bool:
+    """Return whether there are parts, and all are of one kind."""
+    return bool(parts) and isinstance(parts[0], kind) and all(isinstance(part, kind) for part in parts)
+
+
 def message(role: str, parts: tuple[Part, ...], name: Any = None) -> Message:
     """Return a message; its role is `tool` if it contains only tool results, whatever role is given."""
-    if parts and isinstance(parts[0], ToolResponsePart) and all(isinstance(part, ToolResponsePart) for part in parts):
+    if are_all(parts, ToolResponsePart):
         role = "tool"
     return Message(role, parts, name if isinstance(name, str) and name else None)
 
@@ -133,3 +138,36 @@ def with_calls(content: Iterable[Part], calls: Iterable[Part]) -> Iterator[Part]
         else:
             yield part
     yield from (call for call in waiting if not isinstance(call, ToolCallPart) or not call.id or call.id in by_id)
+
+
+def by_reference(uri: Any, modality: str, mime_type: Any = "") -> BlobPart | UriPart | None:
+    """Return the part for a link; a data URL in base64 becomes inline media. None if it is no text."""
+    if not isinstance(uri, str) or not uri:
+        return None
+    header = _DATA_URL.match(uri[:200])
+    mime_type = mime_type if isinstance(mime_type, str) else ""
+    if header is None:
+        return UriPart(modality, uri, mime_type)
+    mime_type = header[1] or mime_type
+    return BlobPart(family_of(mime_type, modality), mime_type, uri[header.end() :])
+
+
+def inline(content: Any, mime_type: Any, modality: str) -> BlobPart | UriPart | None:
+    """Return the part for base64 or for a data URL, which some write in its place. None if it is no text."""
+    if not isinstance(content, str) or not content:
+        return None
+    if content.startswith("data:"):
+        return by_reference(content, modality, mime_type)
+    mime_type = mime_type if isinstance(mime_type, str) else ""
+    return BlobPart(family_of(mime_type, modality), mime_type, content)
+
+
+def by_id(file_id: Any, modality: str) -> FilePart | None:
+    """Return the part for media that the provider keeps under an id. None if there is no id."""
+    return FilePart(modality, file_id) if isinstance(file_id, str) and file_id else None
+
+
+def family_of(mime_type: str, modality: str = "file") -> str:
+    """Return the modality of media by their type, else the one that is given."""
+    family = mime_type.partition("/")[0]
+    return family if family in _FAMILIES else modality

@@ -7,16 +7,12 @@ A file is base64 or a link; no field says which of the two.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from label_studio_otel.generation import Message, Part
 from label_studio_otel.reading.attributes import as_list, identifier
-from label_studio_otel.reading.forms import media, parts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-__all__ = ["file_of", "is_message", "message_of", "part_of", "tool_call_of"]
+from label_studio_otel.reading.forms import parts
 
 _ONLY_VERCEL = frozenset({"toolCallId", "mediaType"})
 
@@ -51,8 +47,8 @@ def file_of(raw: Mapping[str, Any]) -> Part | None:
         return None
     modality = "image" if "image" in (raw.get("type"), mime_type.partition("/")[0]) else "file"
     if "://" in data[:20]:
-        return media.by_reference(data, modality, mime_type)
-    return media.inline(data, "" if mime_type.endswith("/*") else mime_type, modality)
+        return parts.by_reference(data, modality, mime_type)
+    return parts.inline(data, "" if mime_type.endswith("/*") else mime_type, modality)
 
 
 def tool_call_of(raw: Mapping[str, Any]) -> Part | None:
@@ -63,23 +59,17 @@ def tool_call_of(raw: Mapping[str, Any]) -> Part | None:
 
 def _tool_result(raw: Mapping[str, Any]) -> Part:
     output = raw["output"] if "output" in raw else raw.get("result")
-    return parts.result(_untagged(output), raw.get("toolCallId"))
-
-
-def _untagged(output: Any) -> Any:
-    """Return a tool's output. Since version 5 it is an object with a type (text, json, content, …) and a value."""
-    if not isinstance(output, dict) or not isinstance(output.get("type"), str) or "value" not in output:
-        return output
-    return parts.joined_texts(output["value"], part_of) if output["type"] == "content" else output["value"]
+    # Since version 5 it is tagged as text, json, error-text, content, …
+    if isinstance(output, dict) and isinstance(output.get("type"), str) and "value" in output:
+        value = output["value"]
+        output = parts.joined_texts(value, part_of) if output["type"] == "content" else value
+    return parts.result(output, raw.get("toolCallId"))
 
 
 _READERS: dict[str, Callable[[Mapping[str, Any]], Part | None]] = {
     "text": lambda raw: parts.text(raw.get("text")),
     "reasoning": lambda raw: parts.reasoning(raw.get("text")),
-    "file": file_of,
-    "image": file_of,
-    "image-data": file_of,
-    "file-data": file_of,
+    **dict.fromkeys(("file", "image", "image-data", "file-data"), file_of),
     "tool-call": tool_call_of,
     "tool-result": _tool_result,
 }

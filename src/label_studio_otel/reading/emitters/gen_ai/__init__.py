@@ -12,23 +12,19 @@ first message, wherever it was.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
+from label_studio_otel.generation import Generation
 from label_studio_otel.reading import table
 from label_studio_otel.reading.attributes import decoded, first_text
 from label_studio_otel.reading.emitters.gen_ai import content, logfire
+from label_studio_otel.reading.emitters.gen_ai.capture_settings import GEN_AI
 from label_studio_otel.reading.emitters.gen_ai.choices import FINISH_REASON, FINISH_REASONS
 from label_studio_otel.reading.emitters.gen_ai.events import EVENTS, merged, sources_of
 from label_studio_otel.reading.forms import Request, Response
-from label_studio_otel.reading.identities import USER_ID
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from label_studio_otel.generation import Generation
-    from label_studio_otel.spans import Span
-
-__all__ = ["DIALECT", "OPERATION", "SCOPES_WITHOUT_MESSAGES"]
+from label_studio_otel.reading.table import USER_ID
+from label_studio_otel.spans import Span
 
 # https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/registry/attributes/gen-ai.md
 OPERATION = "gen_ai.operation.name"
@@ -44,20 +40,13 @@ OPENINFERENCE_KIND = "openinference.span.kind"
 #: The conventions' three; LiteLLM writes the name of its function, OpenLLMetry 0.53 "llm_request".
 #: https://github.com/BerriAI/litellm/blob/v1.79.0-stable/litellm/types/utils.py (CallTypes)
 _OPERATIONS = {
-    "chat": "chat",
-    "text_completion": "text_completion",
-    "generate_content": "generate_content",
-    "acompletion": "chat",
+    **{name: name for name in ("chat", "text_completion", "generate_content")},
+    **dict.fromkeys(
+        ("acompletion", "anthropic_messages", "aresponses", "completion", "llm_request", "responses"), "chat"
+    ),
     "agenerate_content": "generate_content",
-    "anthropic_messages": "chat",
-    "aresponses": "chat",
     "atext_completion": "text_completion",
-    "completion": "chat",
-    "llm_request": "chat",
-    "responses": "chat",
 }
-
-_REQUESTS_OF_NO_LLM = ("embedding", "rerank")
 
 #: The Anthropic SDK's own span stands beside every instrumentation's and never holds a message (`anthropic_sdk`).
 SCOPES_WITHOUT_MESSAGES = ("com.anthropic.sdk.python",)
@@ -71,7 +60,7 @@ def _tells(attributes: Mapping[str, Any], scope_name: str) -> bool:
         and attributes.get(OPENINFERENCE_KIND) in (None, "LLM")
         and attributes.get(TRACELOOP_KIND) is None
         and attributes.get(LANGSMITH_KIND) is None
-        and attributes.get(LLM_REQUEST_TYPE) not in _REQUESTS_OF_NO_LLM
+        and attributes.get(LLM_REQUEST_TYPE) not in ("embedding", "rerank")
     )
 
 
@@ -82,10 +71,6 @@ def _known_operation(attributes: Mapping[str, Any]) -> str | None:
     return _OPERATIONS.get(named) if isinstance(named, str) else None
 
 
-def _operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -> str:
-    return _known_operation(attributes) or "chat"
-
-
 def _read(span: Span) -> Generation:
     """Return the LLM call of a span.
 
@@ -94,7 +79,7 @@ def _read(span: Span) -> Generation:
     """
     sources = sources_of(span)
     attributes = merged(sources)
-    said = content.read(span, sources, attributes)
+    said = content.Content(span, sources, attributes)
     provider = first_text(attributes, *DIALECT.provider)
     asked, answered = (first_text(attributes, *names) for names in (DIALECT.request_model, DIALECT.response_model))
     return table.read(
@@ -103,7 +88,7 @@ def _read(span: Span) -> Generation:
         Request(said.messages),
         Response(said.choices),
         attributes=_with_raw_usage(attributes),
-        operation=_operation(span.attributes, span.scope_name, span.name),
+        operation=_known_operation(span.attributes) or "chat",
         # OpenLIT's LangChain instrumentation writes the provider where it finds no model.
         request_model=None if asked == provider else asked,
         response_model=None if answered == provider else answered,
@@ -124,6 +109,7 @@ DIALECT = table.AttributeTable(
     name="gen_ai",
     written_by=__doc__,
     marks=dict.fromkeys((OPERATION, logfire.REQUEST), frozenset()),
+    switch=f"{GEN_AI}=SPAN_ONLY",
     request=(content.SYSTEM_INSTRUCTIONS, content.INPUT_MESSAGES, logfire.REQUEST),
     response=(content.OUTPUT_MESSAGES, content.REASONING, logfire.RESPONSE),
     tools=(content.TOOL_DEFINITIONS,),
@@ -142,6 +128,6 @@ DIALECT = table.AttributeTable(
         *(TRACELOOP_KIND, LLM_REQUEST_TYPE, LANGSMITH_KIND, OPENINFERENCE_KIND),
     ),
     tells=_tells,
-    operates=_operation,
+    operates=lambda attributes, scope_name, span_name: _known_operation(attributes) or "chat",
     reads=_read,
 )

@@ -12,30 +12,19 @@ Emitters differ from the conventions:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from label_studio_otel.generation import Choice, Message, Part, TextPart, ToolCallPart
-from label_studio_otel.reading.attributes import string_list
+from label_studio_otel.reading.attributes import as_dict, string_list
 from label_studio_otel.reading.finish_reason import finish_reason
 from label_studio_otel.reading.forms.gen_ai import message_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from label_studio_otel.spans import Span
-
-__all__ = ["FINISH_REASON", "FINISH_REASONS", "choices_of", "choices_without_content", "finish_reasons"]
+from label_studio_otel.spans import Span
 
 # https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/registry/attributes/gen-ai.md
 FINISH_REASONS = "gen_ai.response.finish_reasons"
 # https://github.com/microsoft/semantic-kernel/blob/python-1.37.0/python/semantic_kernel/utils/telemetry/model_diagnostics/gen_ai_attributes.py
 FINISH_REASON = "gen_ai.response.finish_reason"
-RESPONSE_ID = "gen_ai.response.id"
-PROVIDER = "gen_ai.provider.name"
-SYSTEM = "gen_ai.system"
-
-#: The ids of OpenAI's Responses API and of Anthropic, which have no n > 1.
-_IDS_OF_ONE_ANSWER = ("resp_", "msg_")
 
 
 def finish_reasons(attributes: Mapping[str, Any]) -> tuple[str, ...]:
@@ -53,9 +42,14 @@ def choices_of(items: Sequence[Any], attributes: Mapping[str, Any], span: Span) 
     if len(choices) < 2:
         return tuple(choices)
     last = finish_reason(reasons[-1]) if reasons else None
-    if _are_chunks(items):
+    own = [as_dict(item).get("finish_reason") for item in items]
+    if own[-1] and all(reason == "" for reason in own[:-1]):  # the chunks of a stream
         return (_joined(choices, _of_chunks(choices), last),)
-    if _has_one_answer(attributes):
+    # OpenAI's Responses API and Anthropic have no n > 1.
+    if str(attributes.get("gen_ai.response.id")).startswith(("resp_", "msg_")) or "anthropic" in (
+        attributes.get("gen_ai.provider.name"),
+        attributes.get("gen_ai.system"),
+    ):
         parts = (part for choice in choices for part in choice.message.parts)
         return (_joined(choices, tuple(part for part in parts if part != TextPart("")), last),)
     return tuple(choices)
@@ -75,18 +69,6 @@ def _choice(raw: Any, reason: str | None, span: Span) -> Choice:
     if word in (None, "stop") and isinstance(message.parts[-1] if message.parts else None, ToolCallPart):
         word = "tool_call"
     return Choice(Message("assistant", message.parts, message.name), word)
-
-
-def _are_chunks(items: Sequence[Any]) -> bool:
-    *before, last = (item.get("finish_reason") if isinstance(item, dict) else None for item in items)
-    return bool(last) and all(reason == "" for reason in before)
-
-
-def _has_one_answer(attributes: Mapping[str, Any]) -> bool:
-    response = attributes.get(RESPONSE_ID)
-    if isinstance(response, str) and response.startswith(_IDS_OF_ONE_ANSWER):
-        return True
-    return "anthropic" in (attributes.get(PROVIDER), attributes.get(SYSTEM))
 
 
 def _joined(choices: Sequence[Choice], parts: tuple[Part, ...], reason: str | None) -> Choice:

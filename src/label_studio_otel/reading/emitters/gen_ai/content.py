@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.errors import DialectError
-from label_studio_otel.generation import Choice, Gap, Message, ReasoningPart, TextPart, ToolCallPart
+from label_studio_otel.generation import Choice, Gap, Message, Part, ReasoningPart, TextPart, ToolCallPart
 from label_studio_otel.reading import gaps as _gaps
-from label_studio_otel.reading.attributes import as_dict, decoded, integer, objects_of
+from label_studio_otel.reading.attributes import as_dict, decoded, first_integer, objects_of
 from label_studio_otel.reading.emitters.gen_ai import logfire
-from label_studio_otel.reading.emitters.gen_ai.capture_settings import capture_settings_of
+from label_studio_otel.reading.emitters.gen_ai.capture_settings import (
+    CaptureSettings,
+    capture_settings_of,
+    placeholder_switch,
+)
 from label_studio_otel.reading.emitters.gen_ai.choices import choices_of, choices_without_content
 from label_studio_otel.reading.emitters.gen_ai.events import messages_in_events
 from label_studio_otel.reading.emitters.gen_ai.litellm import function_calls, functions, with_calls
-from label_studio_otel.reading.emitters.gen_ai.redaction import placeholder_in, scrubbed
 from label_studio_otel.reading.forms.gen_ai import drop_partial_end, messages_of, split
 from label_studio_otel.reading.forms.gen_ai_parts import content_withheld, media_withheld, part_of
 from label_studio_otel.reading.turns import join_turns
+from label_studio_otel.spans import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from label_studio_otel.generation import Part
-    from label_studio_otel.reading.emitters.gen_ai.capture_settings import CaptureSettings
     from label_studio_otel.reading.emitters.gen_ai.events import EventMessages
-    from label_studio_otel.spans import Span
-
-__all__ = ["Content", "read"]
 
 # https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/registry/attributes/gen-ai.md
 SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
@@ -41,47 +39,29 @@ PARAMETERS = "model_request_parameters"
 REASONING = "gen_ai.content.reasoning"
 
 
-@dataclass(slots=True)
 class Content:
-    """Messages, choices, tools and gaps of a call."""
+    """What was said.
 
-    messages: tuple[Message, ...] = ()
-    choices: tuple[Choice, ...] = ()
-    tools: tuple[Mapping[str, Any], ...] = ()
-    gaps: list[Gap] = field(default_factory=list)
-
-
-def read(span: Span, sources: Sequence[Mapping[str, Any]], attributes: Mapping[str, Any]) -> Content:
-    """Return the content of a call, in whichever place it is.
-
-    Args:
-        span: the span of the call.
-        sources: the attributes of the span, and of its events with all details (`events.sources_of`).
-        attributes: all sources as one mapping.
+    The sources are the attributes of the span and of its details; `attributes` is the same as one mapping.
 
     Raises:
         DialectError: an attribute that should hold messages is neither text nor structured.
     """
-    return _Reading(span, sources, attributes).content()
 
-
-class _Reading:
     def __init__(self, span: Span, sources: Sequence[Mapping[str, Any]], attributes: Mapping[str, Any]) -> None:
         self._span = span
         self._sources = sources
         self._attributes = attributes
-        self._gaps: list[Gap] = []
-
-    def content(self) -> Content:
-        said = messages_in_events(self._span)
+        self.gaps: list[Gap] = []
+        said = messages_in_events(span)
         messages = self._without_withheld(self._with_instructions(self._input() or said.messages))
-        choices = self._choices(said)
-        if not choices and self._span.status_code != "ERROR":
+        self.choices = self._choices(said)
+        if not self.choices and span.status_code != "ERROR":
             # An answer without content is not written, its finish reason is.
-            choices = choices_without_content(self._attributes, self._span)
-        tools = self._tools() or objects_of(said.tools)
-        gaps = self._all_gaps(said, messages, choices)
-        return Content(join_turns(messages or self._parameters()), choices, tools, gaps)
+            self.choices = choices_without_content(attributes, span)
+        self.tools = self._tools() or objects_of(said.tools)
+        self._add_gaps(said, messages)
+        self.messages = join_turns(messages or self._parameters())
 
     def _parameters(self) -> list[Message]:
         """Return the instructions in the request's parameters as a message; a failed call of Pydantic AI has them."""
@@ -143,34 +123,28 @@ class _Reading:
         found: list[tuple[list[Any], bool]] = []
         for source in self._sources:
             value = source.get(attribute)
-            if value is None or value == "" or self._is_redacted(attribute, value):
+            if value is None or value == "":
                 continue
-            found.append(self._split(attribute, value))
+            if switch := placeholder_switch(value):
+                self.gaps.append(_gaps.redacted(attribute, switch))
+                continue
+            try:
+                found.append(split(value))
+            except TypeError as error:
+                message = f"span {self._span.span_id}: gen_ai cannot read {attribute} of type {error}"
+                raise DialectError(message) from None
             if not found[-1][1]:
                 return found[-1]
         if not found:
             return [], False
-        self._gaps.append(_gaps.truncated(attribute))
+        self.gaps.append(_gaps.truncated(attribute))
         return found[0]
-
-    def _is_redacted(self, attribute: str, value: Any) -> bool:
-        switch = scrubbed(value)
-        if switch:
-            self._gaps.append(_gaps.redacted(attribute, switch))
-        return bool(switch)
-
-    def _split(self, attribute: str, value: Any) -> tuple[list[Any], bool]:
-        try:
-            return split(value)
-        except TypeError as error:
-            message = f"span {self._span.span_id}: gen_ai cannot read {attribute} of type {error}"
-            raise DialectError(message) from None
 
     def _tools(self) -> tuple[Mapping[str, Any], ...]:
         value = self._attributes.get(TOOL_DEFINITIONS)
         listed = decoded(value)
         if isinstance(value, str) and value and listed is None:
-            self._gaps.append(_gaps.truncated(TOOL_DEFINITIONS))
+            self.gaps.append(_gaps.truncated(TOOL_DEFINITIONS))
         request = None if listed else logfire.request_of(self._attributes)
         return objects_of(listed) or functions(self._attributes) or (request.tools if request else ())
 
@@ -181,35 +155,41 @@ class _Reading:
         """
         parts = [part for message in messages for part in message.parts]
         if any(map(media_withheld, parts)):
-            self._gaps.append(_gaps.media_not_captured("images and files"))
+            self.gaps.append(_gaps.media_not_captured("images and files"))
         if any(map(content_withheld, parts)):
-            self._gaps.append(_gaps.content_not_captured(capture_settings_of(self._span.scope_name).switch))
-        return [shown for message in messages if (shown := _shown(message))]
+            self.gaps.append(_gaps.content_not_captured(capture_settings_of(self._span.scope_name).switch))
+        shown = (
+            replace(message, parts=tuple(part for part in message.parts if not _is_withheld(part)))
+            if any(map(_is_withheld, message.parts))
+            else message
+            for message in messages
+        )
+        return [now for now, before in zip(shown, messages, strict=True) if now.parts or not before.parts]
 
-    def _all_gaps(self, said: EventMessages, messages: list[Message], choices: Sequence[Choice]) -> list[Gap]:
-        span, gaps = self._span, self._gaps
+    def _add_gaps(self, said: EventMessages, messages: list[Message]) -> None:
+        span, gaps, choices = self._span, self.gaps, self.choices
         if span.dropped_attributes:
             gaps.insert(0, _gaps.attributes_dropped(span.dropped_attributes))
         if span.dropped_events:
             gaps.append(_gaps.events_dropped(span.dropped_events))
-        gaps += _placeholders(messages)
+        texts = (part.content for message in messages for part in message.parts if isinstance(part, TextPart))
+        switches = dict.fromkeys(filter(None, map(placeholder_switch, texts)))
+        gaps += [_gaps.redacted("A message", switch) for switch in switches]
         cut = any(gap.reason == "attribute_truncated" for gap in gaps)  # then nothing may be left to be read
         said_any = any(map(_says, [*messages, *(choice.message for choice in choices)]))
         if _EXPLAIN_ALL.isdisjoint(gap.reason for gap in gaps) and (said_any or not cut):
             gaps += _missing(span, capture_settings_of(span.scope_name), messages, choices, log_came=said.came)
-        asked = integer(self._attributes, CHOICE_COUNT)
+        asked = first_integer(self._attributes, CHOICE_COUNT)
         if asked and 0 < len(choices) < asked and any(_says(choice.message) for choice in choices):
             gaps.append(_gaps.choices_missing(asked, len(choices)))
-        return gaps
 
 
 #: Reasons beside which it needs no saying that something is not there.
 _EXPLAIN_ALL = frozenset({"attributes_dropped", "content_not_captured", "events_dropped", "redacted"})
 
 
-def _shown(message: Message) -> Message | None:
-    parts = tuple(part for part in message.parts if not content_withheld(part) and not media_withheld(part))
-    return Message(message.role, parts, message.name) if parts or not message.parts else None
+def _is_withheld(part: Part) -> bool:
+    return content_withheld(part) or media_withheld(part)
 
 
 def _leading_system_parts(messages: list[Message]) -> tuple[Part, ...]:
@@ -221,15 +201,6 @@ def _leading_system_parts(messages: list[Message]) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _placeholders(messages: Iterable[Message]) -> list[Gap]:
-    found = {}
-    for part in (part for message in messages for part in message.parts):
-        switch = placeholder_in(part)
-        if switch:
-            found[switch] = _gaps.redacted("A message", switch)
-    return list(found.values())
-
-
 def _missing(
     span: Span, settings: CaptureSettings, messages: Sequence[Message], choices: Sequence[Choice], *, log_came: bool
 ) -> list[Gap]:
@@ -237,17 +208,15 @@ def _missing(
     says = [_says(message) for message in messages]
     if not any(says) and not any(_says(choice.message) for choice in choices):
         if failed and settings.silent_when_failed:
-            return [_gaps.no_input()]
+            return [_gaps.NO_INPUT]
         if settings.in_log and not log_came:
-            return [_gaps.log_events_missing()]
-        return (
-            [_gaps.content_not_captured(settings.switch)] if settings.switch else [_gaps.no_input(), _gaps.no_output()]
-        )
+            return [_gaps.LOG_EVENTS_MISSING]
+        return [_gaps.content_not_captured(settings.switch)] if settings.switch else [_gaps.NO_INPUT, _gaps.NO_OUTPUT]
     if not messages:
-        return [_gaps.log_events_missing() if settings.input_in_log else _gaps.no_input()]
+        return [_gaps.LOG_EVENTS_MISSING if settings.input_in_log else _gaps.NO_INPUT]
     if not all(says):
         return [_gaps.media_not_captured("messages of several parts")]
-    return [] if choices or failed else [_gaps.no_output()]
+    return [] if choices or failed else [_gaps.NO_OUTPUT]
 
 
 def _says(message: Message) -> bool:

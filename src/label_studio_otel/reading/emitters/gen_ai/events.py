@@ -13,20 +13,15 @@ values are texts: Strands writes the JSON of Bedrock's blocks, Azure one attribu
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from label_studio_otel.reading.attributes import as_dict, as_list, decoded, json_of
+from label_studio_otel.generation import Message
+from label_studio_otel.reading.attributes import as_dict, as_list, decoded, index_of, json_of
 from label_studio_otel.reading.forms import bedrock
 from label_studio_otel.reading.forms.gen_ai import messages_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from label_studio_otel.generation import Message
-    from label_studio_otel.spans import Span
-
-__all__ = ["EVENTS", "EventMessages", "merged", "messages_in_events", "sources_of"]
+from label_studio_otel.spans import Span
 
 ROLES = {
     "gen_ai.system.message": "system",
@@ -41,7 +36,6 @@ PROMPT_EVENT, PROMPT = "gen_ai.content.prompt", "gen_ai.prompt"
 COMPLETION_EVENT, COMPLETION = "gen_ai.content.completion", "gen_ai.completion"
 # https://github.com/pydantic/pydantic-ai/blob/v0.8.1/pydantic_ai_slim/pydantic_ai/models/instrumented.py
 EVENTS_ATTRIBUTE = "events"
-EVENT_NAME = "event.name"
 # https://github.com/Azure/azure-sdk-for-python/blob/azure-ai-inference_1.0.0b9/sdk/ai/azure-ai-inference/azure/ai/inference/tracing.py
 EVENT_CONTENT = "gen_ai.event.content"
 DETAILS = "gen_ai.client.inference.operation.details"
@@ -79,11 +73,11 @@ class EventMessages:
 def messages_in_events(span: Span) -> EventMessages:
     """Return the content of the span events of a call; of its log events if there are no span events."""
     said = EventMessages()
-    for name, body in (*_of_span(span), *_of_two(span)):
+    for name, body in _of_span(span):
         _add(said, name, body)
-    for name, body in () if said.came else (*_of_log(span), *_of_attribute(span)):
+    for name, body in () if said.came else _elsewhere(span):
         _add(said, name, body)
-    said.answers.sort(key=_index)
+    said.answers.sort(key=index_of)
     return said
 
 
@@ -92,15 +86,11 @@ def _of_span(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if event.name in _NAMES:
             content = decoded(event.attributes.get(EVENT_CONTENT))
             yield event.name, content if isinstance(content, dict) else _of_attributes(event.attributes)
-
-
-def _of_two(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the messages of the two events that the conventions had before 1.28: for prompts and for completions."""
-    for event in span.events:
-        for message in _listed(event.attributes.get(PROMPT) if event.name == PROMPT_EVENT else None):
-            yield "gen_ai.user.message", message
-        for message in _listed(event.attributes.get(COMPLETION) if event.name == COMPLETION_EVENT else None):
-            yield CHOICE, {"message": message}
+        # The conventions had these two before 1.28.
+        elif event.name == PROMPT_EVENT:
+            yield from (("gen_ai.user.message", message) for message in _listed(event.attributes.get(PROMPT)))
+        elif event.name == COMPLETION_EVENT:
+            yield from ((CHOICE, {"message": message}) for message in _listed(event.attributes.get(COMPLETION)))
 
 
 def _listed(value: Any) -> list[dict[str, Any]]:
@@ -117,17 +107,14 @@ def _of_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**attributes, **{key: value for key, value in said.items() if bedrock.are_blocks(value)}}
 
 
-def _of_log(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _elsewhere(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the events of the log, and those that Pydantic AI and Logfire once wrote into one attribute, as JSON."""
     for record in span.logs:
         if record.event_name in _NAMES:
             body = decoded(record.body)
             yield record.event_name, body if isinstance(body, dict) else {"content": record.body}
-
-
-def _of_attribute(span: Span) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the events that older versions of Pydantic AI and Logfire wrote into one attribute, as JSON."""
     for event in as_list(decoded(span.attributes.get(EVENTS_ATTRIBUTE))):
-        name = as_dict(event).get(EVENT_NAME)
+        name = as_dict(event).get("event.name")
         if isinstance(name, str) and name in _NAMES:
             yield name, event
 
@@ -151,8 +138,3 @@ def _answer(body: Mapping[str, Any]) -> dict[str, Any]:
     message = message if isinstance(message, dict) else {"content": message}
     beside = {key: body[key] for key in ("content", "tool_calls", "finish_reason", "index") if key in body}
     return {"content": None, **beside, **{key: value for key, value in message.items() if value is not None}}
-
-
-def _index(answer: Mapping[str, Any]) -> int:
-    index = answer.get("index")
-    return index if isinstance(index, int) else 0

@@ -6,37 +6,39 @@ _tool_calls_kv_pair); OpenLLMetry wrote the same names before it followed the co
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from label_studio_otel.generation import Choice, Message, TextPart, ToolCallPart
-from label_studio_otel.reading.forms.parts import arguments_of
+from label_studio_otel.reading.forms import parts
+from label_studio_otel.reading.indexed import indexed
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-__all__ = ["function_calls", "functions", "with_calls"]
-
-_CALL = re.compile(r"gen_ai\.completion\.(\d{1,6})\.function_call\.(name|arguments|id)")
-_FUNCTION = re.compile(r"llm\.request\.functions\.(\d{1,6})\.(name|description|parameters)")
+FUNCTIONS = "llm.request.functions."
 
 
 def function_calls(attributes: Mapping[str, Any]) -> tuple[ToolCallPart, ...]:
     """Return the tool calls of the answer. The number in an attribute is that of the call, not of the choice."""
-    return tuple(
-        ToolCallPart(fields["name"], arguments_of(fields.get("arguments")), fields.get("id"))
-        for fields in _numbered(_CALL, attributes)
-        if isinstance(fields.get("name"), str)
+    calls = (
+        parts.call(
+            fields.get("function_call.name"),
+            parts.arguments_of(fields.get("function_call.arguments")),
+            fields.get("function_call.id"),
+        )
+        for fields in indexed(attributes, "gen_ai.completion.").values()
     )
+    return tuple(filter(None, calls))
 
 
 def functions(attributes: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     """Return the definitions of the request's tools."""
-    return tuple(
-        {**fields, "parameters": arguments_of(fields["parameters"])} if "parameters" in fields else fields
-        for fields in _numbered(_FUNCTION, attributes)
-    )
+    return tuple(map(_function, indexed(attributes, FUNCTIONS).values()))
+
+
+def _function(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    tool = {field: fields[field] for field in ("name", "description") if field in fields}
+    parameters = fields.get("parameters", fields.get("input_schema"))
+    return tool if parameters is None else {**tool, "parameters": parts.arguments_of(parameters)}
 
 
 def with_calls(choices: Sequence[Choice], calls: Sequence[ToolCallPart]) -> tuple[Choice, ...]:
@@ -48,14 +50,5 @@ def with_calls(choices: Sequence[Choice], calls: Sequence[ToolCallPart]) -> tupl
     if not calls or said:
         return tuple(choices)
     *before, last = choices or (Choice(Message("assistant", ())),)
-    parts = tuple(part for part in last.message.parts if part != TextPart(""))
-    return (*before, replace(last, message=Message("assistant", (*parts, *calls))))
-
-
-def _numbered(pattern: re.Pattern[str], attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found: dict[int, dict[str, Any]] = {}
-    for key, value in attributes.items():
-        match = pattern.fullmatch(key)
-        if match:
-            found.setdefault(int(match[1]), {})[match[2]] = value
-    return [found[number] for number in sorted(found)]
+    kept = tuple(part for part in last.message.parts if part != TextPart(""))
+    return (*before, replace(last, message=Message("assistant", (*kept, *calls))))

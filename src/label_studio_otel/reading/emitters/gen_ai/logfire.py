@@ -7,17 +7,14 @@ A streamed call has two spans: the first has no answer; the second, written when
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from label_studio_otel.reading.attributes import as_dict, decoded
 from label_studio_otel.reading.forms import known_request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from label_studio_otel.reading.forms import Request
-
-__all__ = ["REQUEST", "RESPONSE", "TEMPLATE", "answers_of", "operation_of", "request_of"]
 
 REQUEST = "request_data"
 RESPONSE = "response_data"

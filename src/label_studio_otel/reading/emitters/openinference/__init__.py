@@ -11,11 +11,14 @@ they are complete and in a known form, else the attributes of the fields.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, TypeGuard
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, TypeGuard
 
 from label_studio_otel.generation import Choice, Gap, Generation, Message, TextPart, UnknownPart
 from label_studio_otel.reading import gaps, table
 from label_studio_otel.reading.attributes import as_dict, decoded, first_text, objects_of, string_list
+from label_studio_otel.reading.emitters.openinference import values
 from label_studio_otel.reading.emitters.openinference.messages import (
     CONTENT,
     NAMES,
@@ -25,21 +28,12 @@ from label_studio_otel.reading.emitters.openinference.messages import (
     messages_of,
     without_redacted,
 )
-from label_studio_otel.reading.emitters.openinference.values import Value, answered_by, tools_of, usage_of, value_of
-from label_studio_otel.reading.emitters.openinference.values import choices_of as choices_of_value
-from label_studio_otel.reading.emitters.openinference.values import messages_of as messages_of_value
+from label_studio_otel.reading.emitters.openinference.values import Value
 from label_studio_otel.reading.finish_reason import finish_reason, implied_reason
-from label_studio_otel.reading.forms import Request, Response, langchain, parts
-from label_studio_otel.reading.identities import IDENTITIES
+from label_studio_otel.reading.forms import Request, Response, parts
 from label_studio_otel.reading.indexed import indexed, repair_first
 from label_studio_otel.reading.providers import provider_of_class
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from label_studio_otel.spans import Span
-
-__all__ = ["DIALECT"]
+from label_studio_otel.spans import Span
 
 # https://github.com/Arize-ai/openinference/blob/python-openinference-semantic-conventions-v0.1.25/python/openinference-semantic-conventions/src/openinference/semconv/trace/__init__.py
 KIND = "openinference.span.kind"
@@ -55,24 +49,19 @@ PARAMETERS = "llm.invocation_parameters"
 TOOLS = "llm.tools."
 TOOL = "tool.json_schema"
 PROMPT_TEMPLATE = "llm.prompt_template.template"
-METADATA = "metadata"
 # https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/registry/attributes/gen-ai.md
 GEN_AI_OPERATION = "gen_ai.operation.name"
 GEN_AI_MESSAGES = "gen_ai.input.messages"
 
-_LLM = "LLM"
-#: https://github.com/openai/openai-agents-python/blob/v0.6.0/src/agents/models/openai_responses.py
+#: https://github.com/openai/openai-agents-python/blob/v0.6.0/src/agents/models/openai.py
 _INCOMPLETE = re.compile(r"response\.incomplete.*reason='(\w+)'")
 #: The packages whose `llm.model_name` is the response's; that of the others is the request's.
 _OF_THE_RESPONSE = frozenset({"anthropic", "autogen_agentchat", "langchain", "openai"})
-_HIDDEN = "OPENINFERENCE_HIDE_INPUTS, OPENINFERENCE_HIDE_OUTPUTS and the like"
-_SWITCH = f"unset {_HIDDEN}"
-_IMAGES = "OPENINFERENCE_BASE64_IMAGE_MAX_LENGTH, OPENINFERENCE_HIDE_INPUT_IMAGES"
 
 
 def _tells(attributes: Mapping[str, Any], scope_name: str) -> bool:
     """Return whether a span is an LLM call: its kind is `LLM`, it called a model, and `gen_ai` does not read it."""
-    if attributes.get(KIND) != _LLM or _prepares(attributes):
+    if attributes.get(KIND) != "LLM" or _prepares(attributes):
         return False
     # A span that keeps to the GenAI conventions, to which somebody added these, is read by those.
     return not (GEN_AI_OPERATION in attributes and GEN_AI_MESSAGES in attributes)
@@ -99,24 +88,24 @@ def _operation(attributes: Mapping[str, Any], scope_name: str, span_name: str) -
 
 def _read(span: Span) -> Generation:
     attributes = span.attributes
-    request = value_of(attributes.get(INPUT_VALUE), attributes.get(INPUT_MIME_TYPE))
-    response = value_of(attributes.get(OUTPUT_VALUE), attributes.get(OUTPUT_MIME_TYPE))
+    request = values.value_of(attributes.get(INPUT_VALUE), attributes.get(INPUT_MIME_TYPE))
+    response = values.value_of(attributes.get(OUTPUT_VALUE), attributes.get(OUTPUT_MIME_TYPE))
     messages, choices = _messages(span, request, response), _choices(span, response)
     asked, answered = _models(span, request, response)
-    known: dict[str, Any] = {**_identities(attributes)}
-    if _cut_short(span):
-        known |= {"error": None, "error_type": None}
+    provider = first_text(attributes, *DIALECT.provider)
+    definitions = [fields.get(TOOL) for fields in indexed(attributes, TOOLS).values()]
     return table.read(
         DIALECT,
         span,
         Request(messages),
-        Response(choices, _response_id(response), None, *usage_of(response)),
-        provider=_provider(span),
+        Response(choices, values.id_of(response), None, *values.usage_of(response)),
+        provider=provider.lower() if provider else provider_of_class(span.name, span.scope_name),
         request_model=asked,
         response_model=answered,
-        tools=_tools(attributes, request),
+        tools=objects_of(definitions) or values.tools_of(request),
         incomplete=tuple(_incomplete(span, request, response, messages, choices)),
-        **known,
+        # An answer that ended early is one, though the Agents SDK makes an error of it.
+        **({"error": None, "error_type": None} if _cut_short(span) else {}),
     )
 
 
@@ -125,10 +114,17 @@ def _messages(span: Span, request: Value, response: Value) -> tuple[Message, ...
     if span.dropped_attributes:
         repair_first(items, ROLE, CONTENT)
     flat = tuple(message for message in messages_of(items.values(), "user") if message.parts)
-    whole = _with_instructions(messages_of_value(request) or (), flat, response)
+    whole = _with_instructions(values.messages_of(request) or (), flat, response)
     if not whole or (flat and (request.cut or not all(map(_is_read, whole)))):
-        whole = flat or tuple(_prompts(span.attributes)) or _plain(span.attributes)
-    return tuple(message for message in map(without_redacted, _as_sent(whole, span.scope_name)) if message.parts)
+        numbered = (fields.get("prompt.text") for fields in indexed(span.attributes, f"{PROMPTS}.").values())
+        texts = list(filter(_is_said, (*string_list(span.attributes.get(PROMPTS)), *numbered)))
+        # The last resort is what a function was given that somebody instrumented by hand.
+        whole = flat or parts.prompts(texts or filter(_is_said, [span.attributes.get(INPUT_VALUE)]))
+    shown = [message for message in map(without_redacted, whole) if message.parts]
+    if span.scope_name.endswith(".autogen_agentchat"):
+        # It calls every system message the developer's; AutoGen sends it as the system's.
+        shown = [replace(message, role="system") if message.role == "developer" else message for message in shown]
+    return tuple(shown)
 
 
 def _is_read(message: Message) -> bool:
@@ -149,63 +145,27 @@ def _with_instructions(
     return (*leading, *messages)
 
 
-def _prompts(attributes: Mapping[str, Any]) -> Iterator[Message]:
-    flat = [fields.get("prompt.text") for fields in indexed(attributes, f"{PROMPTS}.").values()]
-    texts = [*string_list(attributes.get(PROMPTS)), *flat]
-    yield from parts.prompts(filter(_is_said, texts))
-
-
-def _plain(attributes: Mapping[str, Any]) -> tuple[Message, ...]:
-    """Return the argument of a function that somebody traced by hand, as a message of the user."""
-    return parts.prompts(filter(_is_said, [attributes.get(INPUT_VALUE)]))
-
-
-def _as_sent(messages: tuple[Message, ...], scope_name: str) -> tuple[Message, ...]:
-    if not scope_name.endswith(".autogen_agentchat"):
-        return messages
-    # It calls every system message the developer's; AutoGen sends it as the system's.
-    return tuple(
-        Message("system", message.parts, message.name) if message.role == "developer" else message
-        for message in messages
-    )
-
-
 def _choices(span: Span, response: Value) -> tuple[Choice, ...]:
     attributes = span.attributes
     flat = merged(messages_of(indexed(attributes, OUTPUT_MESSAGES).values(), "assistant"))
-    whole = choices_of_value(response)
+    whole = values.choices_of(response)
     if whole is None or (flat and (response.cut or not all(_is_read(choice.message) for choice in whole))):
-        whole = tuple(map(Choice, flat)) or tuple(_completions(attributes)) or _answer(attributes)
+        numbered = (fields.get("completion.text") for fields in indexed(attributes, CHOICES).values())
+        texts = list(filter(_is_said, numbered)) or filter(_is_said, [attributes.get(OUTPUT_VALUE)])
+        whole = tuple(map(Choice, flat)) or tuple(Choice(Message("assistant", (TextPart(text),))) for text in texts)
     reason = finish_reason(table.first_value(attributes, DIALECT.finish_reason)) or finish_reason(_cut_short(span))
     if not whole and reason:  # and the answer is hidden
         whole = (Choice(Message("assistant", ())),)
     elif span.status_code == "ERROR":
         whole = tuple(choice for choice in whole if choice.message.parts not in ((), (TextPart(""),)))
-    return tuple(_with_reason(choice, reason) for choice in whole)
+    shown = ((without_redacted(choice.message), choice.finish_reason or reason) for choice in whole)
+    return tuple(Choice(message, why or implied_reason(message.parts)) for message, why in shown)
 
 
 def _cut_short(span: Span) -> str | None:
     """Return why an answer ended early, if the Agents SDK raised an error for it and dropped the answer; else None."""
     found = _INCOMPLETE.search(span.status_message or "")
     return found[1] if found else None
-
-
-def _with_reason(choice: Choice, reason: str | None) -> Choice:
-    message = without_redacted(choice.message)
-    return Choice(message, choice.finish_reason or reason or implied_reason(message.parts))
-
-
-def _completions(attributes: Mapping[str, Any]) -> Iterator[Choice]:
-    for fields in indexed(attributes, CHOICES).values():
-        text = fields.get("completion.text")
-        if _is_said(text):
-            yield Choice(Message("assistant", (TextPart(text),)))
-
-
-def _answer(attributes: Mapping[str, Any]) -> tuple[Choice, ...]:
-    """Return a choice whose text is the whole `output.value`; none if that is empty or redacted."""
-    value = attributes.get(OUTPUT_VALUE)
-    return (Choice(Message("assistant", (TextPart(value),))),) if _is_said(value) else ()
 
 
 def _is_said(value: Any) -> TypeGuard[str]:
@@ -218,11 +178,13 @@ def _models(span: Span, request: Value, response: Value) -> tuple[str | None, st
     written = as_dict(decoded(attributes.get(PARAMETERS)))
     # The Agents SDK writes the response here.
     parameters = {} if "created_at" in written else written
-    asked_name, answered_name, either = "llm.request.model_name", "llm.response.model_name", "llm.model_name"
-    asked = first_text(attributes, asked_name) or first_text(request.fields, "model")
-    asked = asked or first_text(parameters, "model", "model_name")
-    answered = first_text(attributes, answered_name) or answered_by(response)
-    named = first_text(attributes, either)
+    asked = (
+        first_text(attributes, "llm.request.model_name")
+        or first_text(request.fields, "model")
+        or first_text(parameters, "model", "model_name")
+    )
+    answered = first_text(attributes, "llm.response.model_name") or values.answered_by(response)
+    named = first_text(attributes, "llm.model_name")
     of_the_answer = not parameters if written else span.scope_name.rpartition(".")[2] in _OF_THE_RESPONSE
     if asked is None and named != answered and (span.status_code == "ERROR" or not of_the_answer):
         asked = named
@@ -231,34 +193,12 @@ def _models(span: Span, request: Value, response: Value) -> tuple[str | None, st
     return asked, answered
 
 
-def _response_id(response: Value) -> str | None:
-    said = {**response.fields, **langchain.response_of(response.fields)}
-    return first_text(said, "id", "response_id", "responseId")
-
-
-def _provider(span: Span) -> str | None:
-    provider = first_text(span.attributes, *DIALECT.provider)
-    return provider.lower() if provider else provider_of_class(span.name, span.scope_name)
-
-
-def _tools(attributes: Mapping[str, Any], request: Value) -> tuple[Mapping[str, Any], ...]:
-    return objects_of([fields.get(TOOL) for fields in indexed(attributes, TOOLS).values()]) or tools_of(request)
-
-
-def _identities(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """Return user, session and conversation of the metadata, which the application wrote, if no attribute has them."""
-    metadata = as_dict(decoded(attributes.get(METADATA)))
-    names = {
-        "session_id": ("session_id",),
-        "user_id": ("user_id",),
-        "conversation_id": ("conversation_id", "thread_id"),
-    }
-    found = {field: first_text(metadata, *keys) for field, keys in names.items()}
-    return {field: value for field, value in found.items() if value and not first_text(attributes, *IDENTITIES[field])}
-
-
 def _incomplete(
-    span: Span, request: Value, response: Value, messages: tuple[Message, ...], choices: tuple[Choice, ...]
+    span: Span,
+    request: Value,
+    response: Value,
+    messages: tuple[Message, ...],
+    choices: tuple[Choice, ...],
 ) -> Iterator[Gap]:
     if span.dropped_attributes:
         yield gaps.attributes_dropped(span.dropped_attributes)
@@ -267,20 +207,23 @@ def _incomplete(
             yield gaps.truncated(attribute)
     redacted = [key for key, value in span.attributes.items() if value == REDACTED]
     if any(key.endswith("image.url") for key in redacted):
-        yield gaps.redacted("An image", _IMAGES)
+        yield gaps.redacted("An image", "OPENINFERENCE_BASE64_IMAGE_MAX_LENGTH, OPENINFERENCE_HIDE_INPUT_IMAGES")
     hidden = [key for key in redacted if not key.endswith("image.url")]
     if hidden:
-        yield gaps.redacted(hidden[0], _HIDDEN)
+        yield gaps.redacted(hidden[0], "OPENINFERENCE_HIDE_INPUTS, OPENINFERENCE_HIDE_OUTPUTS and the like")
     elif not messages:
-        yield gaps.no_input()
+        yield gaps.NO_INPUT
     elif not choices and span.status_code != "ERROR":
-        yield gaps.no_output()
+        yield gaps.NO_OUTPUT
 
 
 DIALECT = table.AttributeTable(
     name="openinference",
     written_by=__doc__,
-    marks={KIND: frozenset({_LLM})},
+    switch="unset OPENINFERENCE_HIDE_INPUTS, OPENINFERENCE_HIDE_OUTPUTS, OPENINFERENCE_HIDE_INPUT_MESSAGES, "
+    "OPENINFERENCE_HIDE_OUTPUT_MESSAGES, OPENINFERENCE_HIDE_INPUT_TEXT, OPENINFERENCE_HIDE_OUTPUT_TEXT, "
+    "OPENINFERENCE_HIDE_LLM_PROMPTS",
+    marks={KIND: frozenset({"LLM"})},
     request=(INPUT_VALUE, f"{INPUT_MESSAGES}*", f"{PROMPTS}*"),
     response=(OUTPUT_VALUE, f"{OUTPUT_MESSAGES}*", f"{CHOICES}*"),
     tools=(f"{TOOLS}*", TOOL),
@@ -290,8 +233,9 @@ DIALECT = table.AttributeTable(
     response_model=("llm.response.model_name", "llm.model_name"),
     input_tokens=("llm.token_count.prompt",),
     output_tokens=("llm.token_count.completion",),
+    metadata=("metadata",),
     also=(
-        *(INPUT_MIME_TYPE, OUTPUT_MIME_TYPE, METADATA, PROMPT_TEMPLATE, GEN_AI_OPERATION, GEN_AI_MESSAGES),
+        *(INPUT_MIME_TYPE, OUTPUT_MIME_TYPE, PROMPT_TEMPLATE, GEN_AI_OPERATION, GEN_AI_MESSAGES),
         *NAMES,
     ),
     tells=_tells,

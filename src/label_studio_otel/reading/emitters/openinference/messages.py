@@ -1,7 +1,5 @@
 """Messages in OpenInference's attributes: one attribute for each field of each part of each message.
 
-https://github.com/Arize-ai/openinference/blob/python-openinference-semantic-conventions-v0.1.25/spec/semantic_conventions.md
-
 Emitters differ from the conventions:
 
 - an index can be missing: the OpenAI package reserves 0 for `instructions`, even if there are none;
@@ -13,7 +11,8 @@ Emitters differ from the conventions:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from label_studio_otel.generation import (
     BlobPart,
@@ -26,15 +25,10 @@ from label_studio_otel.generation import (
     UnknownPart,
     UriPart,
 )
-from label_studio_otel.reading.attributes import decoded, first_text, json_of
-from label_studio_otel.reading.forms import media, parts
-from label_studio_otel.reading.forms.openai_parts import joined, part_of
+from label_studio_otel.reading.attributes import as_dict, decoded, first_text, json_of
+from label_studio_otel.reading.forms import parts
+from label_studio_otel.reading.forms.openai import joined, part_of
 from label_studio_otel.reading.indexed import indexed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-__all__ = ["CONTENT", "NAMES", "REDACTED", "ROLE", "merged", "messages_of", "without_redacted"]
 
 REDACTED = "__REDACTED__"
 
@@ -71,7 +65,13 @@ def merged(messages: Iterable[Message]) -> tuple[Message, ...]:
     found: list[Message] = []
     for message in messages:
         last = found[-1] if found else None
-        if last and (_thinks(last) or (_calls(message) and not any(map(_is_call, last.parts)))):
+        if last and (
+            parts.are_all(last.parts, ReasoningPart)
+            or (
+                parts.are_all(message.parts, ToolCallPart)
+                and not any(isinstance(part, ToolCallPart) for part in last.parts)
+            )
+        ):
             found[-1] = Message(message.role, last.parts + message.parts, last.name)
         else:
             found.append(message)
@@ -94,22 +94,13 @@ def _is_hidden(part: Part) -> bool:
     return False
 
 
-def _thinks(message: Message) -> bool:
-    return bool(message.parts) and all(isinstance(part, ReasoningPart) for part in message.parts)
-
-
-def _calls(message: Message) -> bool:
-    return bool(message.parts) and all(map(_is_call, message.parts))
-
-
-def _is_call(part: Part) -> bool:
-    return isinstance(part, ToolCallPart)
-
-
 def _messages(fields: Mapping[str, Any], default_role: str) -> Iterator[Message]:
     functions = indexed(fields, FUNCTIONS)
     if functions:
-        yield from (Message("tool", (_function(function.get("")),)) for function in functions.values())
+        for value in (function.get("") for function in functions.values()):
+            result = as_dict(decoded(value))
+            part = parts.result(result["content"], result.get("call_id")) if "content" in result else None
+            yield Message("tool", (part or ToolResponsePart(value),))
         return
     raw_role = first_text(fields, ROLE) or default_role
     role = _ROLES.get(raw_role, raw_role)
@@ -119,15 +110,8 @@ def _messages(fields: Mapping[str, Any], default_role: str) -> Iterator[Message]
         yield Message(role, tuple(_parts(fields)), first_text(fields, NAME))
 
 
-def _function(value: Any) -> ToolResponsePart:
-    result = decoded(value)
-    if not isinstance(result, dict) or "content" not in result:
-        return ToolResponsePart(value)
-    return parts.result(result["content"], result.get("call_id"))
-
-
 def _tool_result(fields: Mapping[str, Any]) -> Iterator[Part]:
-    contents = tuple(_contents(fields))
+    contents = _contents(fields)
     content = fields.get(CONTENT)
     if content is None:
         texts = [part.content for part in contents if isinstance(part, TextPart)]
@@ -146,8 +130,11 @@ def _result(content: Any) -> Any:
 
 
 def _parts(fields: Mapping[str, Any]) -> Iterator[Part]:
-    calls = list(_tool_calls(fields))
-    contents = list(_contents(fields))
+    calls = list(map(_call, indexed(fields, TOOL_CALLS).values()))
+    name = first_text(fields, FUNCTION_NAME)
+    if name is not None:  # before tool_calls came, a message could have one
+        calls.append(ToolCallPart(name, parts.arguments_of(fields.get(FUNCTION_ARGUMENTS))))
+    contents = _contents(fields)
     texts = [part.content for part in contents if isinstance(part, TextPart)]
     content = fields.get(CONTENT)
     if isinstance(content, str) and content not in ("".join(texts), *texts):
@@ -159,11 +146,8 @@ def _parts(fields: Mapping[str, Any]) -> Iterator[Part]:
     yield from parts.with_calls(said, calls)
 
 
-def _contents(fields: Mapping[str, Any]) -> Iterator[Part]:
-    for part_fields in indexed(fields, CONTENTS).values():
-        part = _content(part_fields)
-        if part is not None:
-            yield part
+def _contents(fields: Mapping[str, Any]) -> list[Part]:
+    return list(filter(None, map(_content, indexed(fields, CONTENTS).values())))
 
 
 def _content(fields: Mapping[str, Any]) -> Part | None:
@@ -190,16 +174,8 @@ def _medium(fields: Mapping[str, Any]) -> Part | None:
         prefix = f"{_PART}{kind}.{kind}."
         url = fields.get(f"{prefix}url")
         if url and url != REDACTED:
-            return media.by_reference(url, kind, fields.get(f"{prefix}mime_type"))
+            return parts.by_reference(url, kind, fields.get(f"{prefix}mime_type"))
     return None
-
-
-def _tool_calls(fields: Mapping[str, Any]) -> Iterator[Part]:
-    for call in indexed(fields, TOOL_CALLS).values():
-        yield _call(call)
-    name = first_text(fields, FUNCTION_NAME)
-    if name is not None:  # before tool_calls came, a message could have one
-        yield ToolCallPart(name, parts.arguments_of(fields.get(FUNCTION_ARGUMENTS)))
 
 
 def _call(fields: Mapping[str, Any]) -> Part:

@@ -7,20 +7,16 @@ response id. Only known forms are read, because any other value may be an argume
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from label_studio_otel.generation import Choice, Message, Part, TextPart
 from label_studio_otel.reading.attributes import as_dict, as_list, first_text, json_of
 from label_studio_otel.reading.finish_reason import finish_reason
 from label_studio_otel.reading.forms import google, haystack_repr, known_request, known_response, langchain, openai
-from label_studio_otel.reading.forms.openai_parts import tool_call_of
+from label_studio_otel.reading.forms.openai import tool_call_of
 from label_studio_otel.reading.truncated_json import beginning_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-__all__ = ["Value", "answered_by", "choices_of", "messages_of", "tools_of", "usage_of", "value_of"]
 
 _MODEL = re.compile(r"_meta=\{'model': '([^']+)'")
 _TOOL = re.compile(r"Tool\(name='([^']+)'")
@@ -55,9 +51,6 @@ def messages_of(value: Value) -> tuple[Message, ...] | None:
     shown = fields.get("messages")
     if isinstance(shown, list) and any(isinstance(raw, str) for raw in shown):
         return haystack_repr.messages_of(shown)
-    contents = google.messages_of(fields)
-    if contents is not None:
-        return contents
     request = known_request(value.content)
     return request.messages if request and (request.operation == "chat" or "prompt" in fields) else None
 
@@ -82,6 +75,11 @@ def answered_by(value: Value) -> str | None:
     replies = value.fields.get("replies")
     shown = _MODEL.search(replies[0]) if isinstance(replies, list) and replies and isinstance(replies[0], str) else None
     return first_text(said, "model_name", "model", "model_version") or (shown[1] if shown else None)
+
+
+def id_of(value: Value) -> str | None:
+    """Return the provider's id of the response."""
+    return first_text({**value.fields, **langchain.response_of(value.fields)}, "id", "response_id", "responseId")
 
 
 def usage_of(value: Value) -> tuple[int | None, int | None]:

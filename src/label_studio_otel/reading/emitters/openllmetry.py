@@ -8,7 +8,9 @@ https://github.com/traceloop/openllmetry/blob/0.53.4/packages/opentelemetry-inst
 
 `gen_ai.prompt.N.*` is the Nth message, `gen_ai.completion.N.*` the Nth choice. Beyond that:
 
-- content that is no text is the JSON of the provider's parts in the same attribute (`content`);
+- content that is no text is the JSON of the provider's parts in the same attribute, which does not say so. It is parts
+  where it is exactly what `json.dumps` writes for a list of parts that the providers know, unless it is a single one of
+  plain text: that may as well be what the user typed, and stays text;
 - a prompt of OpenAI's Completions is `gen_ai.prompt.0.user`: the role is the field;
 - Anthropic's thinking is a choice of its own, of role `thinking`, before the one it belongs to;
 - a streamed answer of LangChain has the role `unknown`;
@@ -18,35 +20,30 @@ https://github.com/traceloop/openllmetry/blob/0.53.4/packages/opentelemetry-inst
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from label_studio_otel.generation import Choice, Message, ReasoningPart, ToolResponsePart
+from label_studio_otel.generation import Choice, Gap, Generation, Message, Part, ReasoningPart, TextPart, UnknownPart
 from label_studio_otel.reading import gaps, table
-from label_studio_otel.reading.attributes import decoded, first_integer, first_text
-from label_studio_otel.reading.emitters.gen_ai.capture_settings import capture_settings_of
+from label_studio_otel.reading.attributes import as_dict, first_integer, first_text, json_of
+from label_studio_otel.reading.emitters.gen_ai.capture_settings import TRACELOOP, capture_settings_of
 from label_studio_otel.reading.emitters.gen_ai.choices import FINISH_REASON, FINISH_REASONS, choices_of
 from label_studio_otel.reading.emitters.gen_ai.events import EVENTS, messages_in_events
-from label_studio_otel.reading.emitters.openllmetry.content import parts_of
+from label_studio_otel.reading.emitters.gen_ai.litellm import FUNCTIONS, functions
 from label_studio_otel.reading.finish_reason import finish_reason, implied_reason
-from label_studio_otel.reading.forms import Request, Response, parts
-from label_studio_otel.reading.identities import ASSOCIATION, USER_ID
+from label_studio_otel.reading.forms import Request, Response, openai, parts
+from label_studio_otel.reading.forms.openai import KINDS, part_of
 from label_studio_otel.reading.indexed import indexed, repair_first
 from label_studio_otel.reading.providers import provider_of_class
+from label_studio_otel.reading.table import ASSOCIATION, USER_ID
 from label_studio_otel.reading.turns import join_turns
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from label_studio_otel.generation import Gap, Generation, Part
-    from label_studio_otel.spans import Span
-
-__all__ = ["DIALECT"]
+from label_studio_otel.spans import Span
 
 # https://github.com/traceloop/openllmetry/blob/0.53.4/packages/opentelemetry-semantic-conventions-ai/opentelemetry/semconv_ai/__init__.py
 PROMPTS = "gen_ai.prompt."
 COMPLETIONS = "gen_ai.completion."
 REQUEST_TYPE = "llm.request.type"
-FUNCTIONS = "llm.request.functions."
 SPAN_KIND = "traceloop.span.kind"  # on workflows, tasks, agents and tools only
 LANGCHAIN_PROVIDER = f"{ASSOCIATION}ls_provider"
 # Spans of other dialects that have some of these attributes, too.
@@ -57,20 +54,17 @@ OPENINFERENCE_KIND = "openinference.span.kind"
 _KEYS = frozenset(
     {
         REQUEST_TYPE,
-        f"{PROMPTS}0.role",
-        f"{PROMPTS}0.user",
-        f"{COMPLETIONS}0.role",
-        f"{COMPLETIONS}0.content",
-        f"{COMPLETIONS}0.finish_reason",
+        *(f"{PROMPTS}0.{field}" for field in ("role", "user")),
+        *(f"{COMPLETIONS}0.{field}" for field in ("role", "content", "finish_reason")),
         # Of a long conversation whose call failed the SDK's limit leaves nothing but the last sixty messages.
         *(f"{PROMPTS}{number}.role" for number in range(25, 5_000, 25)),
     }
 )
 
-_REQUEST_TYPES = ("chat", "completion")
-_FILTERED = "FILTERED"
-_THINKING = "thinking"
-_NO_PROVIDERS = frozenset({"langchain", "llamaindex"})
+_ITEMS = ("function_call", "custom_tool_call", "reasoning")
+_KINDS = KINDS.union(_ITEMS)
+#: What stands beside a message's calls where it has no content: none, or the JSON of none.
+_NOTHING = ("", '""', "[]", "null")
 
 
 def _tells(attributes: Mapping[str, Any], scope_name: str) -> bool:
@@ -80,7 +74,7 @@ def _tells(attributes: Mapping[str, Any], scope_name: str) -> bool:
     if attributes.get(OPENINFERENCE_KIND, "LLM") != "LLM":
         return False
     if REQUEST_TYPE in attributes:
-        return attributes[REQUEST_TYPE] in _REQUEST_TYPES
+        return attributes[REQUEST_TYPE] in ("chat", "completion")
     return not _KEYS.isdisjoint(attributes)
 
 
@@ -99,7 +93,15 @@ def _read(span: Span) -> Generation:
         said = messages_in_events(span)
         messages = messages or tuple(join_turns(said.messages))
         choices = choices or choices_of(said.answers, attributes, span)
-    incomplete += _missing(span, messages, choices)
+    settings = capture_settings_of(span.scope_name)
+    incomplete += gaps.missing(
+        span,
+        messages,
+        choices if messages or any(choice.message.parts for choice in choices) else (),
+        settings.switch,
+        failed=span.status_code == "ERROR",
+        without_input=gaps.LOG_EVENTS_MISSING if settings.input_in_log else gaps.NO_INPUT,
+    )
     return table.read(
         DIALECT,
         span,
@@ -108,7 +110,7 @@ def _read(span: Span) -> Generation:
         provider=_provider(span),
         input_tokens=_count(span, DIALECT.input_tokens, len(choices)),
         output_tokens=_count(span, DIALECT.output_tokens, len(choices)),
-        tools=tuple(map(_tool, indexed(attributes, FUNCTIONS).values())),
+        tools=functions(attributes),
         incomplete=tuple(incomplete),
     )
 
@@ -131,7 +133,7 @@ def _provider(span: Span) -> str | None:
     The first releases wrote the framework in its place; there the name of the span has LangChain's class.
     """
     system = first_text(span.attributes, *DIALECT.provider[:1])
-    if system is not None and system.lower() not in _NO_PROVIDERS:
+    if system is not None and system.lower() not in ("langchain", "llamaindex"):
         return system.lower()
     return first_text(span.attributes, LANGCHAIN_PROVIDER) or provider_of_class(span.name, span.scope_name)
 
@@ -143,7 +145,7 @@ def _messages(span: Span, incomplete: list[Gap]) -> tuple[Message, ...]:
     messages = [_message(fields) for fields in prompts.values()]
     # An empty message has no content, either; but the instrumentation goes on after it.
     if len(messages) > 1 and messages[-1].role == "user" and not messages[-1].parts:
-        incomplete.append(gaps.message_without_content())
+        incomplete.append(gaps.MESSAGE_WITHOUT_CONTENT)
     return tuple(message for message in messages if message.parts)
 
 
@@ -153,13 +155,9 @@ def _message(fields: Mapping[str, Any]) -> Message:
         role = next((field for field in ("user", "system", "assistant") if field in fields), "user")
         fields = {**fields, "content": fields.get("content", fields.get(role))}
     if role in {"tool", "function"}:
-        return Message("tool", _tool_result(fields))
-    return parts.message(role, parts_of(fields))
-
-
-def _tool_result(fields: Mapping[str, Any]) -> tuple[Part, ...]:
-    content = fields.get("content")
-    return () if content is None else (ToolResponsePart(content, first_text(fields, "tool_call_id")),)
+        content = fields.get("content")
+        return Message("tool", () if content is None else (parts.result(content, first_text(fields, "tool_call_id")),))
+    return parts.message(role, _parts_of(fields))
 
 
 def _choices(span: Span, incomplete: list[Gap]) -> tuple[Choice, ...]:
@@ -168,8 +166,8 @@ def _choices(span: Span, incomplete: list[Gap]) -> tuple[Choice, ...]:
     reason = None
     for fields in indexed(span.attributes, COMPLETIONS).values():
         reason = first_text(fields, "finish_reason") or reason
-        if fields.get("role") == _THINKING:
-            thoughts += _thought(fields)
+        if fields.get("role") == "thinking":
+            thoughts += parts.thoughts(fields.get("content"))
             continue
         said = thoughts + _answer(fields, incomplete)
         choices.append(Choice(Message("assistant", said), finish_reason(reason) or implied_reason(said)))
@@ -179,48 +177,82 @@ def _choices(span: Span, incomplete: list[Gap]) -> tuple[Choice, ...]:
     return tuple(choices)
 
 
-def _thought(fields: Mapping[str, Any]) -> tuple[Part, ...]:
-    content = fields.get("content")
-    return (ReasoningPart(content),) if isinstance(content, str) and content else ()
-
-
 def _answer(fields: Mapping[str, Any], incomplete: list[Gap]) -> tuple[Part, ...]:
     content = fields.get("content")
-    if content == _FILTERED and finish_reason(fields.get("finish_reason")) == "content_filter":
+    if content == "FILTERED" and finish_reason(fields.get("finish_reason")) == "content_filter":
         incomplete.append(gaps.redacted("The answer", "the provider's filter stopped it; OpenLLMetry before 0.55"))
         fields = {**fields, "content": None}
     elif content == '""' and fields.get("role") == "unknown":  # a stream of nothing, which was written as JSON
         fields = {**fields, "content": None}
-    return parts_of(fields)
+    return _parts_of(fields)
 
 
-def _tool(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    tool = {field: fields[field] for field in ("name", "description") if field in fields}
-    parameters = fields.get("parameters", fields.get("input_schema"))
-    if parameters is not None:
-        found = decoded(parameters)
-        tool["parameters"] = parameters if found is None else found
-    return tool
+def _parts_of(fields: Mapping[str, Any]) -> tuple[Part, ...]:
+    """Return the parts of a message; a tool call that is in `content` and in `tool_calls` is returned once."""
+    calls = [_call(call) for call in indexed(fields, "tool_calls.").values()]
+    legacy = {
+        name: fields[f"function_call.{name}"] for name in ("name", "arguments") if f"function_call.{name}" in fields
+    }
+    if legacy and not calls:
+        calls = [_call(legacy)]
+    content = _content(fields.get("content"), has_calls=bool(calls))
+    return (*_summary(fields.get("reasoning")), *parts.with_calls(content, calls))
 
 
-def _missing(span: Span, messages: tuple[Message, ...], choices: tuple[Choice, ...]) -> Iterator[Gap]:
-    answered = any(choice.message.parts for choice in choices)
-    if span.dropped_attributes:
-        yield gaps.attributes_dropped(span.dropped_attributes)
-    if not messages and not answered:
-        yield gaps.content_not_captured(capture_settings_of(span.scope_name).switch)
-    elif not messages and capture_settings_of(span.scope_name).input_in_log:
-        yield gaps.log_events_missing()
-    elif not messages:
-        yield gaps.no_input()
-    elif not choices and span.status_code != "ERROR":
-        yield gaps.no_output()
+def _call(fields: Mapping[str, Any]) -> Part:
+    name = first_text(fields, "name", "function.name")
+    arguments = parts.arguments_of(fields.get("arguments", fields.get("function.arguments")))
+    return parts.call(name, arguments, first_text(fields, "id")) or UnknownPart(dict(fields))
+
+
+def _summary(value: Any) -> tuple[Part, ...]:
+    """Return the reasoning of OpenAI's Responses API, whose parts are written as JSON."""
+    if not isinstance(value, str) or not value:
+        return ()
+    found = json_of(value)
+    return openai.reasoning_of({"summary": found}) if isinstance(found, list) else (ReasoningPart(value),)
+
+
+def _content(value: Any, *, has_calls: bool) -> Iterator[Part]:
+    if isinstance(value, str):
+        found = _decoded(value)
+        if found is not None:
+            yield from (part for raw in found for part in _part(raw))
+        elif value not in _NOTHING or not has_calls:
+            yield TextPart(value)
+    elif isinstance(value, (list, tuple)):
+        yield from (part for raw in value for part in _part(raw))
+    elif value is not None:
+        yield UnknownPart(value)
+
+
+def _decoded(text: str) -> list[Any] | None:
+    """Return the parts whose JSON a text is; None if it is an ordinary text."""
+    if not text.startswith("[{"):
+        return None
+    found = json_of(text)
+    if (
+        not isinstance(found, list)
+        or not all(str(as_dict(raw).get("type")) in _KINDS for raw in found)
+        or [raw.keys() for raw in found] == [{"type", "text"}]
+    ):
+        return None
+    # OpenLLMetry writes with `json.dumps`; the JSON of somebody else is what somebody said.
+    return found if text in {json.dumps(found), json.dumps(found, ensure_ascii=False)} else None
+
+
+def _part(raw: Any) -> tuple[Part, ...]:
+    kind = raw.get("type") if isinstance(raw, dict) else None
+    if kind == "reasoning":
+        return openai.reasoning_of(raw)
+    return (openai.called_item(raw),) if kind in _ITEMS else (part_of(raw),)
 
 
 DIALECT = table.AttributeTable(
     name="openllmetry",
     written_by=__doc__,
     marks=dict.fromkeys(_KEYS, frozenset()),
+    switch=TRACELOOP,
     request=(f"{PROMPTS}*",),
     response=(f"{COMPLETIONS}*",),
     tools=(f"{FUNCTIONS}*",),
