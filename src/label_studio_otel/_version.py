@@ -1,3 +1,3 @@
-"""The version, read by the build and by every record's header."""
+"""The version of this package, for the build, the User-Agent of requests and the instruments of metrics."""
 
 __version__ = "0.1.0"

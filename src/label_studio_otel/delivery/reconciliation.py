@@ -225,7 +225,10 @@ def _kept(found: Sequence[FoundTask]) -> FoundTask:
 
 @contextlib.contextmanager
 def _tolerate_refusal(late: bool) -> Iterator[None]:
-    """Run a block. If Label Studio refuses a change in it: raise, so that it is tried again; log it if it is `late`."""
+    """Run a block in which Label Studio may refuse a change.
+
+    If it does, raise, so that the change is tried again; if it is `late`, log the refusal instead and go on.
+    """
     try:
         yield
     except DestinationBlocked as error:

@@ -196,7 +196,7 @@ def _is_corrupt(error: Exception) -> bool:
 
 
 def newer_schema(path: Path) -> tuple[int, int] | None:
-    """Return a file's schema number and the newest known one; None unless the file's is newer."""
+    """Return a file's schema number and the newest known one; None if the file's is not newer."""
     schema = _number(path, "PRAGMA user_version")
     return (schema, len(STEPS)) if schema > len(STEPS) else None
 

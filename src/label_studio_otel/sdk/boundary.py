@@ -1,7 +1,7 @@
 """The boundary between the application and this package: every call of the SDK comes in here.
 
-An exception that left `on_end` would surface in the application's `with` block and keep other processors from the span.
-So each exception is caught here, logged once and counted.
+An exception in `on_end` would appear in the application's `with` block and keep other processors from the span. So
+exceptions of spans are caught here, logged once and counted; those of log events are caught in `log_processor.py`.
 """
 
 from __future__ import annotations
