@@ -165,13 +165,17 @@ class SpoolWriter(process.ForkPart):
 
     def _write_oldest(self) -> None:
         # Taken out before: a signal handler that ends a span in the middle of the write writes the others.
-        record = self._backlog.popleft()
+        try:
+            record = self._backlog.popleft()
+        except IndexError:
+            return  # the handler has written this one too
+        length = len(record)
         try:
             self._write([record])
         except BaseException:
             self._backlog.appendleft(record)
             raise
-        self._backlog_bytes -= len(record)
+        self._backlog_bytes -= length  # no call stands in this line, or the handler's own change would be lost
 
     def _write(self, buffers: Sequence[bytes]) -> None:
         # The file is out of the list during the write. A signal handler that ends a span in the middle of the write
@@ -220,9 +224,10 @@ class SpoolWriter(process.ForkPart):
 
     def _keep(self, record: bytes, calls: int) -> None:
         """Keep a record in memory, or count it as lost where there is no room."""
-        if self._backlog_bytes + len(record) > self._max_backlog_bytes:
+        length = len(record)
+        if self._backlog_bytes + length > self._max_backlog_bytes:
             self.lost += 1
             return
         self.taken += calls
         self._backlog.append(record)
-        self._backlog_bytes += len(record)
+        self._backlog_bytes += length

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from support.spooling import record, texts
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from types import FrameType
 
 
 class Disk:
@@ -181,6 +183,42 @@ def test_a_signal_handler_may_write_in_the_middle_of_writing_what_waited(
     assert writer.append(record("last"))
     assert texts(directory) == ["1", "2", "3", "from the handler", "last"]
     assert (writer.backlog, writer._backlog_bytes, writer.lost) == (0, 0, 0)
+
+
+def test_a_signal_handler_may_write_after_every_call_of_the_writer(directory: Path, disk: Disk) -> None:
+    calls = _interrupted_after_call(0, directory / "0", disk)
+    assert calls > 50
+    for number in range(1, calls + 1):
+        _interrupted_after_call(number, directory / str(number), disk)
+
+
+def _interrupted_after_call(number: int, directory: Path, disk: Disk) -> int:
+    """Write what waited and one more, with a signal handler that writes after one of the calls; return the calls."""
+    writer = SpoolWriter(directory, clock=iter(range(0, 100_000, 10)).__next__)
+    disk.room = 0
+    writer.append(record("1"))
+    calls = 0
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        if frame.f_code.co_filename == writer_module.__file__ and event in ("call", "c_return", "c_exception"):
+            calls += 1
+            if calls == number:
+                sys.setprofile(None)
+                writer.append(record("from the handler"))
+
+    sys.setprofile(profile)
+    try:
+        writer.append(record("2"))
+        disk.room = 1 << 30
+        writer.append(record("3"))
+    finally:
+        sys.setprofile(None)
+    handled = ["from the handler"] if number else []
+    assert (sorted(texts(directory)), number) == (["1", "2", "3", *handled], number)
+    assert (writer.backlog, writer._backlog_bytes, writer.lost, number) == (0, 0, 0, number)
+    writer.close()
+    return calls
 
 
 def test_a_write_that_something_else_ends_keeps_its_record(
