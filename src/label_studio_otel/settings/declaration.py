@@ -95,17 +95,32 @@ def read_values(
 
     def value_of(one: Setting) -> Any:
         for place, value in given(one):
-            if value is None or (isinstance(value, str) and not value):
-                continue
             try:
+                if value is None or (isinstance(value, str) and not value):
+                    continue
                 return one.read(value)
             except Exception as error:  # a value from the application's code can be any object
-                # No secret is shown, and of a URL neither user nor password.
-                shown = "" if one.secret else f"={re.sub('[^/]*@', '', str(value))[:80]!r}"
-                problems.append((one, f"{place}{shown} cannot be used: {error}"))
+                problems.append((one, f"{place}{_quoted(one, value)} cannot be used: {_text(error)}"))
         return one.default
 
     return {one.key: value_of(one) for one in settings}, problems
+
+
+def _quoted(one: Setting, value: Any) -> str:
+    """Return the value as a message may show it: no secret, and of a URL neither user nor password."""
+    if one.secret:
+        return ""
+    # Split, because the time of an expression such as "[^/]*@" grows with the square of the text's length.
+    shown = "/".join(part.rpartition("@")[2] for part in _text(value).split("/"))
+    return f"={shown[:80]!r}"
+
+
+def _text(value: object) -> str:
+    """Return an object's text; the name of its type where it has none."""
+    try:
+        return str(value)
+    except Exception:  # of the application's code, too
+        return type(value).__name__
 
 
 def _markdown(default: Any) -> str:

@@ -132,4 +132,7 @@ def names(value: Any) -> frozenset[str]:
 
 def path(value: Any) -> Path:
     """Return an absolute path; `~` is the home directory."""
-    return Path(os.path.abspath(os.path.expanduser(os.fspath(value))))  # Path.expanduser raises where HOME is missing
+    found = os.path.abspath(os.path.expanduser(os.fspath(value)))  # Path.expanduser raises where HOME is missing
+    if b"\0" in os.fsencode(found):  # no file system takes it, nor what cannot be encoded
+        raise ValueError("it must be the path of a directory")
+    return Path(found)

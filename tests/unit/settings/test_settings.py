@@ -255,6 +255,43 @@ def test_an_object_that_raises_any_error_is_reported_and_replaced_by_the_default
     assert load({"operations": Broken()}, {}).problems == ("operations='Broken' cannot be used: broken; using None",)
 
 
+def test_an_object_without_a_text_is_named_by_its_type() -> None:
+    class Broken:
+        def __str__(self) -> str:
+            raise BrokenError
+
+    class BrokenError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    assert load({"url": Broken(), "mode": Broken()}, {}).problems == (
+        "url='Broken' cannot be used: it must be text; using 'http://localhost:8080'",
+        "mode='Broken' cannot be used: BrokenError; using 'prompt'",
+    )
+
+
+def test_a_text_whose_length_cannot_be_asked_is_replaced_by_the_default() -> None:
+    class Broken(str):
+        __slots__ = ()
+
+        def __len__(self) -> int:
+            raise RuntimeError("broken")
+
+    assert load({"mode": Broken("essay")}, {}).problems == ("mode='essay' cannot be used: broken; using 'prompt'",)
+
+
+@pytest.mark.parametrize("directory", ["/state\0", "/state\ud800"])
+def test_a_state_directory_that_no_file_system_can_hold_is_refused(directory: str) -> None:
+    settings = load({"state_dir": directory}, {"HOME": "/home/user"})
+    assert settings.state_dir == Path("/home/user/.local/state/label-studio-otel")
+    assert len(settings.problems) == 1
+
+
+def test_a_long_text_that_cannot_be_used_takes_no_longer_than_a_short_one() -> None:
+    (problem,) = load({"mode": "user:password@" + "x" * 1_000_000}, {}).problems  # it took minutes
+    assert problem == f"mode='{'x' * 80}' cannot be used: it must be prompt or chat; using 'prompt'"
+
+
 def test_a_variable_wins_over_a_file() -> None:
     settings = load({}, {"LABEL_STUDIO_OTEL_MODE": "chat"}, {"mode": "prompt", "delivery": "off"})
     assert (settings.mode, settings.delivery) == ("chat", "off")
