@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Create or check; return 0 when calls can be sent, 1 when something is wrong, with advice on standard error."""
+    """Create or check the project; return 0 when calls can be sent, else 1, with advice on standard error."""
     names = ("url", "project_id", "project_name", "project_config", "mode")
     settings = load({name: getattr(args, name) for name in names})
     wrong = list(settings.problems)

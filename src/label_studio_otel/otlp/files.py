@@ -87,10 +87,10 @@ def _is_document(line: bytes) -> bool:
 
 
 def _decode_protobuf(data: bytes) -> Telemetry | None:
-    """Return the content of a request in protobuf, None where it has neither traces nor logs.
+    """Return the content of a request in protobuf, None if it has neither traces nor logs.
 
-    Requests for traces and for logs have the same form down to a single span or record, so both ways are tried: read as
-    the other one, a span has no valid ids, and a record has no time.
+    Requests for traces and for logs have the same form except for the single span or record, so both are tried. Read in
+    the wrong way, a record becomes a span without valid ids, and a span becomes a record without a time.
     """
     from label_studio_otel.otlp import protobuf  # noqa: PLC0415 - it takes 60 ms to import
 
@@ -110,7 +110,7 @@ def _is_span(span: dict[str, Any]) -> bool:
 
 
 def _is_record(record: dict[str, Any]) -> bool:
-    """Return whether this is a log record; its ids may be missing, and its times, but not both."""
+    """Return whether this is a log record: it may lack its ids or its times, but not both."""
     ids = (len(record["traceId"]), len(record["spanId"]))
     has_time = record["timeUnixNano"] or record["observedTimeUnixNano"]
     return ids in {(32, 16), (32, 0), (0, 0)} and bool(ids[0] or has_time)

@@ -73,7 +73,7 @@ def first_text(attributes: Mapping[str, Any], *names: str) -> str | None:
 
 
 def first_json_text(attributes: Mapping[str, Any], *names: str) -> str | None:
-    """Return what `first_text` does, of texts that stand as JSON, in quotes; a text that is no JSON counts as it is."""
+    """Return what `first_text` does, for attributes that hold JSON; a text that is not JSON is taken as it is."""
     for name in names:
         value = attributes.get(name)
         if isinstance(value, str) and value[:1] in ('"', "[", "{"):
@@ -88,9 +88,9 @@ def first_json_text(attributes: Mapping[str, Any], *names: str) -> str | None:
 
 
 def first_integer(attributes: Mapping[str, Any], *names: str) -> int | None:
-    """Return the first of these attributes that is a count.
+    """Return the first of these attributes that is a count; None if there is none.
 
-    0 is a count; text, booleans, and what is below 0 or beyond a double's whole numbers are none.
+    A count is a whole number from 0 to `MAX_COUNT`; a text or a boolean is none.
     """
     for name in names:
         value = attributes.get(name)

@@ -55,7 +55,7 @@ def choices_missing(asked: int, held: int) -> Gap:
 
 
 def content_not_captured(switch: str) -> Gap:
-    """The instrumentation leaves messages out, unless the user does what `switch` says, in the imperative."""
+    """Return the gap of a span without messages; `switch` is what the user must do, as `set VARIABLE=true`."""
     return Gap(
         "content_not_captured",
         f"The span holds no messages: content capture is off, {switch} in the application.",
@@ -83,7 +83,7 @@ def missing(
 ) -> Iterator[Gap]:
     """Yield the gaps of a span whose emitter writes messages into attributes.
 
-    `switch` is what the user must set to have both; where the call `failed`, no answer is what there was.
+    `switch` is what the user must do to have messages recorded. A call that `failed` needs no answer.
     """
     if span.dropped_attributes:
         yield attributes_dropped(span.dropped_attributes)

@@ -7,9 +7,9 @@ from typing import Any
 
 
 def indexed(attributes: Mapping[str, Any], prefix: str) -> dict[int, dict[str, Any]]:
-    """Return the fields of each item below `prefix`, which ends in a dot, in the order of the indices.
+    """Return the items of such a list by index, in order, each as a dictionary of its fields. Indices may be missing.
 
-    Indices may be missing; items of items are read by a second call.
+    `prefix` ends in the dot before the index. A list within an item is read by a call with the fields of the item.
     """
     found: dict[int, dict[str, Any]] = {}
     for name, value in attributes.items():
@@ -23,9 +23,7 @@ def indexed(attributes: Mapping[str, Any], prefix: str) -> dict[int, dict[str, A
 def repair_first(messages: dict[int, dict[str, Any]], role: str, content: str) -> None:
     """Add the missing role of the oldest message; remove the message if its role is unclear.
 
-    The SDK may have dropped attributes of that message.
-
-    `role` and `content` are the fields that say who spoke and what.
+    The SDK may have dropped attributes of that message. `role` and `content` are the names of its fields.
     """
     if not messages:
         return

@@ -108,12 +108,12 @@ class AttributeTable:
 
     @cached_property
     def all_identities(self) -> Mapping[str, str]:
-        """The fields by the attributes of `identities`."""
+        """For each attribute of `identities`, the field that it holds."""
         return {name: field for field, names in self.identities.items() for name in names}
 
     @cached_property
     def look_ups(self) -> tuple[tuple[str, Names, Callable[..., Any]], ...]:
-        """The fields that stand in attributes of their own, with the function that reads these."""
+        """The fields that have attributes of their own: name, attributes, and the function that reads these."""
         texts = ("provider", "request_model", "response_model", "response_id")
         counts = ("input_tokens", "output_tokens")
         return tuple(
@@ -172,8 +172,8 @@ def read(
 ) -> Generation:
     """Return the LLM call of a span, read by its table.
 
-    What was read already is passed: the request, the response, and fields of `Generation` in place of what the table
-    says. `attributes` is where to look, in place of the span's.
+    The request, the response and fields of `Generation` (`known`) are passed if they were read already; the rest is read
+    from the attributes of the table. `attributes` is used in place of the span's.
     """
     attributes = span.attributes if attributes is None else attributes
     request = request or request_of(first_value(attributes, table.request))
@@ -207,7 +207,7 @@ def _look_up(
     fields: dict[str, Any],
     known: dict[str, Any],
 ) -> None:
-    """Complete the fields that neither the request nor the response says; each look-up takes time."""
+    """Add the fields that neither request nor response has, from their attributes; look for no more, as that takes time."""
     for field, names, find in table.look_ups:
         if fields.get(field) is None and field not in known:
             fields[field] = find(attributes, *names)
@@ -277,7 +277,7 @@ def _has_media(fields: dict[str, Any]) -> bool:
 
 
 def _read_stored_media(note: Callable[[str, str], Part | None], fields: dict[str, Any]) -> Iterator[Gap]:
-    """Read the notes in messages and choices, and yield a gap for each kind of media that is elsewhere."""
+    """Replace notes in messages and choices by parts that refer to the media; yield a gap for each kind of media."""
     kinds: dict[str, None] = {}
 
     def read(part: Part) -> Part:

@@ -29,7 +29,7 @@ class Stream:
         """Prepare the connection for reading and writing.
 
         Raises:
-            OSError: client and server found no agreement.
+            OSError: client and server could not agree on TLS.
         """
 
     async def read(self, size: int) -> bytes:

@@ -65,7 +65,10 @@ def _is_text(output: Any, choices: tuple[Choice, ...]) -> bool:
 
 
 def _usage(attributes: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Yield the tokens in and out; details that were taken out of their sum are put back."""
+    """Yield the counts of input and output tokens, each with the name of its field.
+
+    The LangChain handler subtracts parts, such as cached tokens, and writes them beside the rest; they are added again.
+    """
     details = as_dict(decoded(table.first_value(attributes, DIALECT.usage)))
     counts = {key: count for key, count in details.items() if type(count) is int and 0 <= count <= MAX_COUNT}
     for side, names in (

@@ -1,12 +1,12 @@
 """The forms of requests, responses and messages in an attribute, whichever emitter wrote it.
 
-In come values of any type; out go the messages, choices and tools of a `Generation`. A form is one file and is told
-by the keys of a value; `any_form` tells the forms apart, and reads any value. The forms raise nothing and lose nothing:
-what has no known form stays as it came, as a text or an `UnknownPart`.
+In come values of any type; out go the messages, choices and tools of a `Generation`. A file reads one form. A form is
+recognized by the keys of a value; `any_form` reads a value in any form. The files raise no error and lose nothing: a
+value of no known form is kept as it is, as a text or an `UnknownPart`.
 
-- `anthropic`, `bedrock`, `google`, `openai`: the providers' own
-- `gen_ai`: OpenTelemetry's GenAI conventions; `langchain`, `haystack_repr`, `vercel`: the libraries'
-- `unwrapping`: JSON, JSON in JSON, a Python `repr`, bytes; `parts`: what the forms have in common
+- `anthropic`, `bedrock`, `google`, `openai`: the providers' forms
+- `gen_ai`: OpenTelemetry's GenAI conventions; `langchain`, `haystack_repr`, `vercel`: the forms of libraries
+- `unwrapping`: JSON, JSON in JSON, a Python `repr`, bytes; `parts`: what several forms need
 """
 
 from label_studio_otel.reading.forms.any_form import (

@@ -1,7 +1,7 @@
-"""Reads messages, requests and responses in any form; the form is told by the keys of the value.
+"""Reads messages, requests and responses in any form; the form is recognized by the keys of the value.
 
-LangSmith, Langfuse and MLflow copy what the traced function got and gave: a provider's request, LangChain's dump of
-one, or a list of messages.
+LangSmith, Langfuse and MLflow copy the arguments and the result of the traced function: a provider's request,
+LangChain's dump of one, or a list of messages.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _is_tool(raw: dict[str, Any]) -> bool:
 
 
 def _llama_index(raw: dict[str, Any], default_role: str) -> Message:
-    """Read a message whose content stands in `blocks`, which are LangChain's otherwise.
+    """Return a message of LlamaIndex. Its content is in `blocks`, which become LangChain's blocks.
 
     https://github.com/run-llama/llama_index/blob/v0.14.0/llama-index-core/llama_index/core/base/llms/types.py
     """

@@ -1,4 +1,4 @@
-"""What instrumentations leave out of an LLM span, and the setting that brings it back: by scope, or by placeholder."""
+"""What each instrumentation leaves out of an LLM span, and the setting that brings it back, by scope or placeholder."""
 
 from __future__ import annotations
 

@@ -40,9 +40,10 @@ REASONING = "gen_ai.content.reasoning"
 
 
 class Content:
-    """What was said.
+    """The content of a call: messages, choices, tools and gaps.
 
-    The sources are the attributes of the span and of its details; `attributes` is the same as one mapping.
+    The sources are the attributes of the span and of its events with all details; `attributes` is all of them as one
+    mapping.
 
     Raises:
         DialectError: an attribute that should hold messages is neither text nor structured.
