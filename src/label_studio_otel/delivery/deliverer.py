@@ -156,7 +156,7 @@ class Deliverer(process.ForkPart):
             return  # it is busy or its disk is gone, of which the next step warns
 
     def reconcile(self) -> None:
-        """Let what waits now be looked up before it is sent: an outbox that was lost may have delivered it.
+        """Let the calls that began until now be looked up before they are sent: a lost outbox may have sent them.
 
         Raises:
             OutboxError: the outbox cannot be used.

@@ -1,4 +1,4 @@
-"""What all parts of delivery share with their caller. It imports little: the application's own threads use it too."""
+"""What delivery shares with its caller. It imports little, because the application's own threads use it too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _do_nothing(*_: Any) -> None:
 
 @dataclass(slots=True)
 class Health:
-    """What keeps the LLM calls of one state directory from Label Studio, as the recorder and the deliverer find it.
+    """The problems of one state directory that stand now, as the recorder and the deliverer find them.
 
     The two meet the same disk and the same server. Each writes its problems here and reads those of the other, so that
     one cause is one warning. Each field has one thread that writes it.
@@ -37,7 +37,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """The numbers and functions by which delivery reports to its caller, and what it asks the caller for."""
+    """Functions by which delivery reports to its caller, functions that it asks for something, counts and clocks."""
 
     counts: Counts = field(default_factory=Counts)
     #: Shared with the recorder of the state directory, where this process has one.

@@ -96,7 +96,7 @@ class BatchSender:
             self._hooks.counts.parked += len(reasons)
 
     def _lease(self, batch: OutgoingBatch) -> None:
-        """Lease the items of a batch, when the connection stands: a process that ends then leaves them uncertain."""
+        """Lease the items of a batch, when the connection stands; if this process ends, the next one looks them up."""
         if not batch.id:  # else it is the second request, as an access token had ended
             predictions = {one.item.id: one.predictions for one in batch.tasks}
             batch.id = self._outbox.batches.lease(batch.row.id, batch.project.id, batch.project.watermark, predictions)

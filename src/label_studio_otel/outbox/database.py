@@ -44,11 +44,11 @@ class Transaction:
         self.connection = connection
 
     def rows(self, query: str, /, **values: Any) -> list[sqlite3.Row]:
-        """Return the rows of a query."""
+        """Run a query and return its rows."""
         return self._run(query, values).fetchall()
 
     def change(self, query: str, /, **values: Any) -> int:
-        """Return how many rows a query changed, or its last statement where it has several."""
+        """Run a query; return how many rows it changed, or its last statement if it has several."""
         return self._run(query, values).rowcount
 
     def insert(self, query: str, /, **values: Any) -> int | None:

@@ -172,8 +172,8 @@ def read(
 ) -> Generation:
     """Return the LLM call of a span, read by its table.
 
-    The request, the response and fields of `Generation` (`known`) are passed if they were read already; the rest is read
-    from the attributes of the table. `attributes` is used in place of the span's.
+    The request, the response and fields of `Generation` (`known`) are passed if they were read already. The others are
+    read from the attributes of the table. `attributes` is used in place of the span's.
     """
     attributes = span.attributes if attributes is None else attributes
     request = request or request_of(first_value(attributes, table.request))
@@ -207,7 +207,7 @@ def _look_up(
     fields: dict[str, Any],
     known: dict[str, Any],
 ) -> None:
-    """Add the fields that neither request nor response has, from their attributes; look for no more, as that takes time."""
+    """Add the fields that neither request nor response has, from their attributes, and no others: it takes time."""
     for field, names, find in table.look_ups:
         if fields.get(field) is None and field not in known:
             fields[field] = find(attributes, *names)

@@ -192,7 +192,7 @@ class Bridge:
 
 
 def _on_signal(loop: asyncio.AbstractEventLoop, end: Callable[[], None]) -> None:
-    """Call a function in the loop at SIGTERM or SIGINT."""
+    """Register a function that the loop calls at SIGTERM or SIGINT; the second signal ends the process."""
 
     def handle(number: int, _: Any) -> None:
         signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once

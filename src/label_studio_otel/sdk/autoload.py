@@ -58,7 +58,7 @@ def _add(exporters: list[LabelStudioSpanExporter]) -> None:
 
 
 def _add_log_processors(exporters: list[LabelStudioSpanExporter], add_span_processor: Callable[[object], None]) -> None:
-    """Keep the log events of calls, if the SDK has a logger provider; its configurator always sets one."""
+    """Add processors for the log events of calls if the SDK has a logger provider; its configurator always sets one."""
     from opentelemetry._logs import get_logger_provider  # noqa: PLC0415
 
     add = getattr(get_logger_provider(), "add_log_record_processor", None)

@@ -57,9 +57,9 @@ class Boundary:
         self._recorder().counts.add(events=1)
 
     def force_flush(self, timeout: float) -> bool:
-        """Return True when every kept call is durable (delivered if `flush` is), False after `timeout` seconds.
+        """Return True when every kept call is durable, or delivered if the setting `flush` is `delivered`.
 
-        Never raises.
+        Return False after `timeout` seconds. Never raises.
         """
         try:
             return self._recorder().flush(timeout, delivered=self._waits_for_delivery)
@@ -77,8 +77,8 @@ class Boundary:
     def warn_of_settings(self) -> None:
         """Log which settings cannot be used, and which differ from the shared ones of this server.
 
-        Shared settings are those of the server's first processor or exporter. The token is that of the first one that
-        has a token.
+        All processors and exporters of a server use the shared settings of the first one, and the first token that one
+        of them has.
         """
         if problems := "; ".join(self.settings.problems):
             log.warn_once(problems, problems)

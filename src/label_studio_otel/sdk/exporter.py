@@ -27,8 +27,8 @@ class LabelStudioSpanExporter(SpanExporter):
 
     The constructor does nothing else than read its settings, and never raises: an exception there would stop all
     tracing of the application. A value that cannot be used is replaced by the default and logged. An unknown setting is
-    logged and ignored. Of several exporters for one server, the first that has an `api_key` decides it, and the first
-    one decides the settings that are marked as shared.
+    logged and ignored. If several exporters have the same server, all use the first `api_key` that one of them has, and
+    the first one's shared settings.
 
     Args:
         **settings: see below; what is not given, or None, comes from the environment variable.
@@ -51,7 +51,10 @@ class LabelStudioSpanExporter(SpanExporter):
         return SpanExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Return True when every exported call is durable (delivered if `flush` is), False at the time-out."""
+        """Return True when every exported call is durable, or delivered if the setting `flush` is `delivered`.
+
+        Return False at the time-out.
+        """
         return self.inert or self._boundary.force_flush(timeout_millis / 1000)
 
     def shutdown(self) -> None:

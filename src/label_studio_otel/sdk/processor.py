@@ -18,8 +18,8 @@ class LabelStudioSpanProcessor(SpanProcessor):
     """Turns LLM calls into Label Studio tasks.
 
     The constructor does nothing else than read its settings, and never raises. A value that cannot be used is replaced
-    by the default and logged. An unknown setting is logged and ignored. Of several processors for one server, the first
-    that has an `api_key` decides it, and the first one decides the settings that are marked as shared.
+    by the default and logged. An unknown setting is logged and ignored. If several processors
+    have the same server, all use the first `api_key` that one of them has, and the first one's shared settings.
 
     Args:
         **settings: see below; what is not given, or None, comes from the environment variable.
@@ -34,7 +34,10 @@ class LabelStudioSpanProcessor(SpanProcessor):
         self._boundary.on_end(span)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Return True when every call that ended before is durable (delivered if `flush` is), False at the time-out."""
+        """Return True when every call that ended before is durable, or delivered if the setting `flush` is `delivered`.
+
+        Return False at the time-out.
+        """
         return self._boundary.force_flush(timeout_millis / 1000)
 
     def shutdown(self) -> None:

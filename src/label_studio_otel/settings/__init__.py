@@ -6,7 +6,7 @@ application. A value that cannot be used is replaced by the default and listed i
 
     __init__.py       Settings: every setting of an application, declared once; Destination: where a call's task goes
     declaration.py    how settings are declared and their values are found; the bridge uses it too
-    readers.py        from the text of a value to the value
+    readers.py        check and convert what a user wrote
 
 The names of the settings are those of LangChain's `LabelStudioCallbackHandler`, so that its users keep them. New
 variables begin with `LABEL_STUDIO_OTEL_`, because the Label Studio server reads `LABEL_STUDIO_*` itself.

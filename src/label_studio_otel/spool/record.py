@@ -80,7 +80,7 @@ def to_json(value: Any) -> str:
 
 
 def _writable(value: Any) -> Any:
-    """Return the value with hexadecimal text for each integer that is longer than Python writes in decimal."""
+    """Return the value with hexadecimal text in place of integers that are too long for Python to write in decimal."""
     if isinstance(value, Mapping):
         return {name: _writable(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -94,7 +94,7 @@ def _writable(value: Any) -> Any:
 
 
 def _json_form(value: Any) -> Any:
-    """Return a value of JSON for one of a type that JSON does not have."""
+    """Return what JSON can hold in place of a value: an object for bytes, a list for a tuple or set, else a text."""
     if isinstance(value, (bytes, bytearray)):
         return {"bytesValue": base64.b64encode(value).decode()}
     return list(value) if isinstance(value, (tuple, set, frozenset)) else str(value)

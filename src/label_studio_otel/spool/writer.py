@@ -193,7 +193,7 @@ class SpoolWriter(process.ForkPart):
             file.close()  # full, or one too many, or the parent's: the handler may have forked
 
     def _usable_file(self) -> OpenFile:
-        """Return the open file, out of the list, or a new one."""
+        """Return the open file that still has a name, removed from `_idle_files`; a new file if there is none."""
         try:
             file = self._idle_files.pop()
         except IndexError:
