@@ -59,7 +59,12 @@ DIALECT = table.AttributeTable(
     response=("gen_ai.completion",),
     tools=("gen_ai.tool.definitions",),
     provider=(f"{METADATA}ls_provider", "gen_ai.system"),
-    request_model=(*("gen_ai.request.model", f"{METADATA}ls_model_name", f"{METADATA}model_name", f"{METADATA}model"),),
+    request_model=(
+        "gen_ai.request.model",
+        f"{METADATA}ls_model_name",
+        f"{METADATA}model_name",
+        f"{METADATA}model",
+    ),
     response_model=("gen_ai.response.model",),
     response_id=("gen_ai.response.id",),
     input_tokens=("gen_ai.usage.input_tokens",),
