@@ -132,7 +132,7 @@ class _Recorded:
                 yield new_event(record)
 
     def print_counts(self, new: int | None = None) -> None:
-        """Print how many calls, log events and other spans were read."""
+        """Print how many calls, log events and other spans were read, and how many calls are new if that is known."""
         calls, left_out = self._dialects.total(), self._selection.filtered
         by = ", ".join(f"{name} {number}" for name, number in self._dialects.most_common())
         parts = [f"{calls} LLM calls{f' ({by})' if by else ''}", f"{self._events} log events"]

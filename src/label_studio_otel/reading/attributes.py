@@ -39,7 +39,7 @@ def decoded(value: Any) -> Any:
 
 
 def index_of(value: Any) -> int:
-    """Return the place that an object names as its `index`, 0 where it names none."""
+    """Return the `index` of an object, 0 if it has none."""
     index = as_dict(value).get("index")
     return index if isinstance(index, int) else 0
 

@@ -79,7 +79,7 @@ class DeliveryWaiter:
         self.waiters: list[_Waiter] = []
 
     def track(self, key: str) -> None:
-        """Add a call that was kept."""
+        """Add the key of a call that was kept."""
         with self._lock:
             self._kept_at[key] = self._clock()
             if len(self._kept_at) > MAX_KEYS:
@@ -128,7 +128,10 @@ class DeliveryWaiter:
             return {key for key, kept_at in self._kept_at.items() if kept_at < oldest}
 
     def _forget(self, delivered: set[str], failed: set[str]) -> set[str]:
-        """Track these calls no more and return their keys; those that failed only if a thread waits to learn it."""
+        """Stop tracking these calls, and return their keys.
+
+        Calls that failed are tracked further if no thread waits, so that the next `wait` returns False.
+        """
         with self._lock:
             keys = delivered | failed if self.waiters else delivered
             for waiter in self.waiters:
