@@ -39,7 +39,7 @@ class ForkPart:
     """A part of the process that has state which a fork concerns."""
 
     def before_fork(self) -> Callable[[], None] | None:
-        """Hold still; return what the parent calls to go on, None where nothing is held.
+        """Acquire what must not change during the fork; return what releases it in the parent, None for nothing.
 
         What is returned must release exactly what this call acquired: a signal handler may fork between the two.
         """

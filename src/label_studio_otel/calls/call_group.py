@@ -79,7 +79,10 @@ def compatible(one: CallGroup, other: CallGroup) -> bool:
 
 
 def _differ(one: Fingerprint, other: Fingerprint) -> bool:
-    """Return True if two spans without a common id have ids of one kind, other processes or other models."""
+    """Return True if two spans have two response ids of one kind, different processes, or different models.
+
+    The caller has checked that the ids are not equal.
+    """
     two_ids = one.response and other.response and one.response_kind == other.response_kind
     if two_ids or any(a and b and a != b for a, b in zip(one.process, other.process, strict=False)):
         return True

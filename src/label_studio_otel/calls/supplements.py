@@ -53,7 +53,10 @@ def _by_id(calls: Mapping[str, CallGroup], supplements: Mapping[str, CallGroup])
 
 
 def _by_time(calls: Mapping[str, CallGroup], supplements: Mapping[str, CallGroup]) -> Iterator[tuple[str, str]]:
-    """Yield each call with each supplement that can belong to it; swept by their start, not all pairs."""
+    """Yield each call with each supplement that can belong to it.
+
+    Only those that overlap in time are compared: all are sorted by their start.
+    """
     all_groups = [(group, name, True) for name, group in calls.items()]
     all_groups += [(group, name, False) for name, group in supplements.items()]
     under_way: list[tuple[CallGroup, str, bool]] = []

@@ -1,8 +1,7 @@
 """Recovers from an outbox that was damaged or lost.
 
-A damaged outbox is set aside, and what can be read of it goes into a new one. What was delivered may be missing there,
-as it is where the file was lost. So calls that began before the recovery are looked up in Label Studio before they are
-sent.
+A damaged outbox is set aside, and what can be read of it goes into a new one. In both cases the new outbox may not know
+which calls were delivered. So calls that began before the recovery are looked up in Label Studio before they are sent.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def _items(request: dict[str, Any], signal: str) -> Iterator[tuple[Any, dict[str
 
 
 def _scope(raw: dict[str, Any]) -> dict[str, str]:
-    """Return the name and the version of a scope; "" for a value that is not text, which must not cost its spans."""
+    """Return the name and the version of a scope; "" for a value that is not text, so that its spans are still read."""
     values = ((name, raw.get(name)) for name in ("name", "version"))
     return {name: value if isinstance(value, str) else "" for name, value in values}
 

@@ -209,7 +209,7 @@ def _request_class(attributes: int, form: str) -> Any:
 
 
 def _add_field(owner: DescriptorProto, name: str, number: int, *, message: str = "", repeated: bool = False) -> None:
-    """Declare a field that holds a message, or without its name a text."""
+    """Declare a field: of the type `message` if that is given, else a text."""
     field = owner.field.add(name=name, number=number, type_name=message or None)
     field.type = FieldDescriptorProto.TYPE_MESSAGE if message else FieldDescriptorProto.TYPE_STRING
     field.label = FieldDescriptorProto.LABEL_REPEATED if repeated else FieldDescriptorProto.LABEL_OPTIONAL

@@ -181,7 +181,7 @@ class Outbox:
     def take_over(self, reason: str) -> int:
         """Mark as uncertain what another process had leased when it died; return how many batches.
 
-        Blocked destinations may be tried at once. Times that a clock set wrong put too far ahead are corrected.
+        Blocked destinations may be tried at once. Times too far in the future are corrected: a clock was wrong.
         """
         with self.database.transaction() as run:
             run.change("take_over", now=self._clock())

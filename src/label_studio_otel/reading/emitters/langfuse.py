@@ -4,9 +4,9 @@ https://github.com/langfuse/langfuse-python/blob/v3.5.0/langfuse/_client/attribu
 https://github.com/langfuse/langfuse-python/blob/v3.5.0/langfuse/langchain/CallbackHandler.py
 https://github.com/langfuse/langfuse-python/blob/v3.5.0/langfuse/openai.py
 
-Input and output are JSON, but a text stands as it is. Media were cut out and uploaded elsewhere. The LangChain handler
-puts the tools' definitions after the messages, keeps the last of several answers, and takes the parts of the usage out
-of `input` and `output`. The model is the one that was asked for until the answer names its own.
+Input and output are JSON, except a plain text. Media are uploaded elsewhere. The LangChain handler writes the tools'
+definitions after the messages, keeps only the last of several answers, and subtracts the parts of the usage from
+`input` and `output`. The attribute for the model holds the request model, and after the response the response model.
 """
 
 from __future__ import annotations
