@@ -9,10 +9,10 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from label_studio_otel.calls.fingerprint import ECHO_TIMEOUT_S, Fingerprint, fingerprint
+from label_studio_otel.calls.fingerprint import ECHO_TIMEOUT_S, Fingerprint
 from label_studio_otel.calls.matching import match
 from label_studio_otel.delivery.hooks import Hooks
-from label_studio_otel.delivery.rendering import RenderedTask, Renderer, SpanReader
+from label_studio_otel.delivery.rendering import RenderedTask, Renderer, SpanReader, fingerprint_of
 from label_studio_otel.errors import DialectError, SpoolError
 from label_studio_otel.generation import Generation, Message
 from label_studio_otel.outbox.items import DestinationRow, Overlap
@@ -110,7 +110,7 @@ class Merging:
                 return Fingerprint.decode(other.fingerprint)
             self._hooks.pause()
             # Records are read one at a time: after an outage, those of all waiting items can be gigabytes.
-            return fingerprint(*reader.read(self._outbox.record(other.id)))
+            return fingerprint_of(*reader.read(self._outbox.record(other.id)))
         except (ValueError, SpoolError, DialectError):
             return None
 

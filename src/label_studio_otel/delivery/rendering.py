@@ -93,6 +93,18 @@ class SpanReader:
         return [LogRecord.from_fields(record.log) for record in records if record.log is not None]
 
 
+def fingerprint_of(span: Span, generation: Generation) -> Fingerprint:
+    """Return the fingerprint of a span.
+
+    Raises:
+        DialectError: a dialect of another package gave values of other types.
+    """
+    try:
+        return fingerprint(span, generation)
+    except Exception as error:
+        raise DialectError(f"span {span.span_id} cannot be compared: {type(error).__name__}") from error
+
+
 class Renderer:
     """Renders items for the labeling config of a project.
 
@@ -132,12 +144,12 @@ class Renderer:
             self._pause()
             try:
                 span, generation = reader.read(item.record)
-                self._gap_warnings.warn(span.scope_name, generation.incomplete)
                 as_dict, body = self._task(span, generation, config)
-                mark = fingerprint(span, generation) if fingerprints else None
+                mark = fingerprint_of(span, generation) if fingerprints else None
             except (SpoolError, DialectError) as error:
                 batch.unreadable[item.id] = str(error)
                 continue
+            self._gap_warnings.warn(span.scope_name, generation.incomplete)
             if batch.tasks and batch.size + len(body) > size.bytes:
                 break
             batch.size += len(body)

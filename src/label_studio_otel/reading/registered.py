@@ -41,7 +41,8 @@ class Registered:
         """Return the operation that the dialect returns; None if it raises."""
         try:
             if hasattr(self.dialect, "operation"):
-                return str(self.dialect.operation(attributes, scope_name, span_name))
+                operation = self.dialect.operation(attributes, scope_name, span_name)
+                return None if operation is None else str(operation)
             return str(self.dialect.read(Span("", "", span_name, 0, 0, attributes, scope_name=scope_name)).operation)
         except Exception:  # whatever a stranger raises must not reach the application
             return None
@@ -53,11 +54,13 @@ class Registered:
             DialectError: the dialect raised this or any other error.
         """
         try:
-            generation: Generation = self.dialect.read(span)
+            generation = self.dialect.read(span)
         except DialectError:
             raise
         except Exception as error:
             raise DialectError(f"span {span.span_id}: {self.name} failed with {type(error).__name__}") from None
+        if not isinstance(generation, Generation):
+            raise DialectError(f"span {span.span_id}: {self.name} returned no Generation")
         return generation
 
 

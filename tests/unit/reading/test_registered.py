@@ -146,3 +146,14 @@ def test_the_operation_of_a_dialect_that_tells_it_is_not_read(install) -> None:
     tells = "\n\ndef operation(attributes, scope_name, span_name):\n    return f'{scope_name} {span_name}'\n"
     install(acme_dialect=DIALECT + tells)
     assert reading.operation({"acme.question": "Where?"}, "acme", "ask") == "acme ask"
+
+
+def test_a_dialect_that_tells_no_operation_has_none(install) -> None:
+    install(acme_dialect=DIALECT + "\n\ndef operation(attributes, scope_name, span_name):\n    return None\n")
+    assert reading.operation({"acme.question": "Where?"}, "acme", "ask") is None
+
+
+def test_a_dialect_that_reads_no_call_cannot_read_the_span(install) -> None:
+    install(acme_dialect=DIALECT + "\n\ndef read(span):\n    return None\n")
+    with pytest.raises(DialectError, match=r"^span b{16}: acme returned no Generation$"):
+        reading.read(span(acme_question="Where?"))
