@@ -16,7 +16,7 @@ from label_studio_otel.errors import OutboxFull
 from label_studio_otel.metrics.counts import Counts
 from label_studio_otel.outbox.items import NewEvent, NewItem
 from label_studio_otel.outbox.outbox import Outbox
-from label_studio_otel.settings import Destination
+from label_studio_otel.settings import LARGEST_ID, Destination
 from label_studio_otel.spool import record as spool
 from label_studio_otel.spool.reader import SpoolFile, count, spool_files
 
@@ -229,6 +229,8 @@ def _item(destination: Destination, span: Mapping[str, Any], payload: bytes) -> 
         scope.encode()
     except (AttributeError, UnicodeEncodeError):  # no text, or one with half a surrogate pair
         scope = ""
+    if (destination.project_id or 0) > LARGEST_ID:  # older versions took it, and no transaction could store it
+        raise ValueError("no project has this id")
     key = spool.key_of(span)
     for text in (key, destination.project_name, destination.mode, destination.project_config or ""):
         text.encode()

@@ -430,3 +430,14 @@ def test_a_spool_file_with_an_unreadable_record_is_set_aside_after_its_writer_ha
     assert ingest(tmp_path, outbox, 0.0) == 0
     assert len(list((tmp_path / "damaged").iterdir())) == 1
     outbox.close()
+
+
+def test_a_call_for_a_project_id_that_no_database_can_hold_does_not_stop_the_others(tmp_path: Path) -> None:
+    writer, outbox = SpoolWriter(spool_directory(tmp_path)), Outbox.in_file(tmp_path / "outbox.db")
+    writer.append(record(span(number=1), destination=Destination("", project_id=2**63)))
+    writer.append(record(span(number=2)))
+    assert ingest(tmp_path, outbox, 0.0) == 1
+    writer.close()
+    assert ingest(tmp_path, outbox, 0.0) == 0
+    assert len(list((tmp_path / "damaged").iterdir())) == 1
+    outbox.close()

@@ -15,7 +15,6 @@ variables begin with `LABEL_STUDIO_OTEL_`, because the Label Studio server reads
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import re
 import sys
@@ -33,6 +32,8 @@ from label_studio_otel.settings.declaration import Setting, read_values, setting
 _Class = TypeVar("_Class")
 #: The default of LangChain's callback handler; `%` directives are replaced by the date of the call.
 DEFAULT_PROJECT_NAME = "LangChain-%Y-%m-%d"
+#: Databases have no larger integers, neither Label Studio's nor the outbox.
+LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Settings:
         readers.text, None, "legacy token or personal access token", variable="LABEL_STUDIO_API_KEY", secret=True
     )
     project_id: int | None = setting(
-        readers.in_range(int, 1, math.inf, "the number in the project's address, such as 7"),
+        readers.in_range(int, 1, LARGEST_ID, "the number in the project's address, such as 7"),
         None,
         "the number in the project's address; wins over the name",
         variable="LABEL_STUDIO_PROJECT_ID",

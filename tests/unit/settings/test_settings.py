@@ -233,6 +233,11 @@ def test_where_an_argument_cannot_be_used_the_variable_is_used() -> None:
     assert load({"mode": "essay"}, {"LABEL_STUDIO_OTEL_MODE": "chat"}).mode == "chat"
 
 
+def test_a_project_id_is_at_most_the_largest_integer_of_a_database() -> None:
+    assert load({"project_id": "9223372036854775807"}, {}).project_id == 9223372036854775807
+    assert load({"project_id": "9223372036854775808"}, {}).project_id is None
+
+
 def test_infinity_a_boolean_and_a_number_above_the_largest_are_refused() -> None:
     settings = load({"project_id": float("inf"), "max_task_bytes": True, "max_age": "1e10"}, {})
     assert (settings.project_id, settings.max_task_bytes, settings.max_age) == (None, 1048576, 0.0)
