@@ -29,10 +29,13 @@ class BatchPrefetcher:
         self._meanwhile = meanwhile
         #: By destination: its next batch, and the labeling config for which that was rendered.
         self._batches: dict[int, tuple[RenderedBatch, LabelConfig]] = {}
+        #: By destination: whether its last batch needed fingerprints. The outbox is asked once for each batch.
+        self._fingerprints: dict[int, bool] = {}
 
     def drop(self, destination_id: int) -> None:
-        """Drop the batch that was rendered for a destination."""
+        """Drop all that is kept of a destination: its rendered batch, and whether it needs fingerprints."""
         self._batches.pop(destination_id, None)
+        self._fingerprints.pop(destination_id, None)
 
     def next_batch(self, row: DestinationRow, config: LabelConfig, size: BatchSize) -> RenderedBatch:
         """Return the next batch: the prefetched one where it still fits and all its items are still pending.
@@ -40,23 +43,24 @@ class BatchPrefetcher:
         Raises:
             DestinationBlocked: the labeling config has a variable that no call can fill.
         """
+        fingerprints = self._fingerprints[row.id] = self._merging.is_needed(row)
         batch, rendered_for = self._batches.pop(row.id, (None, None))
-        if batch is not None and rendered_for == config and batch.has_fingerprints == self._merging.is_needed(row):
+        if batch is not None and rendered_for == config and batch.has_fingerprints == fingerprints:
             fits = len(batch.tasks) <= size.tasks and batch.size <= size.bytes
             if fits and self._outbox.are_pending([one.item for one in batch.tasks]):
                 return batch
-        return self._render(row, config, size)
+        return self._render(row, config, size, fingerprints)
 
     def prefetch(self, row: DestinationRow, config: LabelConfig, size: BatchSize) -> None:
         """Render the next batch of a destination. An error here is met again, and raised, by `next_batch`."""
         with contextlib.suppress(Exception):
             self._meanwhile()
-            batch = self._render(row, config, size)
+            # Whether fingerprints are needed can change until `next_batch`, which checks it.
+            batch = self._render(row, config, size, self._fingerprints.get(row.id, True))
             if batch.tasks:
                 self._batches[row.id] = batch, config
 
-    def _render(self, row: DestinationRow, config: LabelConfig, size: BatchSize) -> RenderedBatch:
-        fingerprints = self._merging.is_needed(row)
+    def _render(self, row: DestinationRow, config: LabelConfig, size: BatchSize, fingerprints: bool) -> RenderedBatch:
         return self._renderer.render_batch(self._due_items(row, size.tasks), config, size, fingerprints=fingerprints)
 
     def _due_items(self, row: DestinationRow, limit: int) -> Iterator[Item]:
