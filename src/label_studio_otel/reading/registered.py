@@ -67,11 +67,11 @@ class Registered:
 @functools.cache
 def registered() -> tuple[Registered, ...]:
     """Return the dialects of installed packages. They are loaded at the first call."""
-    from importlib.metadata import entry_points  # noqa: PLC0415 - slow, and needed at the first span only
-
     try:
+        from importlib.metadata import entry_points  # noqa: PLC0415 - slow, and needed at the first span only
+
         found = tuple(entry_points(group=GROUP))
-    except Exception as error:  # metadata of any package can be broken, and calls must be read all the same
+    except Exception as error:  # broken metadata of a package, or an interpreter that ends and imports nothing more
         log.warn_once("dialects", f"dialects of other packages cannot be looked up: {log.kind(error)}")
         return ()
     return tuple(filter(None, map(_loaded, found)))
