@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from label_studio_otel.generation import (
+    BlobPart,
     Choice,
     Generation,
     Message,
@@ -21,6 +22,7 @@ from label_studio_otel.generation import (
     UnknownPart,
 )
 from label_studio_otel.reading import is_llm_call, read
+from label_studio_otel.reading.forms.haystack_repr import parts_of
 from support.reading import any_attributes, read_or_refuse, reasons, span
 
 COMPONENT = {
@@ -192,3 +194,9 @@ KEYS = [
 def test_attributes_of_any_type_raise_nothing_but_the_dialect_s_error(attributes: dict[str, Any], length: int) -> None:
     read_or_refuse(span({**COMPONENT, **attributes}))
     read_or_refuse(span({**COMPONENT, **attributes, "haystack.component.input": REPR[:length]}))
+
+
+def test_a_file_of_a_repr_is_read_and_one_without_data_stays_as_it_came() -> None:
+    file = {"class": "FileContent", "base64_data": "QUJD", "mime_type": "application/pdf"}
+    assert parts_of(file) == (BlobPart("file", "application/pdf", "QUJD"),)
+    assert parts_of({"class": "FileContent"}) == (UnknownPart({"class": "FileContent"}),)

@@ -129,12 +129,11 @@ def test_broken_metadata_of_other_packages_hinder_nothing(monkeypatch: pytest.Mo
 
 
 def test_a_call_is_recognized_where_the_interpreter_ends_and_imports_nothing(
-    monkeypatch: pytest.MonkeyPatch, install, caplog
+    monkeypatch: pytest.MonkeyPatch, install
 ) -> None:
     install()
     monkeypatch.setitem(sys.modules, "importlib.metadata", None)
     assert reading.is_llm_call({"gen_ai.operation.name": "chat"}, "")
-    assert "dialects of other packages cannot be looked up: ModuleNotFoundError" in caplog.text
 
 
 def test_importing_ours_looks_for_no_dialect_of_others() -> None:
