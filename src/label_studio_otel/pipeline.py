@@ -8,6 +8,7 @@ ignores a key that it has.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ def _ingest_file(path: Path, position: int, intake: _Intake, pause: Callable[[],
             if abandoned or file.size() > position:
                 _add_records(file, position, intake, pause)
             if abandoned and position:
-                file.examine(pause)
+                file.examine(partial(_read_record, file), pause)
     except FileNotFoundError:
         return
     except OSError as error:  # such as a file of another user; the other files are read
@@ -190,19 +191,29 @@ def _add_records(file: SpoolFile, position: int, intake: _Intake, pause: Callabl
 
 
 def _add_record(file: SpoolFile, payload: bytes, intake: _Intake) -> None:
-    record = file.record(payload)
-    if record is None:
-        return
-    if record.retry:
+    read = _read_record(file, payload)
+    if isinstance(read, NewItem | NewEvent):
+        intake.add(read)
+    elif read is not None:
         intake.outbox.retry()
-        return
+
+
+def _read_record(file: SpoolFile, payload: bytes) -> NewItem | NewEvent | spool.Record | None:
+    """Return the call or log event of a record, or the record that asks for a retry; None for damage, which is counted.
+
+    A record that the outbox cannot store is damage too: the records behind it go on.
+    """
+    record = file.record(payload)
+    if record is None or record.retry:
+        return record
     try:
         if record.log is not None:
-            intake.add(_event(record.log, payload))
-        elif record.destination is not None and record.span is not None:
-            intake.add(_item(record.destination, record.span, payload))
-    except (TypeError, ValueError, AttributeError):  # the outbox cannot store it; the records behind it go on
+            return _event(record.log, payload)
+        if record.destination is not None and record.span is not None:
+            return _item(record.destination, record.span, payload)
+    except (TypeError, ValueError, AttributeError):
         file.damaged += len(payload)
+    return None
 
 
 def _report_damage(file: SpoolFile, intake: _Intake) -> None:

@@ -165,7 +165,7 @@ class SpoolModel(RuleBasedStateMachine):
                     continue
                 position = self.positions.get(path.name, 0)
                 self._take([_text(one) for one in file.records(position)])
-                file.examine(lambda: None)
+                file.examine(file.record, lambda: None)
             intact = self._intact(path.name)
             last = intact[-1].end if intact else 0
             assert file.damaged == last - sum(one.end - one.start for one in intact)

@@ -120,11 +120,16 @@ class SpoolFile:
             self.damaged += found - position
             position = found
 
-    def examine(self, pause: Callable[[], None]) -> None:
-        """Count the damaged bytes of the whole file anew; the counts before were those of parts of it."""
+    def examine(self, read: Callable[[bytes], object], pause: Callable[[], None]) -> None:
+        """Count the damaged bytes of the whole file anew; the counts before were those of parts of it.
+
+        Args:
+            read: reads a payload, and adds to `damaged` if that is not possible.
+            pause: called between two records.
+        """
         self.damaged = 0
-        for read in self.records(0):
-            self.record(read.payload)
+        for one in self.records(0):
+            read(one.payload)
             pause()
 
     def record(self, payload: bytes) -> Record | None:
