@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Callable
 from enum import IntEnum
@@ -21,6 +22,19 @@ from weakref import WeakValueDictionary
 #: Protects the state of modules, for a few instructions at a time. Use it as `process.lock`: a child gets a new one.
 #: Reentrant, as every lock in an application's process: a signal handler may end a span while its thread holds it.
 lock = threading.RLock()
+
+
+def start_thread(target: Callable[[], object], name: str) -> threading.Thread:
+    """Start a daemon thread.
+
+    Raises:
+        RuntimeError: the interpreter is ending.
+    """
+    if sys.is_finalizing():  # up to Python 3.11, `Thread.start` waits for ever then
+        raise RuntimeError("the interpreter is ending")
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 class ForkOrder(IntEnum):

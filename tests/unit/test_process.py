@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +85,45 @@ def calls() -> list[str]:
 def parts(calls: list[str]) -> list[_Part]:
     """Parts of each place in the order, registered the other way round."""
     return [_Part(order.name.lower(), order, calls) for order in reversed(ForkOrder)]
+
+
+def test_no_thread_is_started_while_the_interpreter_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "is_finalizing", lambda: True)
+    with pytest.raises(RuntimeError, match="the interpreter is ending"):
+        process.start_thread(lambda: None, "never")
+
+
+END_WITH_A_CALL = """
+import builtins, sys
+from opentelemetry.sdk.trace import TracerProvider
+from label_studio_otel import LabelStudioSpanProcessor
+
+class Last:
+    def __init__(self, call): self.call = call
+    def __del__(self): self.call()
+
+def last():
+    processor.on_end(span)
+    print(processor.force_flush(100), flush=True)
+
+settings = {"state_dir": sys.argv[1], "flush": sys.argv[2], "url": "http://127.0.0.1:9", "shutdown_timeout": 10}
+processor = LabelStudioSpanProcessor(**settings)
+tracer = TracerProvider(shutdown_on_exit=False).get_tracer("x")
+span = tracer.start_span("chat", attributes={"gen_ai.operation.name": "chat"})
+span.end()
+builtins.last = Last(last)
+"""
+
+
+@pytest.mark.parametrize(("flush", "is_flushed"), [("durable", "True"), ("delivered", "False")])
+@pytest.mark.parametrize("first", ["", "processor.on_end(span); processor.shutdown()"])
+def test_an_interpreter_that_ends_with_a_call_ends_and_keeps_it(
+    tmp_path: Path, first: str, flush: str, is_flushed: str
+) -> None:
+    program = [sys.executable, "-c", END_WITH_A_CALL + first, str(tmp_path), flush]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=30, check=True)
+    assert ended.stdout == f"{is_flushed}\n"
+    assert sum(path.stat().st_size > 0 for path in tmp_path.glob("*/spool/*.spool")) >= 1
 
 
 def test_the_package_registers_fork_hooks_in_one_place() -> None:

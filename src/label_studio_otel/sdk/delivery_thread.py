@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from label_studio_otel import log
+from label_studio_otel import log, process
 from label_studio_otel.delivery.hooks import Health, Hooks
 from label_studio_otel.errors import OutboxError
 from label_studio_otel.label_studio.suppression import suppressed
@@ -102,9 +102,7 @@ class DeliveryThread:
                 self._start_thread(self._watch)
 
     def _start_thread(self, target: Callable[[], None]) -> threading.Thread:
-        thread = threading.Thread(target=target, name="LabelStudioDelivery", daemon=True)
-        thread.start()
-        return thread
+        return process.start_thread(target, "LabelStudioDelivery")
 
     def _forget(self, thread: threading.Thread) -> None:
         """Let the next call start another thread."""

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from label_studio_otel import log, process
@@ -107,13 +108,11 @@ class Recorder(process.ForkPart):
             return False  # a thread has been writing a record all the time
         thread = self._flush_thread  # a write to a disk that hangs has no time-out, but waiting for a thread has one
         if thread is None or not thread.is_alive():
-            thread = self._flush_thread = threading.Thread(
-                target=self._writer.flush, kwargs={"now": True}, name="LabelStudioFlush", daemon=True
-            )
             try:
-                thread.start()
+                thread = process.start_thread(partial(self._writer.flush, now=True), "LabelStudioFlush")
             except RuntimeError:  # the interpreter is ending: there are no more threads, and this is the last attempt
                 return self._writer.flush(now=True)
+            self._flush_thread = thread
         thread.join(max(0.0, end - time.monotonic()))
         return not thread.is_alive() and self._writer.is_flushed(max(0.0, end - time.monotonic()))
 
