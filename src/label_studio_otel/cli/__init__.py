@@ -4,8 +4,8 @@ A command has a `SUMMARY` for the help, `add_arguments` and `run`.
 
 Commands read the same environment variables as the application (`_settings`), print results on standard output and
 errors on standard error, and return the exit code. A command's module is imported only when the command runs.
-`_files` reads recorded OTLP, `_logs` formats the log of a service, `config_check` checks labeling configs for `setup`,
-`genai_json` writes calls for `convert`.
+`_output` writes lines, `_files` reads recorded OTLP, `_logs` formats the log of a service, `config_check` checks
+labeling configs for `setup`, `genai_json` writes calls for `convert`.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
+from label_studio_otel.cli._output import print_error
 from label_studio_otel.errors import DecodeError
 from label_studio_otel.otlp import files as otlp
 
@@ -37,7 +38,7 @@ class Files:
     def report(self, sentence: str) -> None:
         """Print on standard error what could not be read."""
         self.failed = True
-        sys.stderr.write(f"label-studio-otel: {sentence}\n")
+        print_error(f"label-studio-otel: {sentence}")
 
     def _file(self, name: str) -> Iterator[otlp.Telemetry]:
         try:

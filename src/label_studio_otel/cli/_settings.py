@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from label_studio_otel.cli._output import print_error
 from label_studio_otel.settings import SETTINGS, Settings, load, readers
 from label_studio_otel.settings.declaration import Setting
 
@@ -41,5 +42,5 @@ def read(args: argparse.Namespace) -> Settings:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     settings = given(args, {})
     for problem in settings.problems:
-        sys.stderr.write(f"label-studio-otel: {problem}\n")
+        print_error(f"label-studio-otel: {problem}")
     return settings

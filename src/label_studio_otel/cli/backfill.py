@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
@@ -21,6 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from label_studio_otel.calls.selection import Selection
 from label_studio_otel.cli import _settings
 from label_studio_otel.cli._files import HELP, Files
+from label_studio_otel.cli._output import print_error, print_line
 from label_studio_otel.cli.deliver import POLL_SECONDS, add_timeout, drain
 from label_studio_otel.delivery.deliverer import OUTBOX, Deliverer
 from label_studio_otel.errors import LabelStudioOtelError, OutboxFull, SpoolError
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
             recorded.print_counts(new)
             return max(drain(deliverer, settings, args.timeout), int(recorded.files.failed))
         except (LabelStudioOtelError, OSError) as error:
-            sys.stderr.write(f"label-studio-otel: {error}; the same command again goes on\n")
+            print_error(f"label-studio-otel: {error}; the same command again goes on")
             return 1
 
 
@@ -139,9 +139,9 @@ class _Recorded:
         if left_out:
             parts.append(f"{left_out} calls that the settings leave out")
         parts.append(f"{self._spans - calls - left_out} other spans")
-        sys.stdout.write(f"read {', '.join(parts)}\n")
+        print_line(f"read {', '.join(parts)}")
         if new is not None:
-            sys.stdout.write(f"{new} calls are new\n")
+            print_line(f"{new} calls are new")
 
 
 def _through_the_spool(records: Iterator[NewItem | NewEvent], settings: Settings, timeout: float) -> None:

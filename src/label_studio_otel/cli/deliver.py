@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -14,14 +13,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from label_studio_otel.cli import _settings
-from label_studio_otel.cli.status import OPEN_STATES, progress_of, server_directories, summary_of, unsent
+from label_studio_otel.cli._output import print_error, print_line
+from label_studio_otel.cli.status import progress_of, server_directories, summary_of, unsent
 from label_studio_otel.delivery.deliverer import Deliverer
 from label_studio_otel.delivery.hooks import Hooks
 from label_studio_otel.errors import LabelStudioOtelError, OutboxError
-from label_studio_otel.log import one_line
 from label_studio_otel.metrics.instruments import register
 from label_studio_otel.metrics.server_metrics import ServerMetrics
-from label_studio_otel.outbox.items import Summary
+from label_studio_otel.outbox.items import OPEN_STATES, Summary
 from label_studio_otel.pipeline import spool_directory
 from label_studio_otel.settings import Settings
 from label_studio_otel.spool.reader import is_of_another_version, spool_files
@@ -80,16 +79,16 @@ def run(args: argparse.Namespace) -> int:
     source.counts += (deliverer.counts,)
     try:
         if (args.reconcile or args.server_restarted) and not deliverer.take_lock():
-            sys.stderr.write(
+            print_error(
                 f"another process delivers what is in {settings.directory}: end it first, or start it with "
-                "LABEL_STUDIO_OTEL_DELIVERY=off\n"
+                "LABEL_STUDIO_OTEL_DELIVERY=off"
             )
             return 1
         if args.reconcile:
             deliverer.reconcile()
         return _watch(deliverer, source) if args.watch else drain(deliverer, settings, args.timeout)
     except (LabelStudioOtelError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+        print_error(str(error))
         return 1
     finally:
         deliverer.close()
@@ -137,26 +136,24 @@ def _steps(deliverer: Deliverer, settings: Settings, timeout: float, show: Calla
 
 def _verdict(summary: Summary, settings: Settings, problem: str | None) -> int:
     left = {state: summary.states[state] for state in (*OPEN_STATES, "parked") if summary.states[state]}
-
-    def out(line: str) -> None:
-        sys.stderr.write(f"{one_line(line)}\n")  # reasons quote what a server answered
-
     if problem:
-        out(problem)
+        print_error(problem)
     for target, states, parked in summary.destinations:
         if target.blocked and any(states[state] for state in OPEN_STATES):
-            out(f"{target.destination}: {target.blocked}")
+            print_error(f"{target.destination}: {target.blocked}")
         for reason, number in parked.items():
-            out(f"{target.destination}: {number} parked: {reason}")
+            print_error(f"{target.destination}: {number} parked: {reason}")
     if left:
-        out(f"left in {settings.directory}: {', '.join(f'{number} {state}' for state, number in left.items())}")
+        print_error(f"left in {settings.directory}: {', '.join(f'{number} {state}' for state, number in left.items())}")
         if "uncertain" in left:
-            out("uncertain: sent, and no answer came; looked up again by the next `deliver` before anything is resent")
+            print_error(
+                "uncertain: sent, and no answer came; the next `deliver` looks them up before anything is resent"
+            )
     newer = list(filter(is_of_another_version, spool_files(spool_directory(settings.directory))))
     for path in newer:
-        out(f"{path} was written by another version of label-studio-otel; upgrade this installation")
+        print_error(f"{path} was written by another version of label-studio-otel; upgrade this installation")
     if not left and not newer:
-        sys.stdout.write(f"all delivered ({summary.states['delivered']} LLM calls are tasks)\n")
+        print_line(f"all delivered ({summary.states['delivered']} LLM calls are tasks)")
     _mention_others(settings)
     return 1 if left or newer else 0
 
@@ -166,7 +163,7 @@ def _mention_others(settings: Settings) -> None:
     for directory in server_directories(settings.state_dir):
         with contextlib.suppress(OutboxError):
             if directory != settings.directory and (left := unsent(summary_of(directory))):
-                sys.stderr.write(
+                print_error(
                     f"{left} more wait for another server ({directory.name}): set LABEL_STUDIO_URL to it, or, where "
-                    f"that was never its address, send them here: label-studio-otel retry --from {directory.name}\n"
+                    f"that was never its address, send them here: label-studio-otel retry --from {directory.name}"
                 )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
 
 from label_studio_otel.cli import _settings
+from label_studio_otel.cli._output import print_error, print_line
 from label_studio_otel.cli.status import summary_of
 from label_studio_otel.delivery.deliverer import OUTBOX
 from label_studio_otel.delivery.lock import DirectoryLock
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         else:
             _request_retry(settings)
     except (LabelStudioOtelError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+        print_error(str(error))
         return 1
     return 0
 
@@ -54,14 +54,12 @@ def run(args: argparse.Namespace) -> int:
 def _request_retry(settings: Settings) -> None:
     """Write the request into the spool: a running application may hold the outbox, and no other process changes it."""
     if not settings.directory.is_dir():
-        sys.stdout.write(f"nothing is kept in {settings.directory}\n")
+        print_line(f"nothing is kept in {settings.directory}")
         return
     parked = summary_of(settings.directory).states["parked"]
     with closing(SpoolWriter(spool_directory(settings.directory))) as writer:
         _append(writer, encode_retry(), settings)
-    sys.stdout.write(
-        f"{parked} parked calls will be sent again by the application, or now by `label-studio-otel deliver`\n"
-    )
+    print_line(f"{parked} parked calls will be sent again by the application, or now by `label-studio-otel deliver`")
 
 
 def _move(name: str, settings: Settings) -> None:
@@ -79,10 +77,10 @@ def _move(name: str, settings: Settings) -> None:
         moved = _moved(source, settings)
     finally:
         lock.release()
-    sys.stdout.write(f"{moved} calls moved; they are sent by the application, or now by `label-studio-otel deliver`\n")
+    print_line(f"{moved} calls moved; they are sent by the application, or now by `label-studio-otel deliver`")
     states = summary_of(source).states
     if left := states["uncertain"] + states["leased"]:
-        sys.stderr.write(f"{left} calls may have arrived at {name} and stay there\n")
+        print_error(f"{left} calls may have arrived at {name} and stay there")
 
 
 def _moved(source: Path, settings: Settings) -> int:

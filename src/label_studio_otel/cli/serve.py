@@ -12,6 +12,7 @@ from typing import Any
 from label_studio_otel import log
 from label_studio_otel._version import __version__
 from label_studio_otel.cli import _logs, _settings
+from label_studio_otel.cli._output import print_line
 from label_studio_otel.errors import ConfigError, LabelStudioOtelError
 from label_studio_otel.receiver import access
 from label_studio_otel.receiver.settings import SERVE_SETTINGS, ServeSettings, load
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
             if not args.check:
                 return _serve(settings, serving)
             if not settings.problems:
-                sys.stdout.write("all that is set can be used\n")
+                print_line("all that is set can be used")
             return int(bool(settings.problems))
         except ModuleNotFoundError as error:
             if error.name not in EXTRA_MODULES:
@@ -126,5 +127,5 @@ def _print(serving: ServeSettings, message: str, attributes: dict[str, Any]) -> 
     if serving.log_format == "json":
         log.info(message, attributes)
     else:
-        sys.stdout.write(f"{message}\n")
+        print_line(message)
         sys.stdout.flush()

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 
 from label_studio_otel.cli import _settings, config_check
+from label_studio_otel.cli._output import print_error, print_line
 from label_studio_otel.errors import DeliveryError, DestinationBlocked
 from label_studio_otel.label_studio import projects
 from label_studio_otel.label_studio.client import LabelStudio, Project
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         except DeliveryError as error:
             wrong = [str(error)]
     for sentence in wrong:
-        sys.stderr.write(f"wrong: {sentence}\n")
+        print_error(f"wrong: {sentence}")
     return 1 if wrong else 0
 
 
@@ -134,7 +135,7 @@ class _Setup:
         return f"{self._settings.url}/projects/{project.id}"
 
     def _note(self, sentence: str) -> None:
-        self._notes.write(f"{sentence}\n")
+        print_line(sentence, self._notes)
 
 
 def _summary(xml: str) -> str:

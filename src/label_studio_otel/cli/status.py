@@ -20,14 +20,12 @@ from label_studio_otel.cli import _settings
 from label_studio_otel.delivery.deliverer import OUTBOX
 from label_studio_otel.errors import OutboxError
 from label_studio_otel.log import one_line
-from label_studio_otel.outbox.items import STATES, Progress, Summary
+from label_studio_otel.outbox.items import OPEN_STATES, STATES, Progress, Summary
 from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.outbox.overview import Overview
 from label_studio_otel.pipeline import count_unread
 
 Counted = TypeVar("Counted")
-#: States of calls that did not arrive yet.
-OPEN_STATES = ("pending", "leased", "uncertain")
 #: States in the table; `--json` has all.
 SHOWN = ("pending", "uncertain", "parked", "delivered")
 #: Counters of what was lost, with their meaning.
@@ -122,7 +120,7 @@ def _print(report: dict[str, Any], state_dir: Path) -> None:
     for state in SHOWN:
         table.add_column(state, justify="right")
     for one in report["destinations"]:
-        name = Text(f"{one['destination']} at {one['server']}", overflow="fold")
+        name = Text(one_line(f"{one['destination']} at {one['server']}"), overflow="fold")
         table.add_row(name, *(str(one[state]) for state in SHOWN))
     table.add_row("all, with the spool", *(str(report[state]) for state in SHOWN), style="bold")
     console.print(f"kept in {state_dir}", soft_wrap=True, highlight=False)

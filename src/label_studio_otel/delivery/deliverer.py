@@ -169,9 +169,8 @@ class Deliverer(process.ForkPart):
             return None
         with contextlib.suppress(LabelStudioOtelError, OSError):
             backlog = replace(self.outbox.overview.backlog(), outbox_bytes=self.outbox.used_bytes())
-            with contextlib.suppress(
-                FileNotFoundError
-            ):  # a bridge has this directory only after `label-studio-otel retry`
+            # A bridge has this directory only after `label-studio-otel retry`.
+            with contextlib.suppress(FileNotFoundError):
                 backlog = replace(backlog, spool_bytes=record.size_of(spool_directory(self._directory)))
             return backlog
         return None

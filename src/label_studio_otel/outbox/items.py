@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from label_studio_otel.settings import Destination
 
-STATES = ("pending", "leased", "uncertain", "parked", "delivered", "doubled")
+#: States of calls that did not arrive yet.
+OPEN_STATES = ("pending", "leased", "uncertain")
+STATES = (*OPEN_STATES, "parked", "delivered", "doubled")
 
 
 class NewItem(NamedTuple):

@@ -11,10 +11,7 @@ from collections.abc import Iterable
 from label_studio_otel.metrics.counts import Backlog
 from label_studio_otel.outbox.database import Database
 from label_studio_otel.outbox.destinations import destination_row
-from label_studio_otel.outbox.items import STATES, Progress, Summary
-
-#: States of what is still to be delivered.
-OPEN = ("pending", "leased", "uncertain")
+from label_studio_otel.outbox.items import OPEN_STATES, STATES, Progress, Summary
 
 
 class Overview:
@@ -23,22 +20,22 @@ class Overview:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def backlog(self, spool_bytes: int = 0) -> Backlog:
+    def backlog(self) -> Backlog:
         """Return the number of items by state, of those that are not done, and when the oldest was taken."""
         with self._database.transaction() as run:
             rows = run.rows("not_done")
-            first = min((row["first"] for row in rows if row["state"] in OPEN), default=None)
+            first = min((row["first"] for row in rows if row["state"] in OPEN_STATES), default=None)
             oldest = None if first is None else run.rows("taken_at", id=first)[0]["taken_at"]
             blocked = [row for row in run.rows("destinations") if row["state"] == "blocked"]
-        states = dict.fromkeys((*OPEN, "parked"), 0)
+        states = dict.fromkeys((*OPEN_STATES, "parked"), 0)
         for row in rows:
             states[row["state"]] += row["number"]
-        return Backlog(states, oldest, len(blocked), spool_bytes)
+        return Backlog(states, oldest, len(blocked))
 
     def progress(self) -> Progress:
         """Return how far delivery is."""
         with self._database.transaction() as run:
-            waiting = [row for row in run.rows("not_done") if row["state"] in OPEN]
+            waiting = [row for row in run.rows("not_done") if row["state"] in OPEN_STATES]
             need_a_person = {
                 row["id"] for row in run.rows("destinations") if row["state"] == "blocked" and not row["passing"]
             }

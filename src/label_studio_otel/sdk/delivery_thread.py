@@ -195,4 +195,4 @@ def _tried(step: Callable[[], bool]) -> bool:
 
 def _has_undelivered(deliverer: Deliverer) -> bool:
     backlog = deliverer.backlog()  # None where the step has logged what is wrong with the outbox
-    return backlog is None or any(backlog.states[state] for state in ("pending", "leased", "uncertain"))
+    return backlog is None or backlog.oldest is not None

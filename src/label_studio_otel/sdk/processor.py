@@ -18,8 +18,8 @@ class LabelStudioSpanProcessor(SpanProcessor):
     """Turns LLM calls into Label Studio tasks.
 
     The constructor does nothing else than read its settings, and never raises. A value that cannot be used is replaced
-    by the default and logged. An unknown setting is logged and ignored. If several processors
-    have the same server, all use the first `api_key` that one of them has, and the first one's shared settings.
+    by the default and logged. An unknown setting is logged and ignored. If several processors have the same server, all
+    use the first `api_key` that one of them has, and the first one's shared settings.
 
     Args:
         **settings: see below; what is not given, or None, comes from the environment variable.

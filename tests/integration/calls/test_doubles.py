@@ -78,6 +78,25 @@ def test_a_third_span_of_a_call_finds_the_one_that_was_kept(bench: Bench, fake: 
     assert bench.states == {"delivered": 1, "doubled": 2}
 
 
+def test_a_span_finds_the_other_one_of_its_call_among_those_in_doubt(bench: Bench, fake: FakeLabelStudio) -> None:
+    put(bench, inner(), span("Something else", number=9))
+    fake.fail(Fault(drop="before"))
+    bench.run()
+    put(bench, outer())
+    bench.run_later(2)
+    assert keys(fake) == []
+    assert bench.states == {"uncertain": 2, "doubled": 1}
+
+
+def test_a_second_equal_call_is_not_taken_for_the_double_of_the_first(bench: Bench, fake: FakeLabelStudio) -> None:
+    put(bench, inner(), outer())
+    bench.run()
+    put(bench, replace(outer(), span_id="00000000000000ff"))
+    bench.run_later(1)
+    assert sorted(keys(fake)) == ["1", "f"]
+    assert bench.states == {"delivered": 2, "doubled": 1}
+
+
 def test_equal_calls_of_one_instrumentation_stay_as_many(bench: Bench, fake: FakeLabelStudio) -> None:
     put(bench, *(span("Say hello.", number=number) for number in range(1, 201)))
     put(bench, span("Something else", number=999, scope_name=OTHER))

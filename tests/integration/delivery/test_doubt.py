@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 
@@ -68,6 +69,19 @@ def test_the_delay_between_look_ups_grows(bench: Bench, fake: FakeLabelStudio) -
     for _ in range(600):
         bench.run_later(1)
     assert len(fake.requests) - before == 24  # after 0.5, 1, 2, 4, 8, 16, then every 30 s
+
+
+def test_the_delay_grows_too_where_a_look_up_fails_unexpectedly(bench: Bench, fake: FakeLabelStudio) -> None:
+    fake.fail(Fault(drop="after"))
+    bench.put(span(number=1))
+    bench.run()
+    with patch.object(bench.client, "find", side_effect=KeyError("a field")) as find:
+        for _ in range(600):
+            bench.run_later(1)
+    assert find.call_count == 24
+    bench.run_later(30)
+    assert bench.states == {"delivered": 1}
+    assert copies(fake) == {"1": 1}
 
 
 def test_an_import_that_ends_after_the_read_timeout_is_found(tmp_path: Path, fake: FakeLabelStudio) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -275,3 +276,19 @@ def test_the_probes_are_answered(receiver: Receiver, path: str, body: bytes) -> 
     got = receiver.send("GET", path)
     assert (got.status, got.body) == (200, body)
     assert receiver.send("HEAD", path).body == b""
+
+
+def test_no_thread_is_left_when_the_receiver_closes(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    with Receiver(tmp_path) as receiver:
+        receiver.post(traces(span()))
+        receiver.send("GET", "/readyz")
+        started = [one for one in set(threading.enumerate()) - before if one.name.startswith("LabelStudio")]
+    for one in started:
+        one.join(10)
+    assert {one.name.partition("_")[0] for one in started} == {
+        "LabelStudioDecoder",
+        "LabelStudioProbe",
+        "LabelStudioGroupCommit",
+    }
+    assert not any(one.is_alive() for one in started)

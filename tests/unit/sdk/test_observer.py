@@ -157,3 +157,13 @@ def test_a_file_that_cannot_be_written_does_not_reach_the_application(
     call(provider)
     provider.shutdown()
     assert not (tmp_path / "none").exists()
+
+
+def test_no_descriptor_of_the_notes_stays_open(notes: Path) -> None:
+    observer._note({})
+    with notes.open() as before:
+        lowest_free = before.fileno()
+    observer._note({})
+    with notes.open() as after:
+        assert after.fileno() == lowest_free
+        assert after.read() == "{}\n{}\n"

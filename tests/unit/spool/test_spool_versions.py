@@ -12,7 +12,7 @@ from label_studio_otel.outbox.outbox import Outbox
 from label_studio_otel.pipeline import ingest
 from label_studio_otel.settings import Destination
 from label_studio_otel.spool import record as spool
-from label_studio_otel.spool.reader import SpoolFile, count
+from label_studio_otel.spool.reader import SpoolFile, count, is_of_another_version
 from support.spooling import record
 
 if TYPE_CHECKING:
@@ -118,3 +118,9 @@ def test_what_a_newer_version_wrote_is_said_once_and_ours_is_delivered(
     assert "1.spool was written by a newer version of label-studio-otel" in said
     assert "upgrade" in said
     assert path.read_bytes() == OURS + NEWER
+
+
+def test_a_file_that_is_gone_or_has_just_begun_is_of_no_other_version(tmp_path: Path) -> None:
+    assert is_of_another_version(_file(tmp_path, NEWER)) is True
+    assert is_of_another_version(_file(tmp_path, NEWER[:3])) is False
+    assert is_of_another_version(tmp_path / "gone.spool") is False

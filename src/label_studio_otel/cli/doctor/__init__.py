@@ -29,6 +29,7 @@ from label_studio_otel.cli.doctor import content, exporters, instrumentation, ob
 from label_studio_otel.cli.doctor.finding import ERROR, OK, WARNING, Finding, Findings, counted, error
 from label_studio_otel.cli.doctor.installation import SetUp, installed, interpreter
 from label_studio_otel.cli.doctor.observed import Observed
+from label_studio_otel.log import one_line
 from label_studio_otel.sdk.observer import VARIABLE
 from label_studio_otel.settings import load
 
@@ -149,15 +150,16 @@ def _print(found: Sequence[Finding], observed: Observed | None) -> None:
     console = Console(highlight=False)
     for one in found:
         mark, colour = MARKS[one.level]
-        console.print(Text.assemble((f"{mark} ", colour), (f"{one.subject}: ", "bold"), one.met), soft_wrap=True)
+        line = Text.assemble((f"{mark} ", colour), (f"{one.subject}: ", "bold"), one_line(one.met))
+        console.print(line, soft_wrap=True)
         if one.fix:
-            console.print(Text(f"  → {one.fix}", style="cyan"), soft_wrap=True)
+            console.print(Text(f"  → {one_line(one.fix)}", style="cyan"), soft_wrap=True)
     if observed is not None and observed.spans:
         table = Table("scope", box=None, pad_edge=False)
         table.add_column("spans", justify="right")
         table.add_column("LLM calls", justify="right")
         for scope, number in sorted(observed.spans.items()):
-            table.add_row(Text(scope or "(none)"), str(number), str(observed.calls[scope]))
+            table.add_row(Text(one_line(scope) or "(none)"), str(number), str(observed.calls[scope]))
         console.print(table)
     errors, warnings = (sum(one.level == level for one in found) for level in (ERROR, WARNING))
     console.print(f"{counted(errors, 'error')}, {counted(warnings, 'warning')}", style="bold")
